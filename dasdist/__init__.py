@@ -1,0 +1,62 @@
+"""Deep learning on Distributed Acoustic Sensing archives, spread over a Dask cluster.
+
+The interface is SeisBench's: ``model.annotate(data, callback)`` and ``model.classify(data)``.
+"""
+
+from importlib.metadata import version
+
+from dasdist.annotations import open_annotations
+from dasdist.api import (
+    ClassifyOutput,
+    DASModel,
+    DASWaveformModelWrapper,
+    annotate,
+    classify,
+    from_pretrained,
+    plan,
+)
+from dasdist.callbacks import (
+    DASAnnotateCallback,
+    DASPickingCallback,
+    InMemoryCollectionCallback,
+    MultiCallback,
+    WriterCallback,
+)
+from dasdist.errors import (
+    BlockTooLarge,
+    DasdistError,
+    DataWarning,
+    InvalidInput,
+    ModelMismatch,
+    OutputExists,
+    UnreadableData,
+)
+from dasdist.geometry import PatchCoordinate, PatchingStructure
+
+__version__ = version("dasdist")
+
+__all__ = [
+    "BlockTooLarge",
+    "ClassifyOutput",
+    "DASAnnotateCallback",
+    "DASModel",
+    "DASPickingCallback",
+    "DASWaveformModelWrapper",
+    "DasdistError",
+    "DataWarning",
+    "InMemoryCollectionCallback",
+    "InvalidInput",
+    "ModelMismatch",
+    "MultiCallback",
+    "OutputExists",
+    "PatchCoordinate",
+    "PatchingStructure",
+    "UnreadableData",
+    "WriterCallback",
+    "__version__",
+    "annotate",
+    "classify",
+    "from_pretrained",
+    "open_annotations",
+    "plan",
+]

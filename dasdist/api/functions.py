@@ -1,0 +1,311 @@
+"""annotate, classify and plan: from a model and data to a plan, and to its results."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import torch
+import xarray as xr
+from distributed import Client
+
+from dasdist.api.output import ClassifyOutput
+from dasdist.callbacks import DASPickingCallback, adapt_callback
+from dasdist.callbacks.base import Context, DASAnnotateCallback
+from dasdist.coordinates import coordinate
+from dasdist.errors import InvalidInput
+from dasdist.inference import Recipe
+from dasdist.models import ModelSpec, WaveformWrapper, as_das_model, check_arguments
+from dasdist.run.cluster import cluster_resources, current_client, synchronous
+from dasdist.run.execute import execute
+from dasdist.run.lazy import lazy_annotations
+from dasdist.run.local import local_resources
+from dasdist.run.plan import Needs, Plan, make_plan
+from dasdist.run.replica import Payload, pack, predictor_of, remember
+from dasdist.run.report import RunReport
+from dasdist.sources import Recording, open_recording
+
+__all__ = ["annotate", "classify", "plan"]
+
+
+def annotate(
+    model: Any,
+    data: Any,
+    callback: Any = None,
+    *,
+    client: Client | None = None,
+    block: Mapping[str, int] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Annotate a recording with a model.
+
+    Parameters
+    ----------
+    model : DASModel, or SeisBench's DASModel or WaveformModel
+        The model; a waveform model is applied channel by channel.
+    data : xdas.DataArray or xarray.DataArray, dims (time, channel) in either order
+        The recording.  Gaps and jumps cut it into segments that are processed each on its own.
+    callback : DASAnnotateCallback, optional
+        What consumes the annotations, now.  A callback written for SeisBench runs in this process.
+        Without one, the annotations come back as lazy arrays and nothing is computed yet.
+    client : distributed.Client, optional
+        Where to compute; by default on the current client's cluster, else in this process.
+    block : mapping, optional
+        ``{"time": samples, "distance": channels}``: the output samples that one task owns.  By
+        default the plan chooses; results do not depend on it.
+    batch_size : int, optional
+        Patches per batch; None (the default) chooses for the device.
+    overlap_samples, overlap_channels : float or int
+        Overlap of neighbouring patches, below 1 as a fraction of a patch; 0.5 by default.
+    channel_coord_name : str, optional
+        Channel dimension; by default it is found.
+    pbar : bool
+        Whether to show progress; True by default.
+    on_error : {"raise", "skip"}
+        What to do with a block whose data is missing or unreadable: fail (the default), or leave
+        it out and list it in the report.
+    tolerance : float
+        Jitter of coordinates, in samples, that does not end a segment; 0.25 by default.
+    stacking : {"weighted", "avg", "max"}
+        For lazy annotations, how overlapping patches become one value; "weighted" by default.
+    **kwargs
+        Arguments of the model.
+
+    Returns
+    -------
+    RunReport
+        With a callback.
+    xarray.Dataset or xarray.DataTree
+        Without one: a dask array of float32, dims (time, channel), per annotation key; one node
+        per segment if there are several.
+
+    Raises
+    ------
+    InvalidInput, ModelMismatch, BlockTooLarge, TypeError
+        Before any block runs.
+    UnreadableData
+        If data is missing and ``on_error`` is "raise".
+
+    Examples
+    --------
+    >>> report = dasdist.annotate(model, data, dasdist.WriterCallback("prob.zarr"))  # doctest: +SKIP
+    """
+    if callback is None:
+        return _lazy(_Job.of(model, data, client, kwargs, {"stacking"}), block, kwargs)
+    job = _Job.of(model, data, client, kwargs, set())
+    return job.run(adapt_callback(callback), block)
+
+
+def classify(
+    model: Any,
+    data: Any,
+    *,
+    client: Client | None = None,
+    block: Mapping[str, int] | None = None,
+    **kwargs: Any,
+) -> ClassifyOutput:
+    """Apply a model and its default callback, such as picking, to a recording.
+
+    Parameters
+    ----------
+    model, data, client, block
+        As for :func:`annotate`.
+    thresholds : float or dict of str to float
+        Smallest confidence of a pick, for all phases or by phase; 0.2 by default.
+    min_time_separation : float
+        Seconds within which, on a channel, only the pick with the highest confidence stays; 1.0 by
+        default.
+    blinding : tuple of int
+        Output samples at the start and end of a patch in which nothing is picked; (100, 100) by
+        default.
+    **kwargs
+        Arguments of the callback, and those of :func:`annotate`.
+
+    Returns
+    -------
+    ClassifyOutput
+
+    Examples
+    --------
+    >>> dasdist.classify(model, data, thresholds=0.3).picks  # doctest: +SKIP
+    """
+    das_model = as_das_model(model)
+    callback_class = _classify_callback(das_model)
+    accepted = set(inspect.signature(callback_class).parameters)
+    job = _Job.of(
+        das_model, data, client, {k: v for k, v in kwargs.items() if k not in accepted}, accepted
+    )
+    callback = adapt_callback(
+        callback_class(**{k: v for k, v in kwargs.items() if k in accepted})
+    )
+    report = job.run(callback, block)
+    return ClassifyOutput(job.spec.name, report, callback.get_results_dict())
+
+
+def plan(
+    model: Any,
+    data: Any,
+    *,
+    client: Client | None = None,
+    block: Mapping[str, int] | None = None,
+    **kwargs: Any,
+) -> Plan:
+    """Plan what ``classify`` would do with the same arguments, without running it.
+
+    Parameters
+    ----------
+    model, data, client, block, **kwargs
+        As for :func:`classify`.
+
+    Returns
+    -------
+    Plan
+        Prints its blocks and predictions, also as HTML in Jupyter.
+
+    Raises
+    ------
+    InvalidInput, ModelMismatch, BlockTooLarge, TypeError
+        As a run would.
+
+    Examples
+    --------
+    >>> dasdist.plan(model, data).recompute_factor  # doctest: +SKIP
+    """
+    das_model = as_das_model(model)
+    try:
+        callback_class: type = _classify_callback(das_model)
+    except (InvalidInput, NotImplementedError):
+        callback_class = _NoCallback
+    accepted = set(inspect.signature(callback_class).parameters)
+    job = _Job.of(
+        das_model, data, client, {k: v for k, v in kwargs.items() if k not in accepted}, accepted
+    )
+    callback = callback_class(**{k: v for k, v in kwargs.items() if k in accepted})
+    return job.plan(_needs(adapt_callback(callback)), block)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A model and a recording, ready to be planned."""
+
+    spec: ModelSpec
+    payload: Payload
+    recording: Recording
+    client: Client | None
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        data: Any,
+        client: Client | None,
+        kwargs: Mapping[str, Any],
+        also: set[str],
+    ) -> "_Job":
+        das_model: Any = as_das_model(model)
+        check_arguments(das_model, kwargs, also)
+        arguments = {**das_model.default_args, **kwargs}
+        if arguments.get("on_error", "raise") not in ("raise", "skip"):
+            raise InvalidInput(
+                f"on_error is {arguments['on_error']!r}; use 'raise', or 'skip' to leave unreadable "
+                "blocks out and list them."
+            )
+        recording = open_recording(
+            data,
+            channel_coord_name=arguments.get("channel_coord_name"),
+            tolerance=arguments.get("tolerance", 0.25),
+        )
+        found = client or current_client()
+        here = None if found else str(getattr(das_model, "device", torch.device("cpu")))
+        payload = pack(das_model, device=here)
+        remember(payload)
+        return cls(ModelSpec.of(das_model), payload, recording, found, arguments)
+
+    def plan(self, needs: Needs, block: Mapping[str, int] | None) -> Plan:
+        resources = cluster_resources(self.client) if self.client else local_resources()
+        return make_plan(
+            self.recording,
+            predictor_of(self.payload.token),
+            self.arguments,
+            needs=needs,
+            resources=resources,
+            block=block,
+        )
+
+    def run(self, callback: DASAnnotateCallback, block: Mapping[str, int] | None) -> RunReport:
+        run_plan = self.plan(_needs(callback), block)
+        callback.setup(
+            Context(
+                annotate_keys=self.spec.annotate_keys,
+                phases=self.spec.phases,
+                grids=run_plan.grids,
+                dims=(self.recording.time_name, self.recording.channel_name),
+                attrs=self.attributes,
+            )
+        )
+        with synchronous(self.client) as client:
+            return execute(
+                run_plan, self.recording, self.payload, callback, self.arguments, client=client
+            )
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Provenance of results."""
+        return {
+            "dasdist_version": version("dasdist"),
+            "model": self.spec.name,
+            "model_token": self.payload.token,
+            "arguments": repr(dict(self.arguments)),
+        }
+
+
+def _lazy(
+    job: _Job, block: Mapping[str, int] | None, kwargs: Mapping[str, Any]
+) -> xr.Dataset | xr.DataTree:
+    lazy_plan = job.plan(Needs(held_outputs=3), block)
+    arguments = {k: v for k, v in job.arguments.items() if k not in ("pbar", "stacking")}
+    nodes: dict[str, xr.Dataset] = {}
+    for grid in lazy_plan.grids:
+        arrays = lazy_annotations(
+            job.recording,
+            grid,
+            Recipe(lazy_plan.batching, arguments, lazy_plan.sections[grid.index]),
+            job.payload,
+            job.spec.annotate_keys,
+            stacking=kwargs.get("stacking", "weighted"),
+            skip_errors=job.arguments.get("on_error") == "skip",
+        )
+        dims = (job.recording.time_name, job.recording.channel_name)
+        axes = (replace(grid.out_time, name=dims[0]), replace(grid.out_distance, name=dims[1]))
+        nodes[f"segment_{grid.index:04d}"] = xr.Dataset(
+            {key: (dims, values) for key, values in arrays.items()}, attrs=job.attributes
+        ).assign_coords(coordinate(*axes))
+    if len(nodes) == 1:
+        return nodes.popitem()[1]
+    return xr.DataTree.from_dict(nodes)
+
+
+def _classify_callback(model: Any) -> type:
+    """Return the class of a model's default callback; SeisBench's picking becomes ours."""
+    if isinstance(model, WaveformWrapper):
+        return DASPickingCallback
+    named: type = model.classify_callback
+    if named.__module__.startswith("seisbench.") and named.__name__ == "DASPickingCallback":
+        return DASPickingCallback
+    return named
+
+
+def _needs(callback: DASAnnotateCallback) -> Needs:
+    return Needs(callback.pick_halo, callback.held_outputs, callback.whole_patches)
+
+
+class _NoCallback(DASAnnotateCallback):
+    """Stands for the callback of a model that names none, in plans."""
+
+    def get_results_dict(self) -> dict[str, Any]:
+        return {}
+
+    def mapper(self) -> Any:
+        return None

@@ -1,0 +1,61 @@
+"""What ``classify`` returns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dasdist.run.report import RunReport
+
+__all__ = ["ClassifyOutput"]
+
+
+class ClassifyOutput:
+    """Results of ``classify``.
+
+    Parameters
+    ----------
+    creator : str
+        Name of the model.
+    report : RunReport
+        What was processed and what was left out.
+    results : mapping
+        Results of the callback by name; each becomes an attribute.
+
+    Attributes
+    ----------
+    picks : pandas.DataFrame
+        For picking models, one row per pick: ``time`` (datetime64[ns]), ``distance`` (float64, the
+        value of the channel coordinate), ``channel_index`` (int64), ``phase`` (str),
+        ``confidence`` (float32), ``sample_index`` (int64) and ``segment`` (int64), sorted by time,
+        then channel.  The indices point at the nearest sample and channel of the data.
+    P, S, ... : sequence of DASPick
+        The picks of one phase, as in SeisBench.
+    """
+
+    def __init__(self, creator: str, report: RunReport, results: Mapping[str, Any]) -> None:
+        self.creator = creator
+        self.report = report
+        self._results = dict(results)
+
+    def __getattr__(self, name: str) -> Any:
+        results = self.__dict__.get("_results", {})
+        if name in results:
+            return results[name]
+        raise AttributeError(f"{name!r} is no result; there are {sorted(results)}.")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._results]
+
+    def __repr__(self) -> str:
+        picks = self._results.get("picks")
+        if not isinstance(picks, pd.DataFrame):
+            return f"{self.creator}: {', '.join(self._results)}\n{self.report}"
+        counts = picks["phase"].value_counts().sort_index()
+        phases = ", ".join(f"{n:,} {phase}" for phase, n in counts.items()) or "none"
+        return f"{len(picks):,} picks ({phases})\n{picks.to_string(max_rows=10)}\n{self.report}"
+
+    def _repr_html_(self) -> str:
+        picks = self._results.get("picks")
+        table = picks.to_html(max_rows=10) if isinstance(picks, pd.DataFrame) else ""
+        return f"{table}<pre>{self.report}</pre>"

@@ -1,0 +1,96 @@
+"""Models in files: a JSON description and a file of weights beside it.
+
+Nothing is unpickled but tensors, and a description can only name classes of SeisBench and of
+dasdist itself.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dasdist.errors import InvalidInput
+
+__all__ = ["Pair", "build_model", "named_class", "read_pair"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A model's description and its weights.
+
+    Parameters
+    ----------
+    path : Path
+        The JSON file.
+    description : mapping
+        Its content.
+    weights : mapping of str to Tensor
+        The state dict, on the CPU.
+    """
+
+    path: Path
+    description: Mapping[str, Any]
+    weights: Mapping[str, torch.Tensor]
+
+
+def read_pair(path: str | Path) -> Pair:
+    """Read a description and its weights.
+
+    Raises
+    ------
+    InvalidInput
+        If either is missing or is not what it should be.
+    """
+    path = Path(path)
+    description_path = path.with_name(path.name.replace(".pt", ".json"))
+    weights_path = path.with_name(path.name.replace(".json", ".pt"))
+    if description_path == weights_path:
+        raise InvalidInput(f"{path} is neither a .json nor a .pt file; pass either one of a pair.")
+    for part in (description_path, weights_path):
+        if not part.is_file():
+            raise InvalidInput(f"{part} does not exist; a model is a .json and a .pt file.")
+    try:
+        description = json.loads(description_path.read_text())
+        weights = torch.load(weights_path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InvalidInput(
+            f"{path} could not be read: {error}. A model is a JSON description and a file of "
+            "tensors only, as torch.save(model.state_dict()) writes it."
+        ) from error
+    return Pair(description_path, description, weights)
+
+
+def build_model(cls: Any, pair: Pair) -> Any:
+    """Build a model of a class from its description and weights."""
+    model = cls(**pair.description.get("model_args", {}))
+    model.load_state_dict(pair.weights)
+    model.default_args = {**model.default_args, **pair.description.get("default_args", {})}
+    return model.eval()
+
+
+def named_class(pair: Pair) -> type:
+    """Return the class that a description names, or that its folder does in SeisBench's cache."""
+    name = str(pair.description.get("model", pair.path.parent.name))
+    module, _, attribute = name.rpartition(":")
+    if module.startswith("dasdist."):
+        cls: type = getattr(import_module(module), attribute)
+        return cls
+    try:
+        import seisbench.models
+    except ImportError as error:
+        raise InvalidInput(
+            f"{pair.path} describes the SeisBench model {name!r}, but SeisBench is not installed; "
+            "install dasdist[seisbench]."
+        ) from error
+    for known, candidate in vars(seisbench.models).items():
+        if known.lower() == name.lower():
+            found: type = candidate
+            return found
+    raise InvalidInput(
+        f"{pair.path} belongs to {name!r}, which is no model of SeisBench or dasdist; call "
+        "from_pretrained on its own class."
+    )

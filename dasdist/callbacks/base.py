@@ -1,0 +1,143 @@
+"""What a callback is: a reduction in two halves.
+
+::
+
+    client   setup(context) ---> mapper() ------------------> combine(parts) -> finalize(part)
+                                    |                             ^
+    worker                          '--> begin(grid, block)       | part
+                                         add(patch) ... part() ---'
+
+The client half holds paths, options and results.  The worker half, the *mapper*, is a small
+picklable value; for each block it begins an accumulator that sees the block's patches in grid order
+and ends in a part.  Blocks may run anywhere, in any order and twice, so an accumulator writes only
+what its block owns.
+"""
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dasdist.geometry.blocks import Block, SegmentGrid
+from dasdist.geometry.patches import Patch
+
+__all__ = ["Accumulator", "Context", "DASAnnotateCallback", "Mapper", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a callback learns before the first block.
+
+    Parameters
+    ----------
+    annotate_keys : tuple of str
+        Keys of the model's outputs.
+    grids : tuple of SegmentGrid
+        The segments that will be processed, each with its output shape and axes.
+    dims : tuple of str
+        Names of the time and of the channel dimension.
+    attrs : mapping
+        Provenance to keep beside results: version, model, arguments.
+    phases : tuple of str, optional
+        The annotation keys whose peaks are arrivals; None is all of them.
+    """
+
+    annotate_keys: tuple[str, ...]
+    grids: tuple[SegmentGrid, ...]
+    dims: tuple[str, str]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    phases: tuple[str, ...] | None = None
+
+
+class Accumulator(Protocol):
+    """Takes the patches of one block, in grid order (time slowest), and ends in a part."""
+
+    def add(self, patch: Patch) -> None:
+        """Take one patch."""
+
+    def part(self) -> Any:
+        """Return what goes back to the client; picklable."""
+
+
+class Mapper(Protocol):
+    """The half of a callback that runs on workers; a small picklable value."""
+
+    def begin(self, grid: SegmentGrid, block: Block) -> Accumulator:
+        """Begin the accumulator of one block."""
+
+
+class DASAnnotateCallback(ABC):
+    """Base class of what consumes annotations.
+
+    A subclass is either a reduction (it defines :meth:`mapper`, :meth:`combine` and
+    :meth:`finalize`) and runs on the workers, or it is written as for SeisBench (it defines
+    ``handle_patch(annotations, in_coords, out_coords)`` and perhaps
+    ``setup(data, patching_structure, annotate_keys)`` and ``finalize()``) and runs on the client,
+    patch after patch.
+
+    Attributes
+    ----------
+    pick_halo : float
+        Seconds of output around a block's core that its part depends on.
+    held_outputs : int
+        How many float32 arrays of the size of the core an accumulator holds per annotation key,
+        for the plan's memory.
+    in_order : bool
+        Whether the client passes every part through :meth:`consume`, in the order of the plan.
+    whole_patches : bool
+        Whether patches that touch a block must be whole, also where the model treats every channel
+        on its own.
+    """
+
+    pick_halo: float = 0.0
+    held_outputs: int = 0
+    in_order: bool = False
+    whole_patches: bool = False
+
+    def setup(self, context: Context) -> None:  # noqa: B027 -- optional
+        """Check options against the run and create outputs, on the client, before any block."""
+
+    def mapper(self) -> Mapper:
+        """Return the half that runs on the workers; called after :meth:`setup`."""
+        raise NotImplementedError(
+            f"{type(self).__name__} defines neither mapper() nor handle_patch(): a callback needs "
+            "one of them."
+        )
+
+    def consume(self, part: Any, grid: SegmentGrid) -> Any:
+        """Use the part of one block and return what :meth:`combine` still needs of it.
+
+        Called on the client, only where :attr:`in_order` is set, block after block in the order of
+        the plan; with ``None`` (or not at all) for a block that was skipped.
+        """
+        return part
+
+    def combine(self, parts: Sequence[Any]) -> Any:
+        """Merge parts, given in any order and grouping, into one part."""
+        return list(parts)
+
+    def finalize(self, part: Any) -> None:  # noqa: B027 -- optional
+        """Turn the last part into results, on the client, after all blocks."""
+
+    @abstractmethod
+    def get_results_dict(self) -> dict[str, Any]:
+        """Return the results by name; ``classify`` passes them on."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that a name is unknown, and which known one is nearest.
+
+    Examples
+    --------
+    >>> unknown("stacking", "mean", ["avg", "max"])
+    "Unknown stacking 'mean'; known are 'avg', 'max'."
+    >>> unknown("stacking", "weigthed", ["avg", "weighted"])
+    "Unknown stacking 'weigthed', did you mean 'weighted'? Known are 'avg', 'weighted'."
+    """
+    known = [str(k) for k in known]
+    nearest = difflib.get_close_matches(str(name), known, n=1)
+    listed = ", ".join(map(repr, known))
+    if nearest:
+        return f"Unknown {kind} {name!r}, did you mean {nearest[0]!r}? Known are {listed}."
+    return f"Unknown {kind} {name!r}; known are {listed}."

@@ -1,0 +1,209 @@
+"""Peaks of probability curves, and which of several close picks to keep.
+
+The two loops that every sample and every pick of an archive goes through, compiled, and free of the
+interpreter lock so that the threads of a worker share its cores.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["find_peaks", "survivors"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _compiled(function: _Function) -> _Function:
+    """Compile with numba, keeping the type; without its cache where no folder can be written."""
+    try:
+        return cast(_Function, numba.njit(nogil=True, cache=True)(function))
+    except RuntimeError:  # "no locator available": a read-only installation without a home
+        return cast(_Function, numba.njit(nogil=True)(function))
+
+
+def find_peaks(
+    values: NDArray[np.float32], height: float, distance: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the peaks along the samples of every channel.
+
+    A peak is a sample above both neighbours, or the middle of a plateau above both (rounded down);
+    the first and the last sample never are.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (samples, channels)
+        Probability curves, in any memory layout; no copy is made when a channel's samples lie next
+        to each other.
+    height : float
+        Least value of a peak.  As in scipy, values are compared in double precision.
+    distance : int
+        Least number of samples between two peaks of a channel: the highest is kept first, of equal
+        ones the later.  At most 1 keeps all.
+
+    Returns
+    -------
+    samples, channels : ndarray of int64, shape (n,)
+        Where the peaks are, sorted by channel, then sample.
+
+    Notes
+    -----
+    The peaks of each channel are those of :func:`scipy.signal.find_peaks`, NaN included (no peak
+    touches one), but for the choice among peaks of exactly equal height, which scipy leaves to its
+    sorting routine.
+
+    Examples
+    --------
+    >>> values = np.array([[0, 1, 0, 2, 2, 0], [3, 0, 0, 9, 0, 0]], dtype=np.float32).T
+    >>> samples, channels = find_peaks(values, height=1.0, distance=1)
+    >>> samples.tolist(), channels.tolist()
+    ([1, 3, 3], [0, 0, 1])
+    """
+    curves = np.ascontiguousarray(values.T, dtype=np.float32)
+    return _peaks_of_all(curves, float(height), int(distance))
+
+
+def survivors(
+    position: NDArray[np.int64],
+    channel: NDArray[np.int64],
+    confidence: NDArray[np.float32],
+    separation: int,
+) -> NDArray[np.bool_]:
+    """Tell which picks no better pick is close to.
+
+    A pick survives unless another pick of its channel, at most ``separation`` away, has a higher
+    confidence; of equal confidences the later pick survives, of equal positions as well the one
+    that comes later in the input.
+
+    Parameters
+    ----------
+    position : ndarray of int64, shape (n,)
+        Where the picks are in time.
+    channel : ndarray of int64, shape (n,)
+        Their channels.
+    confidence : ndarray of float32, shape (n,)
+        Their confidences.
+    separation : int
+        Greatest distance, in units of ``position``, at which picks compete; inclusive.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Notes
+    -----
+    This is what SeisBench's ``DASPickingCallback.finalize`` does, but that it keeps all of several
+    equal neighbours, so that an arrival in two overlapping patches can be picked twice.  Whether a
+    pick survives depends on its neighbours alone, so blocks can decide it on their own.
+
+    Examples
+    --------
+    >>> position, channel = np.array([10, 12, 40, 12]), np.array([0, 0, 0, 1])
+    >>> confidence = np.array([0.5, 0.8, 0.5, 0.1], dtype=np.float32)
+    >>> survivors(position, channel, confidence, separation=2).tolist()
+    [False, True, True, True]
+    """
+    order = np.lexsort((position, channel))
+    alive = np.empty(position.size, dtype=np.bool_)
+    alive[order] = _unbeaten(position[order], channel[order], confidence[order], int(separation))
+    return alive
+
+
+@_compiled
+def _peaks_of_all(
+    curves: NDArray[np.float32], height: float, distance: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    total = 0
+    samples = np.empty(1024, dtype=np.int64)
+    channels = np.empty(1024, dtype=np.int64)
+    of_channel = np.empty(curves.shape[1] // 2 + 1, dtype=np.int64)
+    for channel in range(curves.shape[0]):
+        curve = curves[channel]
+        count = _local_maxima(curve, height, of_channel)
+        if distance > 1 and count > 1:
+            count = _thin_out(curve, of_channel[:count], distance)
+        if total + count > samples.size:
+            grown = 2 * (total + count)
+            samples = np.append(samples[:total], np.empty(grown - total, dtype=np.int64))
+            channels = np.append(channels[:total], np.empty(grown - total, dtype=np.int64))
+        samples[total : total + count] = of_channel[:count]
+        channels[total : total + count] = channel
+        total += count
+    return samples[:total].copy(), channels[:total].copy()
+
+
+@_compiled
+def _local_maxima(curve: NDArray[np.float32], height: float, peaks: NDArray[np.int64]) -> int:
+    """Write the local maxima of at least ``height`` to ``peaks`` and return their number."""
+    count = 0
+    last = curve.size - 1
+    i = 1
+    while i < last:
+        if curve[i] >= height and curve[i - 1] < curve[i]:
+            end = i + 1
+            while end < last and curve[end] == curve[i]:
+                end += 1
+            if curve[end] < curve[i]:
+                peaks[count] = (i + end - 1) // 2
+                count += 1
+            i = end
+        else:
+            i += 1
+    return count
+
+
+@_compiled
+def _thin_out(curve: NDArray[np.float32], peaks: NDArray[np.int64], distance: int) -> int:
+    """Drop peaks closer than ``distance`` to a higher one; move the rest to the front."""
+    keep = np.ones(peaks.size, dtype=np.bool_)
+    by_height = np.argsort(curve[peaks], kind="mergesort")  # stable: the later of equals is last
+    for best in by_height[::-1]:
+        if not keep[best]:
+            continue
+        other = best - 1
+        while other >= 0 and peaks[best] - peaks[other] < distance:
+            keep[other] = False
+            other -= 1
+        other = best + 1
+        while other < peaks.size and peaks[other] - peaks[best] < distance:
+            keep[other] = False
+            other += 1
+    count = 0
+    for i in range(peaks.size):
+        if keep[i]:
+            peaks[count] = peaks[i]
+            count += 1
+    return count
+
+
+@_compiled
+def _unbeaten(
+    position: NDArray[np.int64],
+    channel: NDArray[np.int64],
+    confidence: NDArray[np.float32],
+    separation: int,
+) -> NDArray[np.bool_]:
+    """Tell which picks survive; they are sorted by channel, then position, then input order."""
+    alive = np.ones(position.size, dtype=np.bool_)
+    for i in range(position.size):
+        earlier = i - 1
+        while (
+            alive[i]
+            and earlier >= 0
+            and channel[earlier] == channel[i]
+            and position[i] - position[earlier] <= separation
+        ):
+            alive[i] = not confidence[earlier] > confidence[i]
+            earlier -= 1
+        later = i + 1
+        while (
+            alive[i]
+            and later < position.size
+            and channel[later] == channel[i]
+            and position[later] - position[i] <= separation
+        ):
+            alive[i] = not confidence[later] >= confidence[i]
+            later += 1
+    return alive

@@ -1,0 +1,327 @@
+"""Pick arrivals from probability curves, independently on every channel.
+
+A pick lies at an exact, rational position of the recording; everything else follows from it::
+
+    patch           start . . r0 . . . . . . . r1         samples at the model's sampling
+    outputs                   0   1   2   3   4           one of them is a peak
+    position        start + r0 + peak * (r1 - r0) / out   -> time, sample of the recording
+    output sample   of the segment                        -> the block that owns the pick
+
+Peaks of overlapping patches compete where they are closer than the minimum separation; the block
+that owns a pick sees all its competitors, because the pick halo reaches that far.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dasdist.callbacks.base import Context, DASAnnotateCallback, unknown
+from dasdist.callbacks.peaks import find_peaks, survivors
+from dasdist.callbacks.picks import PickList, PickTable, join, to_dataframe
+from dasdist.errors import DasdistError, DataWarning, InvalidInput
+from dasdist.geometry.axis import Axis
+from dasdist.geometry.blocks import Block, SegmentGrid, Span
+from dasdist.geometry.patches import Patch, PatchGrid
+from dasdist.geometry.resampling import Ratio
+
+__all__ = ["DASPickingCallback", "PickMapper"]
+
+
+class DASPickingCallback(DASAnnotateCallback):
+    """Pick peaks of the annotations, independently on every channel.
+
+    Parameters
+    ----------
+    thresholds : float or dict of str to float
+        Least confidence of a pick: for all annotation keys, or for each of them.
+    min_time_separation : float
+        Seconds within which only the most confident pick of a phase and channel is kept; 0 keeps
+        all.
+    blinding : tuple of int
+        Outputs at the start and at the end of every patch that are not searched.
+
+    Attributes
+    ----------
+    picks : pandas.DataFrame
+        One row per pick, sorted by time, then channel, then phase; available after the run::
+
+            time           datetime64[ns]  arrival time
+            distance       float64         along the fibre, in the unit of the coordinate
+            channel_index  int64           nearest channel of the recording that was passed
+            phase          str             annotation key
+            confidence     float32         height of the peak
+            sample_index   int64           nearest sample of the recording that was passed
+            segment        int64           number of the segment
+
+    Raises
+    ------
+    InvalidInput
+        If a threshold, the separation or the blinding is out of range; in :meth:`setup`, if the
+        keys of the thresholds are not those of the model or the blinding leaves no output.
+
+    Warns
+    -----
+    DataWarning
+        In :meth:`setup`, if patches overlap by less than the blinding, so that the outputs between
+        them are never searched.
+
+    Notes
+    -----
+    The first and the last outputs of a segment, as many as are blinded, are never picked.  A peak
+    needs both neighbours, so the outermost searched outputs of a patch are no peaks: patches should
+    overlap by two outputs more than the blinding.
+
+    Takes the place of ``seisbench.models.das_base.DASPickingCallback``, with these differences: of
+    equal picks close to each other the last is kept, not all; the separation holds for outputs
+    coarser or finer than the input, and may be 0; thresholds may be integers; picks compete where
+    two patches overlap along the fibre; times are exact.
+
+    Examples
+    --------
+    >>> callback = DASPickingCallback(thresholds={"P": 0.3, "S": 0.2}, min_time_separation=0.5)
+    >>> model.annotate(data, callback)  # doctest: +SKIP
+    >>> callback.picks  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        thresholds: float | Mapping[str, float] = 0.2,
+        min_time_separation: float = 1.0,
+        blinding: tuple[int, int] = (100, 100),
+    ):
+        _check_options(thresholds, min_time_separation, blinding)
+        self.thresholds = thresholds
+        self.min_time_separation = min_time_separation
+        self.blinding = blinding
+        self._keys: tuple[str, ...] = ()
+        self._picks: pd.DataFrame | None = None
+
+    @property
+    def pick_halo(self) -> float:  # type: ignore[override]
+        """Seconds around a core within which other picks compete with those of the core."""
+        return float(self.min_time_separation)
+
+    @property
+    def picks(self) -> pd.DataFrame:
+        """The picks of the last run."""
+        if self._picks is None:
+            raise DasdistError("There are no picks yet: pass the callback to annotate first.")
+        return self._picks
+
+    def setup(self, context: Context) -> None:
+        """Check the options against the model and the patches, and forget earlier picks."""
+        self._keys = context.phases or context.annotate_keys
+        self._picks = None
+        _thresholds_by_key(self.thresholds, self._keys)
+        for grid in context.grids:
+            _check_blinding(self.blinding, grid.rows)
+        _warn_of_holes(self.blinding, [grid.rows for grid in context.grids])
+
+    def mapper(self) -> "PickMapper":
+        """Return the half that picks a block."""
+        thresholds = _thresholds_by_key(self.thresholds, self._keys)
+        first, last = self.blinding
+        return PickMapper(thresholds, float(self.min_time_separation), (int(first), int(last)))
+
+    def combine(self, parts: Sequence[PickTable | None]) -> PickTable:
+        """Append tables; parts of skipped blocks may be ``None``."""
+        return join(part for part in parts if part is not None)
+
+    def finalize(self, part: PickTable | None) -> None:
+        """Sort the picks."""
+        self._picks = to_dataframe(self.combine([part]))
+
+    def get_results_dataframe(self) -> pd.DataFrame:
+        """Return `picks`."""
+        return self.picks
+
+    def get_results_dict(self) -> dict[str, Any]:
+        """Return the table as ``"picks"`` and, per annotation key, its picks as objects."""
+        by_key = {key: PickList(self.picks[self.picks["phase"] == key]) for key in self._keys}
+        return {"picks": self.picks, **by_key}
+
+
+@dataclass(frozen=True, slots=True)
+class PickMapper:
+    """Picks the patches of a block; the part is a table of the picks in the core.
+
+    Parameters
+    ----------
+    thresholds : tuple of (str, float)
+        Annotation keys and the least confidence of their picks.
+    min_time_separation : float
+        Seconds, as for the callback.
+    blinding : tuple of int
+        Outputs, as for the callback.
+    """
+
+    thresholds: tuple[tuple[str, float], ...]
+    min_time_separation: float
+    blinding: tuple[int, int]
+
+    def begin(self, grid: SegmentGrid, block: Block) -> "_BlockPicks":
+        """Begin picking one block."""
+        return _BlockPicks(self, grid, block)
+
+
+# A peak that awaits its competitors: output sample and channel of the segment; exact position in
+# time and place along the fibre, as numerators over the denominators of `PatchGrid.stride`.
+_CANDIDATE = np.dtype(
+    {
+        "names": ["sample", "channel", "position", "place", "confidence"],
+        "formats": ["i8", "i8", "i8", "i8", "f4"],
+    }
+)
+
+
+class _BlockPicks:
+    """The candidates of one block."""
+
+    def __init__(self, options: PickMapper, grid: SegmentGrid, block: Block):
+        self._options, self._grid, self._core = options, grid, block.core
+        separation = Fraction(repr(options.min_time_separation))  # 0.1 s means 1/10 s
+        unit = grid.model_time.spacing / grid.rows.stride.denominator
+        self._distance = int(separation / grid.out_time.spacing)
+        self._separation = int(separation / unit)
+        self._found: dict[str, list[NDArray[np.void]]] = {key: [] for key, _ in options.thresholds}
+
+    def add(self, patch: Patch) -> None:
+        """Find the peaks of one patch on the channels of the core."""
+        rows, columns = self._grid.rows, self._grid.columns
+        blind_start, blind_stop = self._options.blinding
+        searched = slice(blind_start, max(blind_start, rows.out - blind_stop))
+        here = slice(
+            max(0, self._core.distance.start - patch.channel),
+            max(0, self._core.distance.stop - patch.channel),
+        )
+        for key, threshold in self._options.thresholds:
+            curves = patch.annotations[key][searched, here]
+            peaks, channels = find_peaks(curves, threshold, self._distance)
+            found = np.empty(peaks.size, dtype=_CANDIDATE)
+            found["confidence"] = curves[peaks, channels]
+            peaks += blind_start
+            channels += here.start
+            found["sample"] = patch.sample + peaks
+            found["channel"] = patch.channel + channels
+            found["position"] = _positions(rows, patch.row, peaks)
+            found["place"] = _positions(columns, patch.column, patch.inset + channels)
+            self._found[key].append(found)
+
+    def part(self) -> PickTable:
+        """Return the picks of the core that no better pick is close to."""
+        core = self._core.time
+        tables = []
+        for key, found in self._found.items():
+            peaks = np.concatenate([np.empty(0, dtype=_CANDIDATE), *found])
+            kept = survivors(
+                peaks["position"], peaks["channel"], peaks["confidence"], self._separation
+            )
+            kept &= (core.start <= peaks["sample"]) & (peaks["sample"] < core.stop)
+            tables.append(_table(key, peaks[kept], self._grid))
+        return join(tables)
+
+
+def _positions(grid: PatchGrid, patch: int, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where outputs of a patch lie, in samples divided by ``grid.stride.denominator``."""
+    first = (grid.start(patch) + grid.covers[0]) * grid.stride.denominator
+    return first + outputs * grid.stride.numerator
+
+
+def _table(key: str, peaks: NDArray[np.void], grid: SegmentGrid) -> PickTable:
+    """Give picks their times, distances and indices in the recording that was passed."""
+    position, per_sample = peaks["position"], grid.rows.stride.denominator
+    place, per_channel = peaks["place"], grid.columns.stride.denominator
+    recorded = grid.recorded
+    return {
+        "time": _values_at(grid.model_time, position, per_sample),
+        "distance": _values_at(grid.model_distance, place, per_channel),
+        "channel_index": _nearest(place, per_channel, grid.ratios[1], recorded.distance),
+        "phase": np.full(peaks.size, key),
+        "confidence": peaks["confidence"],
+        "sample_index": _nearest(position, per_sample, grid.ratios[0], recorded.time),
+        "segment": np.full(peaks.size, grid.index, dtype=np.int64),
+    }
+
+
+def _values_at(axis: Axis, positions: NDArray[np.int64], denominator: int) -> NDArray[Any]:
+    unique, inverse = np.unique(positions, return_inverse=True)
+    return axis.values_at(unique, denominator)[inverse]
+
+
+def _nearest(
+    positions: NDArray[np.int64], denominator: int, ratio: Ratio, recorded: Span
+) -> NDArray[np.int64]:
+    """Return the indices in the recording nearest to positions at the model's sampling."""
+    whole = denominator * ratio.up
+    index = (2 * positions * ratio.down + whole) // (2 * whole)  # half up
+    return recorded.start + np.minimum(index, recorded.size - 1)  # upsampling ends beyond the last
+
+
+# ---------------------------------------------------------------- options
+
+
+def _check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> None:
+    values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
+    for value in values:
+        if not (isinstance(value, Real) and isfinite(value)):
+            raise InvalidInput(
+                f"thresholds={thresholds!r}: give a finite number, or one for each annotation key."
+            )
+    if not (isinstance(min_time_separation, Real) and 0 <= min_time_separation < float("inf")):
+        raise InvalidInput(
+            f"min_time_separation={min_time_separation!r}: give seconds, at least 0."
+        )
+    if not (len(blinding) == 2 and all(isinstance(b, Integral) and b >= 0 for b in blinding)):
+        raise InvalidInput(
+            f"blinding={blinding!r}: give two whole numbers of outputs, each at least 0."
+        )
+
+
+def _thresholds_by_key(
+    thresholds: float | Mapping[str, float], keys: tuple[str, ...]
+) -> tuple[tuple[str, float], ...]:
+    """Return each key of the model with its threshold."""
+    if not isinstance(thresholds, Mapping):
+        return tuple((key, float(thresholds)) for key in keys)
+    for key in thresholds:
+        if key not in keys:
+            raise InvalidInput(unknown("annotation key in thresholds", key, keys))
+    missing = [key for key in keys if key not in thresholds]
+    if missing:
+        raise InvalidInput(
+            f"thresholds names no threshold for {', '.join(map(repr, missing))}; give one for each "
+            "annotation key, or a single number for all."
+        )
+    return tuple((key, float(thresholds[key])) for key in keys)
+
+
+def _check_blinding(blinding: tuple[int, int], rows: PatchGrid) -> None:
+    if rows.out - sum(blinding) < 3:
+        raise InvalidInput(
+            f"blinding={blinding!r} leaves {max(0, rows.out - sum(blinding))} of the {rows.out} "
+            "outputs of a patch, but a peak needs 3; use a smaller blinding."
+        )
+
+
+def _warn_of_holes(blinding: tuple[int, int], segments: Sequence[PatchGrid]) -> None:
+    holes = [rows for rows in segments if rows.hole(trim=sum(blinding)) > 0]
+    if not holes:
+        return
+    rows = holes[0]
+    trim = sum(blinding) + 2  # an outermost output is no peak
+    enough = min(rows.window - 1, rows.window - int((rows.out - trim) * rows.stride))
+    warnings.warn(
+        f"overlap_samples={rows.window - rows.shift} is too small for blinding={blinding!r}: "
+        f"between neighbouring patches up to {rows.hole(trim)} outputs are never picked. "
+        f"Use overlap_samples={enough} or a smaller blinding.",
+        DataWarning,
+        stacklevel=3,
+    )

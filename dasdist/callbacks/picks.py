@@ -1,0 +1,125 @@
+"""What a pick is: a row of a table, which travels as plain columns and ends as a DataFrame."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["PICK_COLUMNS", "DASPick", "PickList", "PickTable", "join", "to_dataframe"]
+
+PickTable = dict[str, NDArray[Any]]
+"""Picks as columns of equal length, named and typed as in `PICK_COLUMNS`."""
+
+PICK_COLUMNS: Mapping[str, str] = {
+    "time": "datetime64[ns]",  # arrival
+    "distance": "float64",  # along the fibre, in the unit of the recording's coordinate
+    "channel_index": "int64",  # nearest channel of the recording that was passed
+    "phase": "str",  # annotation key
+    "confidence": "float32",  # height of the peak
+    "sample_index": "int64",  # nearest sample of the recording that was passed
+    "segment": "int64",  # number of the segment
+}
+
+
+def join(tables: Iterable[PickTable]) -> PickTable:
+    """Return the picks of all tables, in their order; an empty table if there are none.
+
+    Examples
+    --------
+    >>> {name: column.dtype.str for name, column in join([]).items()}["time"]
+    '<M8[ns]'
+    """
+    tables = list(tables)
+    empty = {name: np.empty(0, dtype=kind) for name, kind in PICK_COLUMNS.items()}
+    return {name: np.concatenate([empty[name], *(t[name] for t in tables)]) for name in empty}
+
+
+def to_dataframe(table: PickTable) -> pd.DataFrame:
+    """Sort picks by time, channel and phase.
+
+    Parameters
+    ----------
+    table : dict of str to ndarray
+        Picks in any order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns in the order of `PICK_COLUMNS`.  The row order does not depend on the input's:
+        where time, channel and phase are equal, the other columns decide.
+    """
+    phases, codes = np.unique(table["phase"], return_inverse=True)
+    first = ("time", "channel_index", codes, "distance", "segment", "sample_index", "confidence")
+    keys = [table[key] if isinstance(key, str) else key for key in first]
+    order = np.lexsort(keys[::-1])
+    columns = {name: table[name][order] for name in PICK_COLUMNS}
+    columns["phase"] = phases.astype(object)[codes[order]]  # one Python string per phase, not pick
+    return pd.DataFrame(columns).astype({"phase": str})
+
+
+@dataclass(frozen=True, slots=True)
+class DASPick:
+    """One pick, with the fields of ``seisbench.util.DASPick``.
+
+    Parameters
+    ----------
+    time : numpy.datetime64
+        Arrival time, in nanoseconds.
+    confidence : float
+        Height of the peak.
+    channel : float
+        Distance along the fibre, in the unit of the recording's coordinate.
+    phase : str
+        Annotation key.
+    start_time, end_time : None
+        Not used, as in SeisBench.
+    """
+
+    time: np.datetime64
+    confidence: float
+    channel: float
+    phase: str
+    start_time: None = None
+    end_time: None = None
+
+
+class PickList(Sequence[DASPick]):
+    """The rows of a table of picks as `DASPick` objects, each made when it is asked for.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns as in `PICK_COLUMNS`.
+
+    Examples
+    --------
+    >>> picks = PickList(to_dataframe(join([])))
+    >>> len(picks), list(picks)
+    (0, [])
+    """
+
+    def __init__(self, table: pd.DataFrame):
+        self.table = table
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @overload
+    def __getitem__(self, index: int) -> DASPick: ...
+    @overload
+    def __getitem__(self, index: slice) -> "PickList": ...
+    def __getitem__(self, index: int | slice) -> "DASPick | PickList":
+        if isinstance(index, slice):
+            return PickList(self.table.iloc[index])
+        return next(iter(PickList(self.table.iloc[[index]])))
+
+    def __iter__(self) -> Iterator[DASPick]:
+        rest = (self.table[name].tolist() for name in ("confidence", "distance", "phase"))
+        for time, *others in zip(self.table["time"].to_numpy(), *rest, strict=True):
+            yield DASPick(time, *others)
+
+    def __repr__(self) -> str:
+        return f"PickList with {len(self)} entries:\n\n{self.table}"

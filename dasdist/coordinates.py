@@ -1,0 +1,331 @@
+"""Axes as xarray coordinates: ordinary ones where they fit in memory, computed ones where not.
+
+A year at 1 kHz has 3e10 samples, 250 GB of time stamps; its axis is four numbers.  Long time axes
+therefore become a coordinate that computes what is asked for and keeps nothing::
+
+    Axis --> coordinate(axis) --+-- up to EAGER_LIMIT values: a pandas index, in memory
+                                '-- beyond: AffineIndex
+                                      isel(slice)   another axis, a pandas index once short enough
+                                      sel(label)    integer arithmetic, what pandas would find
+                                      .values       only of what was selected
+
+The computed coordinate stands on :class:`xarray.indexes.CoordinateTransformIndex`; its values are
+those of :meth:`dasdist.geometry.Axis.values_at`, to the nanosecond.
+"""
+
+from collections.abc import Hashable, Mapping
+from fractions import Fraction
+from math import lcm
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.core.indexing import IndexSelResult, LazilyIndexedArray
+from xarray.indexes import CoordinateTransform, CoordinateTransformIndex, Index, PandasIndex
+
+from dasdist.errors import InvalidInput
+from dasdist.geometry import Axis
+
+__all__ = ["EAGER_LIMIT", "AffineIndex", "axis_attrs", "axis_from_attrs", "coordinate"]
+
+EAGER_LIMIT = 10_000_000
+"""Longest axis that becomes an ordinary, pandas-indexed coordinate."""
+
+_WHOLE_LIMIT = 1_000_000_000
+_NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+
+
+def coordinate(*axes: Axis) -> xr.Coordinates:
+    """Return axes as indexed coordinates, for ``coords=`` or ``assign_coords``.
+
+    Parameters
+    ----------
+    *axes : Axis
+        Any number of axes with different names, which become coordinate and dimension names.
+
+    Returns
+    -------
+    xarray.Coordinates
+        Time axes of more than ``EAGER_LIMIT`` values are computed when asked for; all other
+        coordinates are in memory.
+
+    Examples
+    --------
+    >>> year = Axis("time", Fraction(0), Fraction(10**6), size=31_536_000_000, is_time=True)
+    >>> ds = xr.Dataset(coords=coordinate(year))
+    >>> ds.time[-1].values
+    np.datetime64('1970-12-31T23:59:59.999000000')
+    >>> ds.sel(time=slice("1970-03-01T00:00", "1970-03-01T00:01")).sizes["time"]
+    120000
+    """
+    variables: dict[Hashable, xr.Variable] = {}
+    indexes: dict[Any, Index] = {}
+    for axis in axes:
+        index = _index(axis, axis.name, axis.name)
+        variables.update(index.create_variables())
+        indexes[axis.name] = index
+    return xr.Coordinates(variables, indexes=indexes)
+
+
+def axis_attrs(axis: Axis) -> dict[str, Any]:
+    """Return an axis as values that JSON keeps exactly.
+
+    Examples
+    --------
+    >>> axis = Axis("time", Fraction(0), Fraction(10**9, 3), size=4, is_time=True)
+    >>> axis_attrs(axis)
+    {'name': 'time', 'start': '0', 'step': '1000000000/3', 'size': 4, 'is_time': True}
+    >>> axis_from_attrs(axis_attrs(axis)) == axis
+    True
+    """
+    return {
+        "name": axis.name,
+        "start": str(axis.start),
+        "step": str(axis.step),
+        "size": int(axis.size),
+        "is_time": bool(axis.is_time),
+    }
+
+
+def axis_from_attrs(attrs: Mapping[str, Any]) -> Axis:
+    """Return the axis that :func:`axis_attrs` described.
+
+    Raises
+    ------
+    InvalidInput
+        The mapping describes no axis.
+    """
+    try:
+        start, step = Fraction(attrs["start"]), Fraction(attrs["step"])
+        return Axis(
+            str(attrs["name"]), start, step, size=int(attrs["size"]), is_time=bool(attrs["is_time"])
+        )
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise InvalidInput(
+            f"{attrs!r} does not describe an axis ({error!r}); it needs name, start, step, size "
+            "and is_time, as dasdist.coordinates.axis_attrs writes them."
+        ) from error
+
+
+def _index(axis: Axis, name: Hashable, dim: str) -> Index:
+    if axis.is_time and axis.size > EAGER_LIMIT:
+        return AffineIndex(_AffineTransform(axis, name, dim))
+    return _pandas_index(axis.values(), name, dim)
+
+
+def _pandas_index(values: NDArray[Any], name: Hashable, dim: str) -> Index:
+    return PandasIndex(pd.Index(values, name=name), dim, coord_dtype=values.dtype)
+
+
+class _AffineTransform(CoordinateTransform):
+    """A time axis as xarray sees one; ``name`` and ``dim`` are what renaming left."""
+
+    def __init__(self, axis: Axis, name: Hashable, dim: str) -> None:
+        super().__init__([name], {dim: axis.size}, dtype=axis.dtype)
+        self.axis = axis
+
+    def forward(self, dim_positions: dict[str, Any]) -> dict[Hashable, Any]:
+        (positions,) = dim_positions.values()
+        return {self.coord_names[0]: self.axis.values_at(np.asarray(positions, dtype=np.int64))}
+
+    def reverse(self, coord_labels: dict[Hashable, Any]) -> dict[str, Any]:
+        (labels,) = coord_labels.values()
+        return {self.dims[0]: _positions(self.axis, _nanoseconds(labels), "nearest")}
+
+    def equals(self, other: CoordinateTransform, **kwargs: Any) -> bool:
+        if not isinstance(other, _AffineTransform):
+            return False
+        mine, theirs = self.axis, other.axis
+        return (mine.start, mine.step, mine.size) == (theirs.start, theirs.step, theirs.size)
+
+
+class _LazyValues(LazilyIndexedArray):
+    """The values of an axis: slices stay lazy, both ends are shown."""
+
+    __slots__ = ()
+
+    def get_duck_array(self) -> Any:
+        if self.size > _WHOLE_LIMIT:
+            raise InvalidInput(
+                f"A time axis of {self.size:,} samples holds {self.size * 8 / 2**30:,.0f} GiB of "
+                "time stamps, which are only computed for what is selected; select a part first, "
+                "e.g. ds.isel(time=slice(0, 1000))."
+            )
+        return super().get_duck_array()
+
+    def _repr_inline_(self, max_width: int) -> str:
+        if self.ndim != 1 or not self.size:
+            return "..."
+        ends = np.asarray(xr.Variable("i", self)[[0, -1]].values)
+        return " ... ".join(str(end) for end in ends)[:max_width]
+
+
+class AffineIndex(CoordinateTransformIndex):
+    """The index of a time axis that is too long to keep.
+
+    Slices give another such index, or a pandas index once they have at most ``EAGER_LIMIT``
+    values.  Labels (time stamps, partial strings such as ``"2024-03-01T12"``, slices and arrays of
+    them) find what they would find in a :class:`pandas.DatetimeIndex` of the same values.  Indexes
+    align when their axes are equal.
+    """
+
+    transform: _AffineTransform
+
+    @property
+    def axis(self) -> Axis:
+        """The axis itself, exactly."""
+        return self.transform.axis
+
+    def create_variables(
+        self, variables: Mapping[Any, xr.Variable] | None = None
+    ) -> dict[Any, xr.Variable]:
+        """Return the coordinate, which computes its values when asked."""
+        made = super().create_variables(variables)
+        return {
+            name: xr.Variable(var.dims, _LazyValues(var._data), attrs=var.attrs)
+            for name, var in made.items()
+        }
+
+    def isel(self, indexers: Mapping[Any, Any]) -> Index | None:
+        """Return the index of a selection by position; ``None`` where it has no dimension."""
+        (dim,), (name,) = self.transform.dims, self.transform.coord_names
+        key = indexers[dim]
+        if isinstance(key, slice):
+            part = range(self.axis.size)[key]
+            axis = self.axis.transform(offset=part.start, stride=part.step, size=len(part))
+            return _index(axis, name, dim)
+        if isinstance(key, xr.Variable):
+            if key.dims != (dim,):
+                return None
+            key = key.values
+        positions = np.asarray(key)
+        if positions.ndim != 1:
+            return None
+        if positions.dtype.kind == "b":
+            positions = np.flatnonzero(positions)
+        positions = np.where(positions < 0, positions + self.axis.size, positions)
+        return _pandas_index(self.axis.values_at(positions.astype(np.int64)), name, dim)
+
+    def sel(
+        self, labels: dict[Any, Any], method: str | None = None, tolerance: Any = None
+    ) -> IndexSelResult:
+        """Find labels as pandas does; raises ``KeyError`` for those that it would not find."""
+        ((name, label),) = labels.items()
+        axis, (dim,) = self.axis, self.transform.dims
+        if axis.step <= 0:
+            raise InvalidInput(
+                f"Coordinate {name!r} runs backwards over {axis.size:,} samples; select by label "
+                "before reversing it."
+            )
+        if isinstance(label, slice):
+            if method is not None or tolerance is not None:
+                raise NotImplementedError("slices of labels take neither method nor tolerance")
+            return IndexSelResult({dim: _slice(axis, label)})
+        if isinstance(label, str) and method is None and (found := _period(axis, label)):
+            return IndexSelResult({dim: found})
+        wanted = _nanoseconds(label)
+        positions = _positions(axis, wanted, method)
+        missing = positions < 0
+        if tolerance is not None and not missing.any():
+            found_values = axis.values_at(positions).astype(np.int64).astype(object)
+            missing = np.abs(found_values - wanted) > pd.Timedelta(tolerance).as_unit("ns").value
+        if missing.any():
+            hint = "" if method else "; try method='nearest'"
+            raise KeyError(f"not all of {label!r} found in index {name!r}{hint}")
+        positions = positions.reshape(np.shape(label))
+        if isinstance(label, xr.DataArray):
+            return IndexSelResult({dim: xr.DataArray(positions, label.coords, label.dims)})
+        if isinstance(label, xr.Variable):
+            return IndexSelResult({dim: xr.Variable(label.dims, positions)})
+        return IndexSelResult({dim: positions if positions.ndim else int(positions)})
+
+    def to_pandas_index(self) -> pd.Index:
+        """Return all values as a pandas index, where they can be held in memory."""
+        (variable,) = self.create_variables().values()
+        return pd.Index(variable.values, name=self.transform.coord_names[0])
+
+    def _repr_inline_(self, max_width: int) -> str:
+        axis = self.axis
+        text = f"AffineIndex ({axis.size:,} samples every {float(axis.spacing):g} s)"
+        return text[:max_width]
+
+
+def _below(axis: Axis, labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Count the values below each label (integers as objects, nanoseconds).
+
+    Values are floor(start + i step + 1/2), so value i is below the integer label when
+    ``i < (label - 1/2 - start) / step``.
+    """
+    half = axis.start + Fraction(1, 2)
+    common = lcm(half.denominator, axis.step.denominator)
+    count = -(-(labels * common - int(half * common)) // int(axis.step * common))
+    return np.clip(count, 0, axis.size).astype(np.int64)
+
+
+def _positions(axis: Axis, labels: NDArray[Any], method: str | None) -> NDArray[np.int64]:
+    """Return the position of each label, -1 where the method finds none."""
+    first = _below(axis, labels)
+    last = axis.size - 1
+    if method in ("pad", "ffill"):
+        return _below(axis, labels + 1) - 1
+    if method in ("backfill", "bfill"):
+        return np.where(first > last, -1, first)
+    before, after = np.maximum(first - 1, 0), np.minimum(first, last)
+    low, high = (axis.values_at(p).astype(np.int64).astype(object) for p in (before, after))
+    if method == "nearest":
+        return np.where((labels - low < high - labels) | (high < labels), before, after)
+    if method is None:
+        return np.where(high == labels, after, -1)
+    raise InvalidInput(f"method={method!r} is none of None, 'nearest', 'ffill' and 'bfill'.")
+
+
+def _slice(axis: Axis, label: slice) -> slice:
+    start = None if label.start is None else int(_below(axis, _object(_bounds(label.start)[0]))[0])
+    stop = None if label.stop is None else int(_below(axis, _object(_bounds(label.stop)[1] + 1))[0])
+    return slice(start, stop, label.step)
+
+
+def _period(axis: Axis, label: str) -> slice | None:
+    """Return what a partial string such as ``"2024-03-01"`` spans, ``None`` for a full one."""
+    lower, upper = _bounds(label)
+    span = upper - lower + 1
+    if axis.start % span == 0 and axis.step % span == 0:
+        return None
+    found = _slice(axis, slice(label, label))
+    if span > 1 and found.start == found.stop:
+        raise KeyError(label)
+    return found if span > 1 else None
+
+
+def _bounds(label: Any) -> tuple[int, int]:
+    """Return the first and the last nanosecond that a label means."""
+    if isinstance(label, str):
+        period = pd.Period(label)
+        return _instant(period.start_time), _instant((period + 1).start_time) - 1
+    if isinstance(label, xr.DataArray | xr.Variable | np.ndarray):
+        label = np.asarray(label)[()]
+    instant = _instant(pd.Timestamp(label))
+    return instant, instant
+
+
+def _instant(stamp: pd.Timestamp) -> int:
+    if stamp.tzinfo is not None:
+        raise InvalidInput(f"{stamp} has a time zone; times of recordings are UTC and have none.")
+    return int(stamp.asm8.astype(np.int64)) * _NANOSECONDS[stamp.unit]
+
+
+def _nanoseconds(labels: Any) -> NDArray[Any]:
+    """Return labels of any shape as a flat array of Python integers."""
+    flat = np.atleast_1d(np.asarray(labels)).ravel()
+    if flat.dtype.kind not in "MUO":
+        raise KeyError(f"{labels!r} is no time: use numpy.datetime64 or a string")
+    stamps = pd.DatetimeIndex(flat)
+    if stamps.tz is not None or stamps.hasnans:
+        raise KeyError(f"{labels!r} has a time zone or is not a time")
+    return np.asarray(stamps.as_unit("ns").asi8.astype(object))
+
+
+def _object(value: int) -> NDArray[Any]:
+    return np.array([value], dtype=object)

@@ -1,0 +1,74 @@
+"""The picker of the demo: a DAS model of the smallest kind, made for one component."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from dasdist.api import DASModel, DASPickingCallback, PatchingStructure
+from dasdist.demo.network import CLASSES, WINDOW, PickNetwork
+
+RATE = 100.0  # Hz, of the training data's middle
+LARGEST_PATCH = 1024  # channels
+
+
+class DemoPicker(DASModel):
+    """Probabilities of P and S on every channel by itself.
+
+    Trained on synthetic sections only (`dasdist.demo.train`); meant for trying dasdist,
+    not for making catalogues.
+
+    Parameters
+    ----------
+    width : int
+        Features of the network's first level.
+    **kwargs
+        Arguments of `dasdist.DASModel`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> picker = DemoPicker().eval()
+    >>> {phase: tuple(p.shape) for phase, p in picker(torch.randn(1, 2048, 3)).items()}
+    {'P': (1, 2048, 3), 'S': (1, 2048, 3)}
+    """
+
+    channelwise: ClassVar[bool] = True
+
+    def __init__(self, width: int = 24, **kwargs: Any) -> None:
+        defaults: dict[str, Any] = {
+            "dt_range": (0.5 / RATE, 2.0 / RATE),
+            "annotate_keys": ["P", "S"],
+        }
+        super().__init__(**(defaults | kwargs))
+        self.network = PickNetwork(width)
+
+    def get_patching_structure(
+        self, data_shape: tuple[int, int], argdict: Mapping[str, Any]
+    ) -> PatchingStructure:
+        """Return patches of 2048 samples and of all channels, up to 1024."""
+        channels = min(LARGEST_PATCH, data_shape[1])
+        return PatchingStructure(
+            in_samples=WINDOW,
+            in_channels=channels,
+            out_samples=WINDOW,
+            out_channels=channels,
+            range_samples=(0, WINDOW),
+            range_channels=(0, channels),
+            overlap_samples=self._overlap(None, "overlap_samples", WINDOW, argdict),
+            overlap_channels=0,
+        )
+
+    def forward(
+        self, x: Tensor, argdict: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> dict[str, Tensor]:
+        """Annotate ``x``, (batch, 2048, channels) in any unit, sample for sample."""
+        batch, samples, channels = x.shape
+        traces = x.transpose(1, 2).reshape(batch * channels, samples)
+        scores = self.network(traces).reshape(batch, channels, len(CLASSES), samples)
+        return {key: scores[:, :, CLASSES.index(key)].transpose(1, 2) for key in ("P", "S")}
+
+    @property
+    def classify_callback(self) -> type[DASPickingCallback]:
+        """What ``classify`` makes of the probabilities: picks."""
+        return DASPickingCallback

@@ -1,0 +1,220 @@
+"""Blocks: the output samples one task owns, and the input it must read for them.
+
+Along time (the same holds along the fibre)::
+
+    recording    ......[============== read =================]......
+    model rate            [ settling | patches . . . . . . ]
+    patches                          [------]
+                                        [------]
+                                           [------]
+    outputs                    <halo>[=== core ===]<halo>
+
+*core* are the outputs that this block alone owns.  Patches that fill any output of the core, or of
+the pick halo around it, are computed.  Their inputs, what the filter needs to settle before them
+and what the resampling filter reaches beyond, are read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dasdist.geometry.axis import Axis
+from dasdist.geometry.patches import PatchGrid
+from dasdist.geometry.resampling import Ratio
+
+__all__ = ["Block", "Region", "SegmentGrid", "Span"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open range of samples or channels."""
+
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Number of samples or channels."""
+        return self.stop - self.start
+
+    @property
+    def slice(self) -> slice:
+        """The range as an index."""
+        return slice(self.start, self.stop)
+
+    def shift(self, by: int) -> "Span":
+        """Return the range moved by ``by``."""
+        return Span(self.start + by, self.stop + by)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of samples and channels."""
+
+    time: Span
+    distance: Span
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of samples and of channels."""
+        return self.time.size, self.distance.size
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The unit of work.
+
+    Parameters
+    ----------
+    index : int
+        Position in the plan.
+    segment : int
+        Index of the segment.
+    core : Region
+        Outputs of the segment that this block owns.
+    rows, columns : Span
+        Patches to compute along time and along the fibre.
+    inputs : Region
+        Samples and channels of the segment, at the model's sampling, that preprocessing prepares.
+    read : Region
+        Samples and channels of the recording that the user passed which must be read for them.
+    """
+
+    index: int
+    segment: int
+    core: Region
+    rows: Span
+    columns: Span
+    inputs: Region
+    read: Region
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentGrid:
+    """Everything that places the blocks of one segment; shared by all of them.
+
+    Parameters
+    ----------
+    index : int
+        Number of the segment; picks carry it.
+    first_block : int
+        Index in the plan of its first block.
+    recorded : Region
+        Where the segment lies in the recording that the user passed.
+    time, distance : Axis
+        Its recorded coordinates.
+    ratios : tuple of Ratio
+        Resampling along time and along the fibre.
+    rows, columns : PatchGrid
+        Patches along time and along the fibre.
+    channelwise : bool
+        Whether the model treats every channel on its own, so that parts of a patch may be computed.
+    settling : int
+        Samples at the model's sampling that the filter needs before a block.
+    pick_halo : int
+        Outputs on either side of a core that picks of the core can depend on.
+    core : tuple of int
+        Output samples and channels of a block's core.
+    """
+
+    index: int
+    first_block: int
+    recorded: Region
+    time: Axis
+    distance: Axis
+    ratios: tuple[Ratio, Ratio]
+    rows: PatchGrid
+    columns: PatchGrid
+    channelwise: bool
+    settling: int
+    pick_halo: int
+    core: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Output samples and channels."""
+        return self.rows.out_size, self.columns.out_size
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Number of blocks along time and along the fibre."""
+        return -(-self.shape[0] // self.core[0]), -(-self.shape[1] // self.core[1])
+
+    def __len__(self) -> int:
+        return self.blocks[0] * self.blocks[1]
+
+    def __iter__(self) -> Iterator[Block]:
+        return (self.block(i) for i in range(len(self)))
+
+    @property
+    def model_time(self) -> Axis:
+        """Time axis of the segment at the model's sampling."""
+        stride = Fraction(self.ratios[0].down, self.ratios[0].up)
+        return self.time.transform(offset=0, stride=stride, size=self.rows.size)
+
+    @property
+    def model_distance(self) -> Axis:
+        """Distance axis of the segment at the model's sampling."""
+        stride = Fraction(self.ratios[1].down, self.ratios[1].up)
+        return self.distance.transform(offset=0, stride=stride, size=self.columns.size)
+
+    @property
+    def out_time(self) -> Axis:
+        """Time axis of the outputs."""
+        rows = self.rows
+        return self.model_time.transform(
+            offset=rows.covers[0], stride=rows.stride, size=rows.out_size
+        )
+
+    @property
+    def out_distance(self) -> Axis:
+        """Distance axis of the outputs."""
+        columns = self.columns
+        return self.model_distance.transform(
+            offset=columns.covers[0], stride=columns.stride, size=columns.out_size
+        )
+
+    def block(self, number: int) -> Block:
+        """Return the block with this number within the segment (time changes slowest)."""
+        along_time, along_fibre = divmod(number, self.blocks[1])
+        core_time, rows, in_time, read_time = self.along_time(along_time)
+        core_distance, columns, in_distance, read_distance = self.along_fibre(along_fibre)
+        return Block(
+            index=self.first_block + number,
+            segment=self.index,
+            core=Region(core_time, core_distance),
+            rows=rows,
+            columns=columns,
+            inputs=Region(in_time, in_distance),
+            read=Region(
+                read_time.shift(self.recorded.time.start),
+                read_distance.shift(self.recorded.distance.start),
+            ),
+        )
+
+    def along_time(self, number: int) -> tuple[Span, Span, Span, Span]:
+        """Return core, patches, prepared and read samples of the blocks in one row."""
+        core = _core(number, self.core[0], self.shape[0])
+        wanted = (max(0, core.start - self.pick_halo), min(self.shape[0], core.stop + self.pick_halo))
+        rows = Span(*self.rows.touching(*wanted))
+        start, stop = self.rows.input_span(rows.start, rows.stop)
+        inputs = Span(max(0, start - self.settling), stop)
+        return core, rows, inputs, Span(*self.ratios[0].needs(*_ends(inputs), self.time.size))
+
+    def along_fibre(self, number: int) -> tuple[Span, Span, Span, Span]:
+        """Return core, patches, prepared and read channels of the blocks in one column."""
+        core = _core(number, self.core[1], self.shape[1])
+        columns = Span(*self.columns.touching(*_ends(core)))
+        if self.channelwise:
+            inputs = core.shift(self.columns.covers[0])
+        else:
+            inputs = Span(*self.columns.input_span(columns.start, columns.stop))
+        return core, columns, inputs, Span(*self.ratios[1].needs(*_ends(inputs), self.distance.size))
+
+
+def _core(number: int, size: int, total: int) -> Span:
+    return Span(number * size, min((number + 1) * size, total))
+
+
+def _ends(span: Span) -> tuple[int, int]:
+    return span.start, span.stop

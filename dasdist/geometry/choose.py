@@ -1,0 +1,167 @@
+"""Choose the core of a block.
+
+Small blocks spread well and fit in memory; large blocks compute fewer patches twice and read fewer
+samples twice::
+
+    blocks            1        few                         many
+    memory            much     <------------------->      little
+    patches twice     none     <------------------->      many
+    busy workers      one      <------------------->      all
+
+A few dozen sizes are tried and the one is taken whose run should end first.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+from dasdist.geometry.blocks import SegmentGrid
+
+__all__ = ["Cost", "choose_core", "recompute_factor", "samples_read"]
+
+RECOMPUTE_LIMIT = 1.05
+AMPLIFICATION_LIMIT = 1.1
+"""What a plan may compute and read more than once, if memory allows."""
+
+LARGEST_WORK = 10**8
+"""Window samples in a block: some tens of seconds on one core with a small network."""
+
+_EXACT_BLOCKS = 4096
+"""Blocks along one axis up to which predictions are sums over every block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What decides between two sizes of a block; smaller is better.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes beyond what a worker has.
+    excess : float
+        Recomputing and reading beyond their limits.
+    duration : float
+        Relative length of the run.
+    """
+
+    memory: int
+    excess: float
+    duration: float
+
+    def __lt__(self, other: "Cost") -> bool:
+        mine = (self.memory, round(self.excess, 3), self.duration)
+        return mine < (other.memory, round(other.excess, 3), other.duration)
+
+
+def choose_core(
+    grid: SegmentGrid,
+    *,
+    chunks: tuple[int, int] | None,
+    slots: int,
+    bytes_needed: Callable[[SegmentGrid], int],
+    budget: float,
+    fixed: tuple[int, int] = (0, 0),
+    whole_fibre: bool = False,
+) -> tuple[int, int]:
+    """Return the core (output samples, output channels) of a segment's blocks.
+
+    Parameters
+    ----------
+    grid : SegmentGrid
+        The segment, with any core.
+    chunks : tuple of int or None
+        Storage chunk of the recording.
+    slots : int
+        Blocks that run at a time.
+    bytes_needed : callable
+        Bytes that a worker needs for the blocks of a grid.
+    budget : float
+        Bytes that it has.
+    fixed : tuple of int
+        Core sizes that are given; 0 is to be chosen.
+    whole_fibre : bool
+        Whether blocks must span the fibre.
+    """
+
+    def cost(core: tuple[int, int]) -> Cost:
+        trial = replace(grid, core=core)
+        blocks = len(trial)
+        recompute = recompute_factor(trial)
+        amplification = samples_read(trial, chunks) / (grid.time.size * grid.distance.size)
+        rounds = -(-blocks // slots)
+        block = trial.block(min(blocks - 1, trial.blocks[1]))
+        work = block.rows.size * grid.rows.window * block.inputs.distance.size
+        return Cost(
+            memory=max(0, int(bytes_needed(trial) - budget)),
+            excess=max(0.0, recompute - RECOMPUTE_LIMIT)
+            + max(0.0, amplification - AMPLIFICATION_LIMIT),
+            duration=recompute
+            * (0.8 + 0.2 * amplification)
+            * (rounds * slots / blocks)
+            * (1 + 0.002 * rounds + max(0.0, work / LARGEST_WORK - 1)),
+        )
+
+    lengths = [fixed[0]] if fixed[0] else _lengths(grid)
+    widths = [grid.shape[1]] if whole_fibre else [fixed[1]] if fixed[1] else _widths(grid)
+    return min(product(lengths, widths), key=cost)
+
+
+def _lengths(grid: SegmentGrid) -> list[int]:
+    """Return core lengths of ever more patches."""
+    step = grid.rows.shift / grid.rows.stride
+    samples = [max(1, int(patches * step)) for patches in _growing(grid.rows.count)]
+    return sorted({*(s for s in samples if s < grid.shape[0]), grid.shape[0]})
+
+
+def _growing(largest: int) -> Iterator[int]:
+    value = 1.0
+    while value < largest:
+        yield int(value)
+        value = max(value + 1, value * 1.3)
+    yield largest
+
+
+def _widths(grid: SegmentGrid) -> list[int]:
+    """Return core widths that split the fibre into ever more parts."""
+    total = grid.shape[1]
+    step = 1 if grid.channelwise else max(1, int(grid.columns.shift / grid.columns.stride))
+    parts = (2**i for i in range(total.bit_length()))
+    return sorted({min(total, -(-total // n // step) * step) for n in parts})
+
+
+def recompute_factor(grid: SegmentGrid) -> float:
+    """Return patches (or windows) that the blocks evaluate over those of the grid."""
+    rows = _total(grid.blocks[0], lambda i: grid.along_time(i)[1].size) / grid.rows.count
+    if grid.channelwise:
+        return rows
+    columns = _total(grid.blocks[1], lambda i: grid.along_fibre(i)[1].size) / grid.columns.count
+    return rows * columns
+
+
+def samples_read(grid: SegmentGrid, chunks: tuple[int, int] | None) -> float:
+    """Return the samples that reading all blocks costs, whole storage chunks counted."""
+    along_time, along_fibre = chunks or (1, 1)
+    origin = grid.recorded
+
+    def read_time(i: int) -> int:
+        span = grid.along_time(i)[3].shift(origin.time.start)
+        return _whole_chunks(span.start, span.stop, along_time)
+
+    def read_channels(i: int) -> int:
+        span = grid.along_fibre(i)[3].shift(origin.distance.start)
+        return _whole_chunks(span.start, span.stop, along_fibre)
+
+    return _total(grid.blocks[0], read_time) * _total(grid.blocks[1], read_channels)
+
+
+def _whole_chunks(start: int, stop: int, chunk: int) -> int:
+    return (-(-stop // chunk) - start // chunk) * chunk
+
+
+def _total(count: int, size: Callable[[int], int]) -> float:
+    """Sum a size over blocks; of very many, over evenly spaced ones."""
+    if count <= _EXACT_BLOCKS:
+        return sum(map(size, range(count)))
+    inner = range(1, count - 1, count // 64)
+    average = sum(map(size, inner)) / len(inner)
+    return size(0) + size(count - 1) + average * (count - 2)

@@ -1,0 +1,224 @@
+"""The global patch grid: where a model's input windows lie, and where their outputs land.
+
+Along one axis, patch *i* of a segment starts at ``min(i * shift, size - window)`` whatever the
+blocks are; the last patch is moved back so that it ends with the data::
+
+    samples    0 . . . . . . . . . . . . . . . . . . . size
+    patch 0    [------window------]
+    patch 1       shift->[------window------]
+    patch 2                    [------window------]      <- moved back to the end
+
+Inside a patch the outputs cover the range ``[r0, r1)`` of the window with ``out`` equal steps::
+
+    window     0 . . r0 . . . . . . . . r1 . . window
+    outputs          0   1   2  ...  out - 1
+    output i sits at r0 + i * (r1 - r0) / out
+
+Output *j* of the segment sits at input position ``r0 + j * (r1 - r0) / out``; patch *i* fills the
+outputs from ``round(start(i) * out / (r1 - r0))`` on.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dasdist.errors import InvalidInput
+
+__all__ = ["Patch", "PatchCoordinate", "PatchGrid", "PatchingStructure"]
+
+
+@dataclass(frozen=True, slots=True)
+class PatchingStructure:
+    """The shape of a model's input patches and of its outputs, as in SeisBench.
+
+    Parameters
+    ----------
+    in_samples, in_channels : int
+        Size of an input patch.
+    out_samples, out_channels : int
+        Size of the output for a patch.
+    range_samples, range_channels : tuple of int
+        Half-open range of the input patch that the output covers.
+    overlap_samples, overlap_channels : int, optional
+        Samples and channels that neighbouring patches share.  ``None`` leaves them to the keyword
+        arguments ``overlap_samples`` and ``overlap_channels`` of ``annotate`` and ``classify``.
+
+    Notes
+    -----
+    Fields and meanings are those of ``seisbench.models.das_base.PatchingStructure``; this one is
+    immutable.
+    """
+
+    in_samples: int
+    in_channels: int
+    out_samples: int
+    out_channels: int
+    range_samples: tuple[int, int]
+    range_channels: tuple[int, int]
+    overlap_samples: int | None = None
+    overlap_channels: int | None = None
+
+    @property
+    def shift_samples(self) -> int:
+        """Samples from the start of one patch to the next."""
+        return self.in_samples - (self.overlap_samples or 0)
+
+    @property
+    def shift_channels(self) -> int:
+        """Channels from the start of one patch to the next."""
+        return self.in_channels - (self.overlap_channels or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PatchCoordinate:
+    """Upper left corner and size of a patch, as callbacks written for SeisBench expect them."""
+
+    sample: float
+    channel: float
+    w_sample: int
+    w_channel: int
+
+    @property
+    def sample_int(self) -> int:
+        """The nearest whole sample."""
+        return round(self.sample)
+
+    @property
+    def channel_int(self) -> int:
+        """The nearest whole channel."""
+        return round(self.channel)
+
+    def __array__(
+        self, dtype: np.dtype[np.float64] | None = None, copy: bool | None = None
+    ) -> NDArray[np.float64]:
+        return np.array([self.sample, self.channel, self.w_sample, self.w_channel], dtype=dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class PatchGrid:
+    """The patches of one segment along one axis.
+
+    Parameters
+    ----------
+    size : int
+        Samples (or channels) of the segment, at the model's sampling.
+    window, shift : int
+        Size of a patch and distance between patch starts.
+    out : int
+        Outputs per patch.
+    covers : tuple of int
+        Half-open range of the window that the outputs cover.
+
+    Examples
+    --------
+    >>> grid = PatchGrid(size=11, window=4, shift=3, out=2, covers=(0, 4))
+    >>> [grid.start(i) for i in range(grid.count)]
+    [0, 3, 6, 7]
+    >>> [grid.out_start(i) for i in range(grid.count)], grid.out_size
+    ([0, 2, 3, 4], 6)
+    >>> grid.touching(2, 3)
+    (1, 2)
+    >>> grid.input_span(1, 2)
+    (3, 7)
+    """
+
+    size: int
+    window: int
+    shift: int
+    out: int
+    covers: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.size < self.window:
+            raise InvalidInput(
+                f"A segment of {self.size} is shorter than a patch of {self.window}; use a longer "
+                "segment or a model with smaller patches."
+            )
+        if self.shift < 1:
+            raise InvalidInput(
+                f"An overlap of {self.window - self.shift} leaves no step between patches of "
+                f"{self.window}; choose an overlap below {self.window}."
+            )
+
+    @property
+    def count(self) -> int:
+        """Number of patches."""
+        return -(-(self.size - self.window) // self.shift) + 1
+
+    @property
+    def stride(self) -> Fraction:
+        """Input samples per output."""
+        return Fraction(self.covers[1] - self.covers[0], self.out)
+
+    @property
+    def out_size(self) -> int:
+        """Number of outputs of the segment."""
+        return self.out_start(self.count - 1) + self.out
+
+    def start(self, patch: int) -> int:
+        """Return the first input sample of a patch."""
+        return min(patch * self.shift, self.size - self.window)
+
+    def out_start(self, patch: int) -> int:
+        """Return the output that a patch fills first: its exact position, rounded half up."""
+        width = self.covers[1] - self.covers[0]
+        return (2 * self.start(patch) * self.out + width) // (2 * width)
+
+    def touching(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the half-open range of the patches that fill any output in ``[start, stop)``."""
+        patches = range(self.count)
+        first = bisect_right(patches, start, key=lambda i: self.out_start(i) + self.out)
+        return first, bisect_left(patches, stop, key=self.out_start)
+
+    def starting_in(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the half-open range of the patches whose first output is in ``[start, stop)``."""
+        patches = range(self.count)
+        first = bisect_left(patches, start, key=self.out_start)
+        return first, bisect_left(patches, stop, key=self.out_start)
+
+    def input_span(self, first: int, last: int) -> tuple[int, int]:
+        """Return the half-open range of input samples of the patches ``first`` to ``last``."""
+        return self.start(first), self.start(last - 1) + self.window
+
+    def hole(self, trim: int = 0) -> int:
+        """Return how many outputs between neighbouring patches no patch fills, at the most.
+
+        ``trim`` is the number of outputs of every patch that go unused, e.g. through blinding.
+        """
+        # starts repeat, but for a shift, every (covers[1] - covers[0]) patches
+        pairs = {*range(min(self.count - 1, self.covers[1] - self.covers[0])), self.count - 2}
+        gaps = [
+            self.out_start(i + 1) - self.out_start(i) - (self.out - trim) for i in pairs if i >= 0
+        ]
+        return max(0, *gaps, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a model says about one patch, or about neighbouring channels of it.
+
+    Parameters
+    ----------
+    row, column : int
+        Index of the patch along time and along the fibre.
+    sample, channel : int
+        Output sample and channel of the segment that ``annotations[key][0, 0]`` fills.
+    inset : int
+        Channel of the patch's output that ``annotations[key][:, 0]`` is; 0 for a whole patch.
+    width : int
+        Output channels of a whole patch.
+    annotations : mapping of str to ndarray, each of shape (out_samples, n <= width)
+        One array per annotation key.
+    """
+
+    row: int
+    column: int
+    sample: int
+    channel: int
+    inset: int
+    width: int
+    annotations: Mapping[str, NDArray[np.float32]]

@@ -1,0 +1,71 @@
+"""Which samples of a recording a rationally resampled stretch of it depends on.
+
+With ``up`` / ``down`` = 2 / 3, resampled sample *i* sits at recorded position ``3 i / 2``::
+
+    recorded    0     1     2     3     4     5     6
+    upsampled   0  1  2  3  4  5  6  7  8  9 10 11 12
+    resampled   0        1        2        3        4
+
+The FIR filter of :func:`scipy.signal.resample_poly` reaches ``10 * max(up, down)`` steps of the
+upsampled grid to either side.  scipy pads it with zeros to fit its polyphase layout; their reach
+counts too, because zero times NaN is NaN, and not even NaN should depend on how a signal was cut.
+"""
+
+from dataclasses import dataclass
+from math import gcd
+
+__all__ = ["Ratio"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A resampling ratio: ``up`` / ``down`` resampled samples for each recorded one.
+
+    Examples
+    --------
+    >>> Ratio(2, 3).size(7)
+    5
+    >>> Ratio(1, 1).needs(100, 200, 1000)
+    (100, 200)
+    >>> Ratio(1, 2).needs(100, 200, 1000)
+    (180, 421)
+    """
+
+    up: int
+    down: int
+
+    def __post_init__(self) -> None:
+        if self.up < 1 or self.down < 1 or gcd(self.up, self.down) != 1:
+            raise ValueError(
+                f"{self.up}/{self.down} is no resampling ratio: factors start at 1 and are coprime."
+            )
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing changes."""
+        return self.up == self.down
+
+    def size(self, n: int) -> int:
+        """Return the length of ``n`` samples after resampling."""
+        return -(-n * self.up // self.down)
+
+    def first_needed(self, start: int) -> int:
+        """Return the last multiple of ``down`` that is not after any input of sample ``start``."""
+        oldest = -((self._reach + self.up - 1 - start * self.down) // self.up)
+        return max(0, oldest) // self.down * self.down
+
+    def needs(self, start: int, stop: int, n: int) -> tuple[int, int]:
+        """Return the half-open range of recorded samples behind resampled ``[start, stop)``.
+
+        The range is cut to ``[0, n)``; its start is a multiple of ``down``, where a recorded and a
+        resampled sample coincide, so that the resampled grid of the part is that of the whole.
+        """
+        if self.is_identity:
+            return start, stop
+        padding = self.down - self._reach % self.down
+        last = ((stop - 1) * self.down + self._reach + padding) // self.up
+        return self.first_needed(start), min(n, last + 1)
+
+    @property
+    def _reach(self) -> int:
+        return 10 * max(self.up, self.down)

@@ -1,0 +1,16 @@
+"""One block of a recording through a model: pure functions, no dask."""
+
+from dasdist.inference.block import Recipe, process_block
+from dasdist.inference.patches import Batching, annotate_patches
+from dasdist.inference.predictor import Predictor
+from dasdist.inference.preprocess import Prepared, prepare
+
+__all__ = [
+    "Batching",
+    "Predictor",
+    "Prepared",
+    "Recipe",
+    "annotate_patches",
+    "prepare",
+    "process_block",
+]

@@ -1,0 +1,91 @@
+"""A model on its device, ready for batches of one constant shape."""
+
+import threading
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dasdist.errors import ModelMismatch
+from dasdist.models import ModelSpec
+from dasdist.signal import FKFilter
+
+__all__ = ["Predictor"]
+
+_DEVICE_LOCKS: dict[torch.device, threading.Lock] = {}
+
+
+class Predictor:
+    """Apply a model to batches.
+
+    Several threads of a worker may share a predictor: a lock per device lets one compute while
+    the others read, and keeps their memory apart.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A DAS model in evaluation mode, on its device; nothing else may use it.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+        self.spec = ModelSpec.of(model)
+        parameter = next(model.parameters(), torch.empty(0))
+        self.device = parameter.device
+        self.dtype = parameter.dtype
+        self._lock = _DEVICE_LOCKS.setdefault(self.device, threading.Lock())
+        self._fk_filters: dict[tuple[float, float], FKFilter] = {}
+
+    def __call__(
+        self,
+        batch: torch.Tensor,
+        arguments: Mapping[str, Any],
+        spacing: tuple[float, float],
+    ) -> dict[str, NDArray[np.float32]]:
+        """Annotate a batch.
+
+        Parameters
+        ----------
+        batch : Tensor, shape (batch, in_samples, in_channels)
+            Preprocessed patches.
+        arguments : mapping
+            Arguments of ``annotate``, for the model's ``argdict``.
+        spacing : tuple of float
+            Seconds per sample and metres per channel, for the f-k filter.
+
+        Returns
+        -------
+        dict of str to ndarray of float32, each of shape (batch, out_samples, out_channels)
+        """
+        inputs = batch.to(self.device, self.dtype)
+        kwargs = getattr(self.model, "annotate_forward_kwargs", {})
+        # a model without parameters may compute on any device, hence on the one its data is on
+        with self._lock, torch.inference_mode(), _device(self.device):
+            if self.spec.fk_filter_args is not None:
+                inputs = self._fk_filter(spacing)(inputs)
+            outputs = self.model(inputs, argdict=dict(arguments), **kwargs)
+            missing = [key for key in self.spec.annotate_keys if key not in outputs]
+            if missing:
+                raise ModelMismatch(
+                    f"{self.spec.name} promises {list(self.spec.annotate_keys)} but returned "
+                    f"{sorted(outputs)}; mend annotate_keys or forward."
+                )
+            # every key leaves the device before the lock is given back
+            return {
+                key: outputs[key].to("cpu", torch.float32).numpy()
+                for key in self.spec.annotate_keys
+            }
+
+    def _fk_filter(self, spacing: tuple[float, float]) -> FKFilter:
+        """Return the f-k filter for a sampling; its mask is built once per shape."""
+        if spacing not in self._fk_filters:
+            options = dict(self.spec.fk_filter_args or {})
+            self._fk_filters[spacing] = FKFilter(dt=spacing[0], dx=spacing[1], **options)
+        return self._fk_filters[spacing]
+
+
+def _device(device: torch.device) -> Any:
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -1,0 +1,192 @@
+"""SeisBench's waveform models, applied to every channel of a fibre."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from dasdist.errors import DataWarning, InvalidInput
+from dasdist.geometry.patches import PatchingStructure
+from dasdist.models.base import BaseDASModel
+
+__all__ = ["WaveformWrapper"]
+
+NOISE_LABELS = frozenset({"N", "Noise"})
+"""Labels of outputs that say nothing that the other outputs do not."""
+
+NON_PHASE_LABELS = NOISE_LABELS | {"Detection"}
+"""Labels of outputs whose peaks are no arrivals."""
+
+LARGEST_PATCH = 1024
+"""Channels of a patch, as in SeisBench."""
+
+
+class WaveformWrapper(BaseDASModel):
+    """Apply a SeisBench ``WaveformModel`` channel by channel.
+
+    Parameters
+    ----------
+    model : seisbench.models.WaveformModel
+        A model with ``output_type == "array"``, e.g. PhaseNet or EQTransformer.
+    component_strategy : {"clone", "pad"}
+        How the one component of a fibre becomes the model's several: repeated, or followed by
+        zeros.
+    **kwargs
+        Arguments of :class:`BaseDASModel`.
+
+    Notes
+    -----
+    Follows ``seisbench.models.DASWaveformModelWrapper``: admissible sampling from half to twice
+    the model's rate, patches of up to 1024 channels without overlap, the model's own filter.  Its
+    ``annotate_keys`` leave out noise; picking leaves out detections as well.
+    """
+
+    channelwise: ClassVar[bool] = True
+
+    def __init__(self, model: Any, component_strategy: str = "clone", **kwargs: Any) -> None:
+        if getattr(model, "output_type", None) != "array":
+            raise InvalidInput(
+                f"{type(model).__name__} cannot be wrapped: only waveform models whose "
+                "output_type is 'array' give a value for every sample; use such a model."
+            )
+        rate = model.sampling_rate
+        dt_range = None if rate is None else (0.5 / rate, 2.0 / rate)
+        super().__init__(
+            dt_range=dt_range,
+            annotate_keys=[x for x in model.labels if x not in NOISE_LABELS],
+            default_args={**model.default_args, **kwargs.pop("default_args", {})},
+            filter_samples=filter_of(model, dt_range),
+            citation=model.citation,
+            **kwargs,
+        )
+        self.model = model
+        self.component_strategy = component_strategy
+        own = {k: v for k, v in model._annotate_args.items() if k not in ("batch_size", "overlap")}
+        self._annotate_args = {**BaseDASModel._annotate_args, "blinding": ("", (0, 0)), **own}
+
+    @property
+    def component_strategy(self) -> str:
+        """``"clone"`` or ``"pad"``."""
+        return self._component_strategy
+
+    @component_strategy.setter
+    def component_strategy(self, value: str) -> None:
+        if value not in ("clone", "pad"):
+            raise InvalidInput(f"component_strategy is {value!r}; use 'clone' or 'pad'.")
+        self._component_strategy = value
+
+    @property
+    def name(self) -> str:
+        """Name of the wrapped model."""
+        return f"DAS{self.model.name}"
+
+    @property
+    def phases(self) -> list[str]:
+        """Annotation keys whose peaks are arrivals."""
+        return [key for key in self.annotate_keys if key not in NON_PHASE_LABELS]
+
+    def get_patching_structure(
+        self, data_shape: tuple[int, int], argdict: Mapping[str, Any]
+    ) -> PatchingStructure:
+        """Return patches of the model's window and all channels, up to 1024."""
+        samples, channels = data_shape
+        # models with adaptive windows look at the length alone: no memory behind it
+        trace = np.broadcast_to(np.zeros(1, dtype=np.float32), (samples,))
+        in_samples, (first, last) = self.model._get_in_pred_samples(trace)
+        before, after = self._argdict_get_with_default(argdict, "blinding")
+        if before < 0 or after < 0 or before + after >= last - first:
+            raise InvalidInput(
+                f"A blinding of {(before, after)} samples leaves nothing of the model's "
+                f"{last - first} outputs; use smaller, non-negative values."
+            )
+        width = min(LARGEST_PATCH, channels)
+        return PatchingStructure(
+            in_samples=in_samples,
+            in_channels=width,
+            out_samples=last - first - before - after,
+            out_channels=width,
+            range_samples=(first + before, last - after),
+            range_channels=(0, width),
+            overlap_samples=self._overlap(None, "overlap_samples", in_samples, argdict),
+            overlap_channels=0,
+        )
+
+    def forward(
+        self, x: torch.Tensor, argdict: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> dict[str, torch.Tensor]:
+        """Annotate every channel of ``x``, shape (batch, samples, channels), as a trace."""
+        argdict = dict(argdict or {})
+        batch, samples, channels = x.shape
+        traces = x.permute(0, 2, 1).reshape(batch * channels, 1, samples)
+        annotations = self._annotate_traces(self._components(traces), argdict)
+        before, after = self._argdict_get_with_default(argdict, "blinding")
+        kept = annotations[:, before : annotations.shape[1] - after]
+        per_channel = kept.reshape(batch, channels, kept.shape[1], kept.shape[2])
+        return {
+            key: per_channel[..., i].transpose(1, 2)
+            for i, key in enumerate(self.model.labels)
+            if key in self.annotate_keys
+        }
+
+    def _components(self, traces: torch.Tensor) -> torch.Tensor:
+        count = len(self.model.component_order)
+        if self.component_strategy == "clone":
+            return traces.repeat(1, count, 1)
+        return torch.nn.functional.pad(traces, (0, 0, 0, count - 1))
+
+    def _annotate_traces(self, traces: torch.Tensor, argdict: dict[str, Any]) -> torch.Tensor:
+        """Return annotations of shape (traces, samples, labels)."""
+        prepared = self.model.annotate_batch_pre(traces, argdict=argdict)
+        piggyback = None
+        if isinstance(prepared, tuple):
+            prepared, piggyback = prepared
+        raw = self.model(prepared)
+        out: torch.Tensor = self.model.annotate_batch_post(
+            raw, piggyback=piggyback, argdict=argdict
+        )
+        return out
+
+
+def filter_of(
+    model: Any, dt_range: tuple[float, float] | None
+) -> tuple[str, dict[str, Any]] | None:
+    """Translate a waveform model's obspy filter into a causal scipy design.
+
+    Corners above the Nyquist frequency of the slowest admissible sampling are lowered to it.  A
+    zero-phase filter runs forwards and backwards, which no block could do alone; it becomes a
+    causal one of twice the order, with a warning, as in SeisBench.
+    """
+    if model.filter_args is None:
+        return None
+    if isinstance(model.filter_args, dict) or len(model.filter_args) != 1:
+        return _no_filter(model, f"filter_args {model.filter_args!r} name several filters")
+    kind, options = model.filter_args[0], model.filter_kwargs
+    corners = {"bandpass": ("freqmin", "freqmax"), "bandstop": ("freqmin", "freqmax")}
+    corners |= {"lowpass": ("freq",), "highpass": ("freq",)}
+    if kind not in corners:
+        return _no_filter(model, f"no causal equivalent of the filter {kind!r} is known")
+    order = options["corners"]
+    if options.get("zerophase", False):
+        warnings.warn(
+            f"{model.name} was trained with a zero-phase filter, which reads the future; a causal "
+            "filter of twice its order is used instead.",
+            DataWarning,
+            stacklevel=3,
+        )
+        order *= 2
+    highest = np.inf if dt_range is None else 0.999999 * 0.5 / dt_range[1]
+    edges = [options[name] for name in corners[kind]]
+    edges[-1] = min(edges[-1], highest)
+    frequency = edges if len(edges) > 1 else edges[0]
+    return "iirfilter", {"N": order, "btype": kind, "ftype": "butter", "Wn": frequency}
+
+
+def _no_filter(model: Any, reason: str) -> None:
+    warnings.warn(
+        f"The filter of {model.name} is not applied: {reason}. Pass filter_samples, or filter the "
+        "data beforehand.",
+        DataWarning,
+        stacklevel=4,
+    )

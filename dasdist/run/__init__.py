@@ -1,0 +1,1 @@
+"""Plans and their executors: the only part of dasdist that knows of dask."""

@@ -1,0 +1,119 @@
+"""Run a plan: blocks to an executor, parts to the callback."""
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dask
+from distributed import Client
+
+from dasdist.callbacks.base import DASAnnotateCallback
+from dasdist.errors import DataWarning
+from dasdist.inference import Recipe
+from dasdist.run.cluster import run_on_cluster
+from dasdist.run.plan import Plan
+from dasdist.run.progress import Progress
+from dasdist.run.replica import Payload, remember
+from dasdist.run.report import Failure, RunReport
+from dasdist.run.serial import run_serially
+from dasdist.run.work import Work
+from dasdist.sources import Recording, array_part
+
+__all__ = ["execute"]
+
+
+def execute(
+    plan: Plan,
+    recording: Recording,
+    payload: Payload,
+    callback: DASAnnotateCallback,
+    arguments: Mapping[str, Any],
+    *,
+    client: Client | None,
+) -> RunReport:
+    """Run every block of a plan and reduce the parts.
+
+    Parameters
+    ----------
+    plan : Plan
+        The blocks.
+    recording : Recording
+        The data.
+    payload : Payload
+        The model.
+    callback : DASAnnotateCallback
+        Set up already; finalized here.
+    arguments : mapping
+        Arguments of ``annotate``.
+    client : Client or None
+        A synchronous client, or None to run in this process.
+
+    Returns
+    -------
+    RunReport
+    """
+    started = time.monotonic()
+    remember(payload)
+    tasks = _tasks(plan, recording, payload, callback, arguments, on_cluster=client is not None)
+    if client is None:
+        results = run_serially(tasks)
+    else:
+        results = run_on_cluster(client, payload, tasks, in_order=callback.in_order)
+    parts: list[Any] = []
+    failures: list[Failure] = []
+    shown = bool(arguments.get("pbar", True))
+    with Progress(len(plan), plan.data_seconds, shown=shown) as progress:
+        for work, part in results:
+            if isinstance(part, Failure):
+                failures.append(part)
+            elif callback.in_order:
+                parts += [callback.consume(part, work.grid)]
+            else:
+                parts.append(part)
+            progress.step(len(failures))
+    callback.finalize(callback.combine(parts))
+    _warn_of(failures)
+    return RunReport(
+        model=plan.model,
+        blocks=len(plan),
+        data_seconds=plan.data_seconds,
+        wall_seconds=time.monotonic() - started,
+        skipped=plan.skipped,
+        failures=tuple(sorted(failures, key=lambda f: f.block)),
+    )
+
+
+def _tasks(
+    plan: Plan,
+    recording: Recording,
+    payload: Payload,
+    callback: DASAnnotateCallback,
+    arguments: Mapping[str, Any],
+    *,
+    on_cluster: bool,
+) -> Iterator[tuple[Any, Work]]:
+    """Yield what each block reads and what is to be done with it."""
+    mapper = callback.mapper()
+    model_arguments = {k: v for k, v in arguments.items() if k != "pbar"}
+    skip_errors = arguments.get("on_error", "raise") == "skip"
+    for grid in plan.grids:
+        recipe = Recipe(plan.batching, model_arguments, plan.sections[grid.index])
+        for block in grid:
+            work = Work(grid, block, recipe, payload.token, mapper, skip_errors)
+            if recording.graph is not None and on_cluster:
+                read = block.read
+                values = recording.graph[read.time.slice, read.distance.slice]
+                yield dask.delayed(array_part)(values, read, grid.time.slice(0, 1)), work
+            else:
+                yield recording.part(block.read), work
+
+
+def _warn_of(failures: list[Failure]) -> None:
+    if failures:
+        warnings.warn(
+            f"{len(failures)} blocks were left out because their data could not be read; the "
+            f"report lists them. The first: {failures[0].error}",
+            DataWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,99 @@
+"""The model as one process holds it.
+
+A model travels once to every worker process, as bytes under a token; tasks carry the token alone.
+The first task that needs it builds the replica::
+
+    client    pack(model) = Payload(token, bytes)
+                 |  worker plugin, also on workers that join later
+    worker    remember(payload)   ...   predictor_of(token) -> unpickled once, on its device
+"""
+
+import copy
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+import torch
+
+from dasdist.errors import DasdistError
+from dasdist.inference import Predictor
+
+__all__ = ["Payload", "pack", "predictor_of", "remember"]
+
+_KEPT = 4
+"""Replicas that a process keeps; the least recently used one goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A pickled model.
+
+    Parameters
+    ----------
+    token : str
+        Hash of the bytes: the same model has the same token.
+    data : bytes
+        The model, its tensors on the CPU.
+    device : str or None
+        Where the replica goes; None takes the process's GPU if it has one.
+    """
+
+    token: str
+    data: bytes = field(repr=False)
+    device: str | None = None
+
+
+_lock = threading.Lock()
+_payloads: OrderedDict[str, Payload] = OrderedDict()
+_predictors: OrderedDict[str, Predictor] = OrderedDict()
+
+
+def pack(model: torch.nn.Module, device: str | None = None) -> Payload:
+    """Pickle a model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Left as it is.
+    device : str, optional
+        Where replicas go; None takes a GPU where there is one.
+    """
+    on_cpu = all(p.device.type == "cpu" for p in model.parameters())
+    data = cloudpickle.dumps(model if on_cpu else copy.deepcopy(model).cpu())
+    token = hashlib.sha256(data + str(device).encode()).hexdigest()[:16]
+    return Payload(token, data, device)
+
+
+def remember(payload: Payload) -> None:
+    """Keep a payload in this process, for the tasks to come."""
+    with _lock:
+        _payloads[payload.token] = payload
+        _payloads.move_to_end(payload.token)
+        while len(_payloads) > _KEPT:
+            _payloads.popitem(last=False)
+
+
+def predictor_of(token: str) -> Predictor:
+    """Return this process's replica of a model, building it the first time."""
+    with _lock:
+        if token not in _predictors:
+            _predictors[token] = _build(token)
+        _predictors.move_to_end(token)
+        while len(_predictors) > _KEPT:
+            _predictors.popitem(last=False)
+        return _predictors[token]
+
+
+def _build(token: str) -> Predictor:
+    if token not in _payloads:
+        raise DasdistError(
+            f"This process was never given the model {token}; the plugin that brings it did not "
+            "run here. Register it again by calling annotate or classify."
+        )
+    payload = _payloads[token]
+    model: Any = cloudpickle.loads(payload.data)
+    device = payload.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Predictor(model.to(device).eval())

@@ -1,0 +1,187 @@
+"""What tests share: real data and trained pickers where they are, Dask clusters, settings.
+
+Nothing here listens on anything but 127.0.0.1, and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+    from seisbench.models import EQTransformer, PhaseNet
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# How hard property tests try: HYPOTHESIS_PROFILE=deep python -m pytest
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("dev", deadline=None, max_examples=100)
+settings.register_profile("deep", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def _data_folder() -> Path:
+    return Path(os.environ.get("DASDIST_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests off the user's screen and out of the user's caches."""
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    if "SEISBENCH_CACHE_ROOT" not in os.environ:  # SeisBench reads it once, when imported
+        cache = Path(tempfile.mkdtemp(prefix="dasdist-seisbench-"))
+        config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+        trained = _data_folder() / "weights" / "seisbench_cache"
+        if trained.is_dir():  # from_pretrained("original") then works offline
+            shutil.copytree(trained, cache, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        os.environ["SEISBENCH_CACHE_ROOT"] = str(cache)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine lacks; a marker names the need, and only here is it looked for."""
+    missing = {}
+    if not _has_cuda():
+        missing["gpu"] = "needs a CUDA device"
+    if not (shutil.which("sbatch") and shutil.which("squeue")):
+        missing["slurm"] = "needs SLURM's sbatch and squeue on the PATH"
+    if not _has_seisbench():
+        missing["seisbench"] = "needs SeisBench: pip install seisbench"
+    for item in items:
+        for marker, reason in missing.items():
+            if marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _has_seisbench() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("seisbench") is not None
+
+
+# ---------------------------------------------------------------- real data and trained pickers
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recordings and weights, which the package does not ship."""
+    folder = _data_folder()
+    if not folder.is_dir():
+        pytest.skip("no test data: set DASDIST_TEST_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def das_file(shared_data: Path) -> Callable[[str], Path]:
+    """``das_file("prodml_2.0.h5")`` is the path of that recording."""
+
+    def find(name: str) -> Path:
+        path = shared_data / "das" / name
+        if not path.is_file():
+            pytest.skip(f"no recording {name} in the test data")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def phasenet(shared_data: Path) -> PhaseNet:
+    """PhaseNet with its original weights; shared by all tests, so leave it as it is."""
+    return _picker(shared_data, "phasenet_original")
+
+
+@pytest.fixture(scope="session")
+def eqtransformer(shared_data: Path) -> EQTransformer:
+    """EQTransformer, the conservative weights; shared by all tests, so leave it as it is."""
+    return _picker(shared_data, "eqtransformer_conservative")
+
+
+def _picker(shared_data: Path, name: str) -> Any:
+    models = pytest.importorskip("seisbench.models")
+    import torch
+
+    files = [shared_data / "weights" / f"{name}{suffix}" for suffix in (".json", ".pt")]
+    if not all(file.is_file() for file in files):
+        pytest.skip(f"no weights {name} in the test data")
+    recipe = json.loads(files[0].read_text())
+    model = getattr(models, recipe["model"])(**recipe["model_args"])
+    model.default_args.update(recipe.get("default_args", {}))
+    model.load_state_dict(torch.load(files[1], map_location="cpu", weights_only=True))
+    return model.eval()
+
+
+# ---------------------------------------------------------------- clusters
+
+
+@pytest.fixture(scope="session")
+def make_cluster() -> Callable[..., LocalCluster]:
+    """``with make_cluster(n_workers=3) as cluster`` for a test that harms its cluster or sizes it.
+
+    One thread a worker, worker processes unless ``processes=False``, loopback only.
+    """
+
+    def make(n_workers: int = 2, **options: Any) -> LocalCluster:
+        from distributed import LocalCluster
+
+        return LocalCluster(
+            n_workers=n_workers,
+            # With no address the scheduler takes port 8787 and warns when another cluster has it;
+            # with no protocol, workers in this process serve HTTP on every interface.
+            **{
+                "threads_per_worker": 1,
+                "host": "127.0.0.1",
+                "protocol": "tcp://",
+                "dashboard_address": None,
+                "scheduler_kwargs": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            }
+            | options,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cluster(make_cluster: Callable[..., LocalCluster]) -> Iterator[LocalCluster]:
+    """Two worker processes of one thread, for the whole run: leave them alive and well."""
+    with make_cluster(n_workers=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster: LocalCluster) -> Iterator[Client]:
+    """A client of the shared cluster that is nobody's default: tests must pass it on."""
+    from distributed import Client
+
+    with Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+@pytest.fixture
+def inproc_client(make_cluster: Callable[..., LocalCluster]) -> Iterator[Client]:
+    """A client of two worker threads in this process: breakpoints and monkeypatches reach them."""
+    from distributed import Client
+
+    with (
+        make_cluster(n_workers=2, processes=False) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
