@@ -1,6 +1,6 @@
 """Axes as xarray coordinates: ordinary ones where they fit in memory, computed ones where not.
 
-A year at 1 kHz has 3e10 samples, 250 GB of time stamps; its axis is four numbers.  Long time axes
+A year at 1 kHz has 3e10 samples, 250 GB of time stamps; its axis is a few numbers.  Long time axes
 therefore become a coordinate that computes what is asked for and keeps nothing::
 
     Axis --> coordinate(axis) --+-- up to EAGER_LIMIT values: a pandas index, in memory
@@ -9,14 +9,13 @@ therefore become a coordinate that computes what is asked for and keeps nothing:
                                       sel(label)    integer arithmetic, what pandas would find
                                       .values       only of what was selected
 
-The computed coordinate stands on :class:`xarray.indexes.CoordinateTransformIndex`; its values are
-those of :meth:`dasdist.geometry.Axis.values_at`, to the nanosecond.
+Values are those of :meth:`dasdist.geometry.Axis.values_at`, to the nanosecond.
 """
 
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
 from math import lcm
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -31,9 +30,9 @@ from dasdist.geometry import Axis
 __all__ = ["EAGER_LIMIT", "AffineIndex", "axis_attrs", "axis_from_attrs", "coordinate"]
 
 EAGER_LIMIT = 10_000_000
-"""Longest axis that becomes an ordinary, pandas-indexed coordinate."""
+"""Longest time axis that becomes an ordinary, pandas-indexed coordinate."""
 
-_WHOLE_LIMIT = 1_000_000_000
+_WHOLE_LIMIT = 1_000_000_000  # time stamps that .values may compute at once: 8 GB
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
@@ -55,17 +54,16 @@ def coordinate(*axes: Axis) -> xr.Coordinates:
     --------
     >>> year = Axis("time", Fraction(0), Fraction(10**6), size=31_536_000_000, is_time=True)
     >>> ds = xr.Dataset(coords=coordinate(year))
-    >>> ds.time[-1].values
-    np.datetime64('1970-12-31T23:59:59.999000000')
+    >>> str(ds.time[-1].values)
+    '1970-12-31T23:59:59.999000000'
     >>> ds.sel(time=slice("1970-03-01T00:00", "1970-03-01T00:01")).sizes["time"]
     120000
     """
     variables: dict[Hashable, xr.Variable] = {}
     indexes: dict[Any, Index] = {}
     for axis in axes:
-        index = _index(axis, axis.name, axis.name)
+        indexes[axis.name] = index = _index(axis, axis.name, axis.name)
         variables.update(index.create_variables())
-        indexes[axis.name] = index
     return xr.Coordinates(variables, indexes=indexes)
 
 
@@ -80,28 +78,15 @@ def axis_attrs(axis: Axis) -> dict[str, Any]:
     >>> axis_from_attrs(axis_attrs(axis)) == axis
     True
     """
-    return {
-        "name": axis.name,
-        "start": str(axis.start),
-        "step": str(axis.step),
-        "size": int(axis.size),
-        "is_time": bool(axis.is_time),
-    }
+    exact = {"start": str(axis.start), "step": str(axis.step)}
+    return {"name": axis.name, **exact, "size": int(axis.size), "is_time": axis.is_time}
 
 
 def axis_from_attrs(attrs: Mapping[str, Any]) -> Axis:
-    """Return the axis that :func:`axis_attrs` described.
-
-    Raises
-    ------
-    InvalidInput
-        The mapping describes no axis.
-    """
+    """Return the axis that :func:`axis_attrs` described; `InvalidInput` if there is none."""
     try:
-        start, step = Fraction(attrs["start"]), Fraction(attrs["step"])
-        return Axis(
-            str(attrs["name"]), start, step, size=int(attrs["size"]), is_time=bool(attrs["is_time"])
-        )
+        start, step, size = Fraction(attrs["start"]), Fraction(attrs["step"]), int(attrs["size"])
+        return Axis(str(attrs["name"]), start, step, size, is_time=bool(attrs["is_time"]))
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise InvalidInput(
             f"{attrs!r} does not describe an axis ({error!r}); it needs name, start, step, size "
@@ -120,7 +105,7 @@ def _pandas_index(values: NDArray[Any], name: Hashable, dim: str) -> Index:
 
 
 class _AffineTransform(CoordinateTransform):
-    """A time axis as xarray sees one; ``name`` and ``dim`` are what renaming left."""
+    """A time axis as xarray sees one; renaming changes ``coord_names`` and ``dims``."""
 
     def __init__(self, axis: Axis, name: Hashable, dim: str) -> None:
         super().__init__([name], {dim: axis.size}, dtype=axis.dtype)
@@ -130,10 +115,6 @@ class _AffineTransform(CoordinateTransform):
         (positions,) = dim_positions.values()
         return {self.coord_names[0]: self.axis.values_at(np.asarray(positions, dtype=np.int64))}
 
-    def reverse(self, coord_labels: dict[Hashable, Any]) -> dict[str, Any]:
-        (labels,) = coord_labels.values()
-        return {self.dims[0]: _positions(self.axis, _nanoseconds(labels), "nearest")}
-
     def equals(self, other: CoordinateTransform, **kwargs: Any) -> bool:
         if not isinstance(other, _AffineTransform):
             return False
@@ -142,7 +123,7 @@ class _AffineTransform(CoordinateTransform):
 
 
 class _LazyValues(LazilyIndexedArray):
-    """The values of an axis: slices stay lazy, both ends are shown."""
+    """The values of an axis: slices stay lazy, copies are the same object, both ends are shown."""
 
     __slots__ = ()
 
@@ -153,13 +134,20 @@ class _LazyValues(LazilyIndexedArray):
                 "time stamps, which are only computed for what is selected; select a part first, "
                 "e.g. ds.isel(time=slice(0, 1000))."
             )
-        return super().get_duck_array()
+        return super().get_duck_array()  # type: ignore[no-untyped-call]
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
 
     def _repr_inline_(self, max_width: int) -> str:
         if self.ndim != 1 or not self.size:
             return "..."
-        ends = np.asarray(xr.Variable("i", self)[[0, -1]].values)
-        return " ... ".join(str(end) for end in ends)[:max_width]
+        first, last = (np.datetime_as_string(t) for t in xr.Variable("i", self)[[0, -1]].values)
+        shown = max(10, (max_width - 5) // 2)
+        return f"{first[:shown]} ... {last[:shown]}"
 
 
 class AffineIndex(CoordinateTransformIndex):
@@ -173,35 +161,30 @@ class AffineIndex(CoordinateTransformIndex):
 
     transform: _AffineTransform
 
-    @property
-    def axis(self) -> Axis:
-        """The axis itself, exactly."""
-        return self.transform.axis
+    def __init__(self, transform: _AffineTransform) -> None:
+        super().__init__(transform)
+        self.axis = transform.axis
+        (variable,) = super().create_variables().values()
+        self._values = _LazyValues(variable._data)
 
     def create_variables(
         self, variables: Mapping[Any, xr.Variable] | None = None
     ) -> dict[Any, xr.Variable]:
         """Return the coordinate, which computes its values when asked."""
-        made = super().create_variables(variables)
-        return {
-            name: xr.Variable(var.dims, _LazyValues(var._data), attrs=var.attrs)
-            for name, var in made.items()
-        }
+        (name,), given = self.transform.coord_names, variables or {}
+        attrs = given[name].attrs if name in given else None
+        return {name: xr.Variable(self.transform.dims, self._values, attrs)}
 
     def isel(self, indexers: Mapping[Any, Any]) -> Index | None:
-        """Return the index of a selection by position; ``None`` where it has no dimension."""
+        """Return the index of a selection by position; ``None`` where the dimension goes."""
         (dim,), (name,) = self.transform.dims, self.transform.coord_names
         key = indexers[dim]
         if isinstance(key, slice):
             part = range(self.axis.size)[key]
             axis = self.axis.transform(offset=part.start, stride=part.step, size=len(part))
             return _index(axis, name, dim)
-        if isinstance(key, xr.Variable):
-            if key.dims != (dim,):
-                return None
-            key = key.values
         positions = np.asarray(key)
-        if positions.ndim != 1:
+        if positions.ndim != 1 or (isinstance(key, xr.Variable) and key.dims != (dim,)):
             return None
         if positions.dtype.kind == "b":
             positions = np.flatnonzero(positions)
@@ -215,22 +198,19 @@ class AffineIndex(CoordinateTransformIndex):
         ((name, label),) = labels.items()
         axis, (dim,) = self.axis, self.transform.dims
         if axis.step <= 0:
-            raise InvalidInput(
-                f"Coordinate {name!r} runs backwards over {axis.size:,} samples; select by label "
-                "before reversing it."
-            )
+            raise InvalidInput(f"{name!r} runs backwards; select by label before reversing it.")
         if isinstance(label, slice):
             if method is not None or tolerance is not None:
                 raise NotImplementedError("slices of labels take neither method nor tolerance")
             return IndexSelResult({dim: _slice(axis, label)})
-        if isinstance(label, str) and method is None and (found := _period(axis, label)):
-            return IndexSelResult({dim: found})
+        if isinstance(label, str) and method is None and (span := _period(axis, label)):
+            return IndexSelResult({dim: span})
         wanted = _nanoseconds(label)
         positions = _positions(axis, wanted, method)
         missing = positions < 0
         if tolerance is not None and not missing.any():
-            found_values = axis.values_at(positions).astype(np.int64).astype(object)
-            missing = np.abs(found_values - wanted) > pd.Timedelta(tolerance).as_unit("ns").value
+            distance = np.abs(_integers(axis, positions) - wanted)
+            missing = distance > pd.Timedelta(tolerance).as_unit("ns").value
         if missing.any():
             hint = "" if method else "; try method='nearest'"
             raise KeyError(f"not all of {label!r} found in index {name!r}{hint}")
@@ -241,39 +221,35 @@ class AffineIndex(CoordinateTransformIndex):
             return IndexSelResult({dim: xr.Variable(label.dims, positions)})
         return IndexSelResult({dim: positions if positions.ndim else int(positions)})
 
-    def to_pandas_index(self) -> pd.Index:
-        """Return all values as a pandas index, where they can be held in memory."""
-        (variable,) = self.create_variables().values()
-        return pd.Index(variable.values, name=self.transform.coord_names[0])
-
     def _repr_inline_(self, max_width: int) -> str:
-        axis = self.axis
-        text = f"AffineIndex ({axis.size:,} samples every {float(axis.spacing):g} s)"
-        return text[:max_width]
+        return f"AffineIndex (every {float(self.axis.spacing):g} s)"[:max_width]
 
 
 def _below(axis: Axis, labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Count the values below each label (integers as objects, nanoseconds).
+    """Count the values below each label (nanoseconds, as Python integers).
 
-    Values are floor(start + i step + 1/2), so value i is below the integer label when
+    Values are floor(start + i step + 1/2), so that value i is below an integer label when
     ``i < (label - 1/2 - start) / step``.
     """
     half = axis.start + Fraction(1, 2)
     common = lcm(half.denominator, axis.step.denominator)
     count = -(-(labels * common - int(half * common)) // int(axis.step * common))
-    return np.clip(count, 0, axis.size).astype(np.int64)
+    return np.asarray(np.clip(count, 0, axis.size), dtype=np.int64)
+
+
+def _integers(axis: Axis, positions: NDArray[np.int64]) -> NDArray[Any]:
+    return axis.values_at(positions).astype(np.int64).astype(object)
 
 
 def _positions(axis: Axis, labels: NDArray[Any], method: str | None) -> NDArray[np.int64]:
     """Return the position of each label, -1 where the method finds none."""
     first = _below(axis, labels)
-    last = axis.size - 1
     if method in ("pad", "ffill"):
         return _below(axis, labels + 1) - 1
     if method in ("backfill", "bfill"):
-        return np.where(first > last, -1, first)
-    before, after = np.maximum(first - 1, 0), np.minimum(first, last)
-    low, high = (axis.values_at(p).astype(np.int64).astype(object) for p in (before, after))
+        return np.where(first == axis.size, -1, first)
+    before, after = np.maximum(first - 1, 0), np.minimum(first, axis.size - 1)
+    low, high = _integers(axis, before), _integers(axis, after)
     if method == "nearest":
         return np.where((labels - low < high - labels) | (high < labels), before, after)
     if method is None:
@@ -282,50 +258,40 @@ def _positions(axis: Axis, labels: NDArray[Any], method: str | None) -> NDArray[
 
 
 def _slice(axis: Axis, label: slice) -> slice:
-    start = None if label.start is None else int(_below(axis, _object(_bounds(label.start)[0]))[0])
-    stop = None if label.stop is None else int(_below(axis, _object(_bounds(label.stop)[1] + 1))[0])
+    start = None if label.start is None else int(_below(axis, _span(label.start))[0])
+    stop = None if label.stop is None else int(_below(axis, _span(label.stop))[1])
     return slice(start, stop, label.step)
 
 
 def _period(axis: Axis, label: str) -> slice | None:
-    """Return what a partial string such as ``"2024-03-01"`` spans, ``None`` for a full one."""
-    lower, upper = _bounds(label)
-    span = upper - lower + 1
-    if axis.start % span == 0 and axis.step % span == 0:
+    """Return what a partial string such as ``"2024-03-01"`` spans; ``None`` for a time stamp."""
+    start, stop = _span(label)
+    if stop - start == 1 or not (axis.start % (stop - start) or axis.step % (stop - start)):
         return None
     found = _slice(axis, slice(label, label))
-    if span > 1 and found.start == found.stop:
+    if found.start == found.stop:
         raise KeyError(label)
-    return found if span > 1 else None
+    return found
 
 
-def _bounds(label: Any) -> tuple[int, int]:
-    """Return the first and the last nanosecond that a label means."""
+def _span(label: Any) -> NDArray[Any]:
+    """Return the half-open range of nanoseconds that a label means, as Python integers."""
     if isinstance(label, str):
         period = pd.Period(label)
-        return _instant(period.start_time), _instant((period + 1).start_time) - 1
-    if isinstance(label, xr.DataArray | xr.Variable | np.ndarray):
-        label = np.asarray(label)[()]
-    instant = _instant(pd.Timestamp(label))
-    return instant, instant
-
-
-def _instant(stamp: pd.Timestamp) -> int:
-    if stamp.tzinfo is not None:
-        raise InvalidInput(f"{stamp} has a time zone; times of recordings are UTC and have none.")
-    return int(stamp.asm8.astype(np.int64)) * _NANOSECONDS[stamp.unit]
+        stamps, more = [period.start_time, (period + 1).start_time], 0
+    else:
+        stamp = pd.Timestamp(np.asarray(label)[()] if hasattr(label, "dims") else label)
+        stamps, more = [stamp, stamp], 1
+    if stamps[0].tzinfo is not None:
+        raise InvalidInput(f"{label} has a time zone; times of recordings are UTC and have none.")
+    first, last = (int(s.asm8.astype(np.int64)) * _NANOSECONDS[s.unit] for s in stamps)
+    return np.array([first, last + more], dtype=object)
 
 
 def _nanoseconds(labels: Any) -> NDArray[Any]:
     """Return labels of any shape as a flat array of Python integers."""
     flat = np.atleast_1d(np.asarray(labels)).ravel()
-    if flat.dtype.kind not in "MUO":
-        raise KeyError(f"{labels!r} is no time: use numpy.datetime64 or a string")
-    stamps = pd.DatetimeIndex(flat)
-    if stamps.tz is not None or stamps.hasnans:
-        raise KeyError(f"{labels!r} has a time zone or is not a time")
+    stamps = pd.DatetimeIndex(flat) if flat.dtype.kind in "MUO" else None
+    if stamps is None or stamps.tz is not None or stamps.hasnans:
+        raise KeyError(f"{labels!r} is not a time without time zone, such as numpy.datetime64")
     return np.asarray(stamps.as_unit("ns").asi8.astype(object))
-
-
-def _object(value: int) -> NDArray[Any]:
-    return np.array([value], dtype=object)

@@ -89,7 +89,9 @@ def annotate(
 
     Examples
     --------
-    >>> report = dasdist.annotate(model, data, dasdist.WriterCallback("prob.zarr"))  # doctest: +SKIP
+    >>> report = dasdist.annotate(
+    ...     model, data, dasdist.WriterCallback("prob.zarr")
+    ... )  # doctest: +SKIP
     """
     if callback is None:
         return _lazy(_Job.of(model, data, client, kwargs, {"stacking"}), block, kwargs)
@@ -128,7 +130,7 @@ def classify(
 
     Examples
     --------
-    >>> dasdist.classify(model, data, thresholds=0.3).picks  # doctest: +SKIP
+    >>> classify(model, data, thresholds=0.3).picks  # doctest: +SKIP
     """
     das_model = as_das_model(model)
     callback_class = _classify_callback(das_model)
@@ -136,9 +138,7 @@ def classify(
     job = _Job.of(
         das_model, data, client, {k: v for k, v in kwargs.items() if k not in accepted}, accepted
     )
-    callback = adapt_callback(
-        callback_class(**{k: v for k, v in kwargs.items() if k in accepted})
-    )
+    callback = adapt_callback(callback_class(**{k: v for k, v in kwargs.items() if k in accepted}))
     report = job.run(callback, block)
     return ClassifyOutput(job.spec.name, report, callback.get_results_dict())
 
@@ -170,7 +170,7 @@ def plan(
 
     Examples
     --------
-    >>> dasdist.plan(model, data).recompute_factor  # doctest: +SKIP
+    >>> plan(model, data).recompute_factor  # doctest: +SKIP
     """
     das_model = as_das_model(model)
     try:
@@ -209,8 +209,8 @@ class _Job:
         arguments = {**das_model.default_args, **kwargs}
         if arguments.get("on_error", "raise") not in ("raise", "skip"):
             raise InvalidInput(
-                f"on_error is {arguments['on_error']!r}; use 'raise', or 'skip' to leave unreadable "
-                "blocks out and list them."
+                f"on_error is {arguments['on_error']!r}; use 'raise', or 'skip' to leave "
+                "unreadable blocks out and list them."
             )
         recording = open_recording(
             data,
@@ -224,7 +224,8 @@ class _Job:
         return cls(ModelSpec.of(das_model), payload, recording, found, arguments)
 
     def plan(self, needs: Needs, block: Mapping[str, int] | None) -> Plan:
-        resources = cluster_resources(self.client) if self.client else local_resources()
+        with synchronous(self.client) as client:
+            resources = cluster_resources(client) if client else local_resources()
         return make_plan(
             self.recording,
             predictor_of(self.payload.token),

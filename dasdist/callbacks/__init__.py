@@ -1,0 +1,24 @@
+"""What consumes annotations: picking, stacking in memory, writing, or several at once."""
+
+from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper
+from dasdist.callbacks.client_side import ClientSideCallback, adapt_callback
+from dasdist.callbacks.memory import InMemoryCollectionCallback
+from dasdist.callbacks.multi import MultiCallback
+from dasdist.callbacks.picking import DASPickingCallback
+from dasdist.callbacks.picks import DASPick, PickList
+from dasdist.callbacks.writer import WriterCallback
+
+__all__ = [
+    "Accumulator",
+    "ClientSideCallback",
+    "Context",
+    "DASAnnotateCallback",
+    "DASPick",
+    "DASPickingCallback",
+    "InMemoryCollectionCallback",
+    "Mapper",
+    "MultiCallback",
+    "PickList",
+    "WriterCallback",
+    "adapt_callback",
+]

@@ -15,7 +15,7 @@ what its block owns.
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -125,19 +125,17 @@ class DASAnnotateCallback(ABC):
         """Return the results by name; ``classify`` passes them on."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
     """Say that a name is unknown, and which known one is nearest.
 
     Examples
     --------
     >>> unknown("stacking", "mean", ["avg", "max"])
-    "Unknown stacking 'mean'; known are 'avg', 'max'."
+    "Unknown stacking 'mean'. Known are 'avg', 'max'."
     >>> unknown("stacking", "weigthed", ["avg", "weighted"])
     "Unknown stacking 'weigthed', did you mean 'weighted'? Known are 'avg', 'weighted'."
     """
-    known = [str(k) for k in known]
-    nearest = difflib.get_close_matches(str(name), known, n=1)
-    listed = ", ".join(map(repr, known))
-    if nearest:
-        return f"Unknown {kind} {name!r}, did you mean {nearest[0]!r}? Known are {listed}."
-    return f"Unknown {kind} {name!r}; known are {listed}."
+    by_lower = {k.lower(): k for k in known}
+    nearest = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
+    hint = f", did you mean {by_lower[nearest[0]]!r}?" if nearest else "."
+    return f"Unknown {kind} {name!r}{hint} Known are {', '.join(map(repr, known))}."

@@ -15,9 +15,10 @@ from dasdist.geometry.axis import Axis
 from dasdist.geometry.blocks import Block, Region, SegmentGrid
 from dasdist.geometry.patches import Patch
 
-__all__ = ["InMemoryCollectionCallback", "interp_coordinate"]
+__all__ = ["InMemoryCollectionCallback", "StackMapper", "StackedCore", "interp_coordinate"]
 
-_Core = tuple[int, Region, dict[str, NDArray[np.float32]]]  # segment, where, stacked outputs
+StackedCore = tuple[int, Region, dict[str, NDArray[np.float32]]]
+"""Segment, where in it, and one array per annotation key."""
 
 
 class InMemoryCollectionCallback(DASAnnotateCallback):
@@ -61,6 +62,12 @@ class InMemoryCollectionCallback(DASAnnotateCallback):
         self.annotations: dict[str, Any] | None = None
         self._context: Context | None = None
 
+    @property
+    def _run(self) -> Context:
+        if self._context is None:
+            raise DasdistError("The callback was not set up: pass it to annotate.")
+        return self._context
+
     def setup(self, context: Context) -> None:
         """Forget earlier results."""
         self.annotations = None
@@ -68,22 +75,19 @@ class InMemoryCollectionCallback(DASAnnotateCallback):
 
     def mapper(self) -> "StackMapper":
         """Return the half that stacks a block."""
-        assert self._context is not None
-        return StackMapper(self.stacking, self._context.annotate_keys)
+        return StackMapper(self.stacking, self._run.annotate_keys)
 
-    def combine(self, parts: Sequence[list[_Core] | None]) -> list[_Core]:
+    def combine(self, parts: Sequence[list[StackedCore] | None]) -> list[StackedCore]:
         """List the cores; parts of skipped blocks may be ``None``."""
         return [core for part in parts if part is not None for core in part]
 
-    def finalize(self, part: list[_Core] | None) -> None:
+    def finalize(self, part: list[StackedCore] | None) -> None:
         """Put the cores into arrays and name their coordinates."""
-        assert self._context is not None
-        cores = part or []
-        by_key = {
-            key: [_assemble(grid, key, cores, self._context) for grid in self._context.grids]
-            for key in self._context.annotate_keys
+        cores = self.combine([part])
+        self.annotations = {
+            key: _one_or_all([_assemble(grid, key, cores, self._run) for grid in self._run.grids])
+            for key in self._run.annotate_keys
         }
-        self.annotations = {key: _one_or_all(arrays) for key, arrays in by_key.items()}
 
     def get_results_dict(self) -> dict[str, Any]:
         """Return `annotations`."""
@@ -94,7 +98,7 @@ class InMemoryCollectionCallback(DASAnnotateCallback):
 
 @dataclass(frozen=True, slots=True)
 class StackMapper:
-    """Stacks the patches of a block; the part is a list of one core.
+    """Stacks the patches of a block; the part is a list of one core and where it belongs.
 
     Parameters
     ----------
@@ -107,24 +111,24 @@ class StackMapper:
     stacking: Stacking
     keys: tuple[str, ...]
 
-    def begin(self, grid: SegmentGrid, block: Block) -> "_CoreInMemory":
+    def begin(self, grid: SegmentGrid, block: Block) -> "_Core":
         """Begin the stack of one block."""
-        return _CoreInMemory(Stacker.begin(self.stacking, grid, block, self.keys), block)
+        return _Core(Stacker.begin(self.stacking, grid, block, self.keys), block)
 
 
 @dataclass(frozen=True, slots=True)
-class _CoreInMemory:
+class _Core:
     stacker: Stacker
     block: Block
 
     def add(self, patch: Patch) -> None:
         self.stacker.add(patch)
 
-    def part(self) -> list[_Core]:
+    def part(self) -> list[StackedCore]:
         return [(self.block.segment, self.block.core, self.stacker.outputs())]
 
 
-def _assemble(grid: SegmentGrid, key: str, cores: list[_Core], context: Context) -> Any:
+def _assemble(grid: SegmentGrid, key: str, cores: list[StackedCore], context: Context) -> Any:
     """Return one segment's annotation as an xdas.DataArray."""
     import xdas
 

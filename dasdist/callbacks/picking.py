@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,12 +25,18 @@ from numpy.typing import NDArray
 
 from dasdist.callbacks.base import Context, DASAnnotateCallback, unknown
 from dasdist.callbacks.peaks import find_peaks, survivors
-from dasdist.callbacks.picks import PickList, PickTable, join, to_dataframe
+from dasdist.callbacks.picks import (
+    CANDIDATE,
+    PickList,
+    PickTable,
+    join,
+    placed,
+    positions,
+    to_dataframe,
+)
 from dasdist.errors import DasdistError, DataWarning, InvalidInput
-from dasdist.geometry.axis import Axis
-from dasdist.geometry.blocks import Block, SegmentGrid, Span
+from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.patches import Patch, PatchGrid
-from dasdist.geometry.resampling import Ratio
 
 __all__ = ["DASPickingCallback", "PickMapper"]
 
@@ -41,7 +47,8 @@ class DASPickingCallback(DASAnnotateCallback):
     Parameters
     ----------
     thresholds : float or dict of str to float
-        Least confidence of a pick: for all annotation keys, or for each of them.
+        Least confidence of a pick: one for all phases of the model, or one for each of them.  A
+        dict may name further annotation keys, such as a detection, to pick their peaks as well.
     min_time_separation : float
         Seconds within which only the most confident pick of a phase and channel is kept; 0 keeps
         all.
@@ -65,13 +72,13 @@ class DASPickingCallback(DASAnnotateCallback):
     ------
     InvalidInput
         If a threshold, the separation or the blinding is out of range; in :meth:`setup`, if the
-        keys of the thresholds are not those of the model or the blinding leaves no output.
+        keys of the thresholds are not those of the model.
 
     Warns
     -----
     DataWarning
-        In :meth:`setup`, if patches overlap by less than the blinding, so that the outputs between
-        them are never searched.
+        In :meth:`setup`, if patches overlap by less than the blinding, so that outputs between them
+        are never picked, or if the blinding leaves nothing to pick.
 
     Notes
     -----
@@ -101,7 +108,7 @@ class DASPickingCallback(DASAnnotateCallback):
         self.thresholds = thresholds
         self.min_time_separation = min_time_separation
         self.blinding = blinding
-        self._keys: tuple[str, ...] = ()
+        self._by_key: tuple[tuple[str, float], ...] = ()
         self._picks: pd.DataFrame | None = None
 
     @property
@@ -118,18 +125,14 @@ class DASPickingCallback(DASAnnotateCallback):
 
     def setup(self, context: Context) -> None:
         """Check the options against the model and the patches, and forget earlier picks."""
-        self._keys = context.phases or context.annotate_keys
         self._picks = None
-        _thresholds_by_key(self.thresholds, self._keys)
-        for grid in context.grids:
-            _check_blinding(self.blinding, grid.rows)
-        _warn_of_holes(self.blinding, [grid.rows for grid in context.grids])
+        self._by_key = _thresholds_by_key(self.thresholds, context)
+        any(_warn_of_holes(self.blinding, grid.rows) for grid in context.grids)  # once is enough
 
     def mapper(self) -> "PickMapper":
         """Return the half that picks a block."""
-        thresholds = _thresholds_by_key(self.thresholds, self._keys)
         first, last = self.blinding
-        return PickMapper(thresholds, float(self.min_time_separation), (int(first), int(last)))
+        return PickMapper(self._by_key, float(self.min_time_separation), (int(first), int(last)))
 
     def combine(self, parts: Sequence[PickTable | None]) -> PickTable:
         """Append tables; parts of skipped blocks may be ``None``."""
@@ -145,8 +148,9 @@ class DASPickingCallback(DASAnnotateCallback):
 
     def get_results_dict(self) -> dict[str, Any]:
         """Return the table as ``"picks"`` and, per annotation key, its picks as objects."""
-        by_key = {key: PickList(self.picks[self.picks["phase"] == key]) for key in self._keys}
-        return {"picks": self.picks, **by_key}
+        picks = self.picks
+        by_key = {key: PickList(picks[picks["phase"] == key]) for key, _ in self._by_key}
+        return {**by_key, "picks": picks}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,16 +176,6 @@ class PickMapper:
         return _BlockPicks(self, grid, block)
 
 
-# A peak that awaits its competitors: output sample and channel of the segment; exact position in
-# time and place along the fibre, as numerators over the denominators of `PatchGrid.stride`.
-_CANDIDATE = np.dtype(
-    {
-        "names": ["sample", "channel", "position", "place", "confidence"],
-        "formats": ["i8", "i8", "i8", "i8", "f4"],
-    }
-)
-
-
 class _BlockPicks:
     """The candidates of one block."""
 
@@ -205,14 +199,14 @@ class _BlockPicks:
         for key, threshold in self._options.thresholds:
             curves = patch.annotations[key][searched, here]
             peaks, channels = find_peaks(curves, threshold, self._distance)
-            found = np.empty(peaks.size, dtype=_CANDIDATE)
+            found = np.empty(peaks.size, dtype=CANDIDATE)
             found["confidence"] = curves[peaks, channels]
             peaks += blind_start
             channels += here.start
             found["sample"] = patch.sample + peaks
             found["channel"] = patch.channel + channels
-            found["position"] = _positions(rows, patch.row, peaks)
-            found["place"] = _positions(columns, patch.column, patch.inset + channels)
+            found["position"] = positions(rows, patch.row, peaks)
+            found["place"] = positions(columns, patch.column, patch.inset + channels)
             self._found[key].append(found)
 
     def part(self) -> PickTable:
@@ -220,49 +214,13 @@ class _BlockPicks:
         core = self._core.time
         tables = []
         for key, found in self._found.items():
-            peaks = np.concatenate([np.empty(0, dtype=_CANDIDATE), *found])
+            peaks = np.concatenate([np.empty(0, dtype=CANDIDATE), *found])
             kept = survivors(
                 peaks["position"], peaks["channel"], peaks["confidence"], self._separation
             )
             kept &= (core.start <= peaks["sample"]) & (peaks["sample"] < core.stop)
-            tables.append(_table(key, peaks[kept], self._grid))
+            tables.append(placed(key, peaks[kept], self._grid))
         return join(tables)
-
-
-def _positions(grid: PatchGrid, patch: int, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where outputs of a patch lie, in samples divided by ``grid.stride.denominator``."""
-    first = (grid.start(patch) + grid.covers[0]) * grid.stride.denominator
-    return first + outputs * grid.stride.numerator
-
-
-def _table(key: str, peaks: NDArray[np.void], grid: SegmentGrid) -> PickTable:
-    """Give picks their times, distances and indices in the recording that was passed."""
-    position, per_sample = peaks["position"], grid.rows.stride.denominator
-    place, per_channel = peaks["place"], grid.columns.stride.denominator
-    recorded = grid.recorded
-    return {
-        "time": _values_at(grid.model_time, position, per_sample),
-        "distance": _values_at(grid.model_distance, place, per_channel),
-        "channel_index": _nearest(place, per_channel, grid.ratios[1], recorded.distance),
-        "phase": np.full(peaks.size, key),
-        "confidence": peaks["confidence"],
-        "sample_index": _nearest(position, per_sample, grid.ratios[0], recorded.time),
-        "segment": np.full(peaks.size, grid.index, dtype=np.int64),
-    }
-
-
-def _values_at(axis: Axis, positions: NDArray[np.int64], denominator: int) -> NDArray[Any]:
-    unique, inverse = np.unique(positions, return_inverse=True)
-    return axis.values_at(unique, denominator)[inverse]
-
-
-def _nearest(
-    positions: NDArray[np.int64], denominator: int, ratio: Ratio, recorded: Span
-) -> NDArray[np.int64]:
-    """Return the indices in the recording nearest to positions at the model's sampling."""
-    whole = denominator * ratio.up
-    index = (2 * positions * ratio.down + whole) // (2 * whole)  # half up
-    return recorded.start + np.minimum(index, recorded.size - 1)  # upsampling ends beyond the last
 
 
 # ---------------------------------------------------------------- options
@@ -270,58 +228,55 @@ def _nearest(
 
 def _check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> None:
     values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
-    for value in values:
-        if not (isinstance(value, Real) and isfinite(value)):
-            raise InvalidInput(
-                f"thresholds={thresholds!r}: give a finite number, or one for each annotation key."
-            )
-    if not (isinstance(min_time_separation, Real) and 0 <= min_time_separation < float("inf")):
+    if not all(isinstance(value, Real) and isfinite(value) for value in values):
+        raise InvalidInput(
+            f"thresholds={thresholds!r}: give a finite number, or one for each phase."
+        )
+    if not (isinstance(min_time_separation, Real) and 0 <= float(min_time_separation) < inf):
         raise InvalidInput(
             f"min_time_separation={min_time_separation!r}: give seconds, at least 0."
         )
-    if not (len(blinding) == 2 and all(isinstance(b, Integral) and b >= 0 for b in blinding)):
+    if len(blinding) != 2 or not all(isinstance(b, Integral) and int(b) >= 0 for b in blinding):
         raise InvalidInput(
             f"blinding={blinding!r}: give two whole numbers of outputs, each at least 0."
         )
 
 
 def _thresholds_by_key(
-    thresholds: float | Mapping[str, float], keys: tuple[str, ...]
+    thresholds: float | Mapping[str, float], context: Context
 ) -> tuple[tuple[str, float], ...]:
-    """Return each key of the model with its threshold."""
+    """Return each annotation key to pick, in the order of the model, with its threshold."""
+    keys = context.annotate_keys
+    phases = keys if context.phases is None else context.phases
     if not isinstance(thresholds, Mapping):
-        return tuple((key, float(thresholds)) for key in keys)
+        return tuple((key, float(thresholds)) for key in keys if key in phases)
     for key in thresholds:
         if key not in keys:
             raise InvalidInput(unknown("annotation key in thresholds", key, keys))
-    missing = [key for key in keys if key not in thresholds]
+    missing = [key for key in phases if key not in thresholds]
     if missing:
         raise InvalidInput(
             f"thresholds names no threshold for {', '.join(map(repr, missing))}; give one for each "
-            "annotation key, or a single number for all."
+            "phase, or a single number for all."
         )
-    return tuple((key, float(thresholds[key])) for key in keys)
+    return tuple((key, float(thresholds[key])) for key in keys if key in thresholds)
 
 
-def _check_blinding(blinding: tuple[int, int], rows: PatchGrid) -> None:
-    if rows.out - sum(blinding) < 3:
-        raise InvalidInput(
-            f"blinding={blinding!r} leaves {max(0, rows.out - sum(blinding))} of the {rows.out} "
-            "outputs of a patch, but a peak needs 3; use a smaller blinding."
+def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:
+    """Warn if outputs between patches, or all of them, are never picked; tell whether so."""
+    trim = sum(blinding) + 2  # a peak has neighbours, so it is none of the outermost
+    if rows.out <= trim:
+        fact = f"blinding={blinding!r} leaves no place for a peak in the {rows.out} outputs of a patch"
+        warnings.warn(f"{fact}: nothing will be picked. Use a smaller blinding.", DataWarning, 3)
+    elif rows.hole(trim=sum(blinding)) > 0:
+        enough = min(rows.window - 1, rows.window - int((rows.out - trim) * rows.stride))
+        warnings.warn(
+            f"overlap_samples={rows.window - rows.shift} is too small for blinding={blinding!r}: "
+            f"between neighbouring patches up to {rows.hole(trim)} outputs are never picked. "
+            f"Use overlap_samples={enough} or a smaller blinding.",
+            DataWarning,
+            stacklevel=3,
         )
-
-
-def _warn_of_holes(blinding: tuple[int, int], segments: Sequence[PatchGrid]) -> None:
-    holes = [rows for rows in segments if rows.hole(trim=sum(blinding)) > 0]
-    if not holes:
-        return
-    rows = holes[0]
-    trim = sum(blinding) + 2  # an outermost output is no peak
-    enough = min(rows.window - 1, rows.window - int((rows.out - trim) * rows.stride))
-    warnings.warn(
-        f"overlap_samples={rows.window - rows.shift} is too small for blinding={blinding!r}: "
-        f"between neighbouring patches up to {rows.hole(trim)} outputs are never picked. "
-        f"Use overlap_samples={enough} or a smaller blinding.",
-        DataWarning,
-        stacklevel=3,
-    )
+    else:
+        return False
+    return True

@@ -8,6 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dasdist.geometry.axis import Axis
+from dasdist.geometry.blocks import SegmentGrid, Span
+from dasdist.geometry.patches import PatchGrid
+from dasdist.geometry.resampling import Ratio
+
 __all__ = ["PICK_COLUMNS", "DASPick", "PickList", "PickTable", "join", "to_dataframe"]
 
 PickTable = dict[str, NDArray[Any]]
@@ -22,6 +27,52 @@ PICK_COLUMNS: Mapping[str, str] = {
     "sample_index": "int64",  # nearest sample of the recording that was passed
     "segment": "int64",  # number of the segment
 }
+
+
+CANDIDATE = np.dtype(
+    {
+        "names": ["sample", "channel", "position", "place", "confidence"],
+        "formats": ["i8", "i8", "i8", "i8", "f4"],
+    }
+)
+"""A peak whose competitors are not known yet: output sample and channel of the segment; exact
+position in time and place along the fibre, as `positions` counts them; height."""
+
+
+def positions(grid: PatchGrid, patch: int, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where outputs of a patch lie, in samples divided by ``grid.stride.denominator``."""
+    first = (grid.start(patch) + grid.covers[0]) * grid.stride.denominator
+    return first + outputs * grid.stride.numerator
+
+
+def placed(key: str, peaks: NDArray[np.void], grid: SegmentGrid) -> PickTable:
+    """Give picks their times, distances and indices in the recording that was passed."""
+    position, per_sample = peaks["position"], grid.rows.stride.denominator
+    place, per_channel = peaks["place"], grid.columns.stride.denominator
+    recorded = grid.recorded
+    return {
+        "time": _values_at(grid.model_time, position, per_sample),
+        "distance": _values_at(grid.model_distance, place, per_channel),
+        "channel_index": _nearest(place, per_channel, grid.ratios[1], recorded.distance),
+        "phase": np.full(peaks.size, key),
+        "confidence": peaks["confidence"],
+        "sample_index": _nearest(position, per_sample, grid.ratios[0], recorded.time),
+        "segment": np.full(peaks.size, grid.index, dtype=np.int64),
+    }
+
+
+def _values_at(axis: Axis, positions: NDArray[np.int64], denominator: int) -> NDArray[Any]:
+    unique, inverse = np.unique(positions, return_inverse=True)
+    return axis.values_at(unique, denominator)[inverse]
+
+
+def _nearest(
+    positions: NDArray[np.int64], denominator: int, ratio: Ratio, recorded: Span
+) -> NDArray[np.int64]:
+    """Return the indices in the recording nearest to positions at the model's sampling."""
+    whole = denominator * ratio.up
+    index = (2 * positions * ratio.down + whole) // (2 * whole)  # half up
+    return recorded.start + np.minimum(index, recorded.size - 1)  # upsampling ends beyond the last
 
 
 def join(tables: Iterable[PickTable]) -> PickTable:

@@ -118,7 +118,7 @@ class Stacker:
                 total[here] += values * taper
 
     def outputs(self) -> dict[str, NDArray[np.float32]]:
-        """Return the stacked core per annotation key, NaN where no patch fills it; ends the stack."""
+        """Return the stacked core per key, NaN where no patch fills it; call it once, last."""
         for total in self.totals.values():
             if self.stacking == "max":
                 total[self.weights == 0] = np.nan
@@ -129,7 +129,7 @@ class Stacker:
 
 
 def _overlap(start: int, stop: int, first: int, size: int) -> tuple[slice, slice]:
-    """Return where ``[first, first + size)`` overlaps a core, as indices of the core and of itself."""
+    """Return where a core and ``[first, first + size)`` overlap, as indices of either."""
     low = min(max(start, first), stop)
     high = max(low, min(stop, first + size))
     return slice(low - start, high - start), slice(max(0, low - first), max(0, high - first))

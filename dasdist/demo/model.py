@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from dasdist.api import DASModel, DASPickingCallback, PatchingStructure
+from dasdist.api import DASModel
+from dasdist.callbacks import DASPickingCallback
 from dasdist.demo.network import CLASSES, WINDOW, PickNetwork
+from dasdist.geometry import PatchingStructure
 
 RATE = 100.0  # Hz, of the training data's middle
 LARGEST_PATCH = 1024  # channels

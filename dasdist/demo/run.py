@@ -221,7 +221,7 @@ def run_demo(
     with timed(clock, "plan"):
         data = xdas.open_mfdataarray(f"{archive}/*.nc", vtype="tiles")
         model = dasdist.from_pretrained("demo")
-        say(dasdist.plan(model, data))
+        say(dasdist.plan(model, data, client=client, thresholds=threshold))
 
     with timed(clock, "classify"):
         result = dasdist.classify(model, data, client=client, thresholds=threshold, pbar=False)

@@ -43,7 +43,9 @@ class Axis:
     >>> axis = Axis("time", Fraction(0), Fraction(10**9, 3), size=4, is_time=True)
     >>> axis.values().astype("int64").tolist()
     [0, 333333333, 666666667, 1000000000]
-    >>> axis.transform(offset=Fraction(1, 2), stride=Fraction(2), size=2).values().astype(int).tolist()
+    >>> axis.transform(offset=Fraction(1, 2), stride=Fraction(2), size=2).values().astype(
+    ...     int
+    ... ).tolist()
     [166666667, 833333333]
     """
 
@@ -89,7 +91,7 @@ class Axis:
         return np.float64(exact.numerator / exact.denominator)
 
     def values(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Return the values of the elements ``start`` to ``stop`` (exclusive; default: to the end)."""
+        """Return the values of the elements ``start`` to ``stop`` (exclusive; default: all)."""
         return self.values_at(np.arange(start, self.size if stop is None else stop))
 
     def values_at(self, positions: NDArray[np.int64], denominator: int = 1) -> NDArray[Any]:

@@ -174,6 +174,11 @@ class SegmentGrid:
             offset=columns.covers[0], stride=columns.stride, size=columns.out_size
         )
 
+    def times_of(self, read: Region) -> Axis:
+        """Return the recorded time axis of what a block reads."""
+        span = read.time.shift(-self.recorded.time.start)
+        return self.time.slice(span.start, span.stop)
+
     def block(self, number: int) -> Block:
         """Return the block with this number within the segment (time changes slowest)."""
         along_time, along_fibre = divmod(number, self.blocks[1])
@@ -195,7 +200,10 @@ class SegmentGrid:
     def along_time(self, number: int) -> tuple[Span, Span, Span, Span]:
         """Return core, patches, prepared and read samples of the blocks in one row."""
         core = _core(number, self.core[0], self.shape[0])
-        wanted = (max(0, core.start - self.pick_halo), min(self.shape[0], core.stop + self.pick_halo))
+        wanted = (
+            max(0, core.start - self.pick_halo),
+            min(self.shape[0], core.stop + self.pick_halo),
+        )
         rows = Span(*self.rows.touching(*wanted))
         start, stop = self.rows.input_span(rows.start, rows.stop)
         inputs = Span(max(0, start - self.settling), stop)
@@ -209,7 +217,12 @@ class SegmentGrid:
             inputs = core.shift(self.columns.covers[0])
         else:
             inputs = Span(*self.columns.input_span(columns.start, columns.stop))
-        return core, columns, inputs, Span(*self.ratios[1].needs(*_ends(inputs), self.distance.size))
+        return (
+            core,
+            columns,
+            inputs,
+            Span(*self.ratios[1].needs(*_ends(inputs), self.distance.size)),
+        )
 
 
 def _core(number: int, size: int, total: int) -> Span:

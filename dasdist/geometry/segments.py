@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stretch", "uniform_stretches"]
+__all__ = ["Stretch", "simplest_fraction", "uniform_stretches"]
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
@@ -127,7 +127,7 @@ def _usual_step(indices: _Ints, values: NDArray[Any], rounding: float) -> Fracti
     order = np.argsort(rise / span, kind="stable")
     weight = np.cumsum(span[order])
     median = order[np.searchsorted(2 * weight, weight[-1])]
-    return _simplest(_slope(rise[median], span[median]), rounding / int(span[median]))
+    return simplest_fraction(_slope(rise[median], span[median]), rounding / int(span[median]))
 
 
 def _jumps(indices: _Ints, values: NDArray[Any], usual: float, tolerance: float) -> _Ints:
@@ -219,14 +219,13 @@ def _line(
     """Return the stretch along ties that lie on one straight line."""
     start, stop = int(indices[0]), int(indices[-1]) + 1
     run, rise = indices - indices[0], values - values[0]
-    own = _fit(indices, values, tolerance, rounding)
-    for step in (usual, own):
-        if step is None:
-            continue
+    step, allowed = usual, _allowance(usual, tolerance, rounding)
+    off = _off_line(run, rise, step)
+    if np.ptp(off) > 2 * allowed:
+        own = _fit(indices, values, tolerance, rounding)
+        assert own is not None, "these ties were found to lie on a line"
+        step, allowed = own, _allowance(own, tolerance, rounding)
         off = _off_line(run, rise, step)
-        allowed = _allowance(step, tolerance, rounding)
-        if np.ptp(off) <= 2 * allowed:
-            break
     by = _shift(off.min(), off.max(), allowed)
     return Stretch(start, stop, _moved(values[0].item(), float(by)), step)
 
@@ -244,7 +243,7 @@ def _fit(
     if indices.size < 2:
         return Fraction(1)
     length = int(run[-1])
-    chord = _simplest(_slope(rise[-1], run[-1]), rounding / length)
+    chord = simplest_fraction(_slope(rise[-1], run[-1]), rounding / length)
     off = _off_line(run, rise, chord)
     allowed = 2 * _allowance(chord, tolerance, rounding)
     turn = 0.0
@@ -254,7 +253,7 @@ def _fit(
         high, low = int(now.argmax()), int(now.argmin())
         spread = float(now[high] - now[low])
         if spread <= allowed:
-            return _simplest(chord + Fraction(turn), rounding / length) if turn else chord
+            return simplest_fraction(chord + Fraction(turn), rounding / length) if turn else chord
         fall = float(run[low] - run[high])
         if fall < 0:
             left = (fall, spread - fall * turn)
@@ -286,7 +285,7 @@ def _allowance(step: Fraction, tolerance: float, rounding: float) -> float:
 
 
 def _shift(low: Any, high: Any, allowed: float) -> Any:
-    """Return by how much to move a line that starts at the first tie: not at all, if that is good."""
+    """Return by how much to move a line that starts at the first tie: if possible, not at all."""
     return np.where(np.maximum(-low, high) <= allowed, 0.0, (low + high) / 2)
 
 
@@ -301,8 +300,14 @@ def _slope(rise: Any, run: Any) -> Fraction:
     return Fraction(rise.item()) / int(run)
 
 
-def _simplest(value: Fraction, width: float) -> Fraction:
-    """Return the fraction with the smallest denominator within half of ``width`` of a value."""
+def simplest_fraction(value: Fraction, width: float) -> Fraction:
+    """Return the fraction with the smallest denominator within half of ``width`` of a value.
+
+    Examples
+    --------
+    >>> simplest_fraction(Fraction(0.1), 1e-16)
+    Fraction(1, 10)
+    """
     half = Fraction(width) / 2
     denominator = _simplest_between(value - half, value + half).denominator
     return Fraction(round(value * denominator), denominator)
@@ -310,7 +315,7 @@ def _simplest(value: Fraction, width: float) -> Fraction:
 
 def _simplest_between(low: Fraction, high: Fraction) -> Fraction:
     whole = low.numerator // low.denominator
-    if low == whole or low == high:
+    if low in (whole, high):
         return low
     if whole + 1 <= high:
         return Fraction(whole + 1)

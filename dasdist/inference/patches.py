@@ -97,7 +97,10 @@ def _patchwise(
     while group := list(islice(places, size)):
         batch = np.zeros((size, grid.rows.window, grid.columns.window), dtype=np.float32)
         for slot, (row, column) in enumerate(group):
-            top, left = grid.rows.start(row) - data.sample, grid.columns.start(column) - data.channel
+            top, left = (
+                grid.rows.start(row) - data.sample,
+                grid.columns.start(column) - data.channel,
+            )
             batch[slot] = data.values[
                 top : top + grid.rows.window, left : left + grid.columns.window
             ]

@@ -146,9 +146,7 @@ class BaseDASModel(torch.nn.Module, ABC):
             ),
         )
 
-    def _overlap(
-        self, fixed: int | None, key: str, window: int, argdict: Mapping[str, Any]
-    ) -> int:
+    def _overlap(self, fixed: int | None, key: str, window: int, argdict: Mapping[str, Any]) -> int:
         if fixed is not None:
             return fixed
         overlap = self._argdict_get_with_default(argdict, key)

@@ -161,12 +161,18 @@ def filter_of(
     if model.filter_args is None:
         return None
     if isinstance(model.filter_args, dict) or len(model.filter_args) != 1:
-        return _no_filter(model, f"filter_args {model.filter_args!r} name several filters")
+        _warn_of_no_filter(model, f"filter_args {model.filter_args!r} name several filters")
+        return None
     kind, options = model.filter_args[0], model.filter_kwargs
-    corners = {"bandpass": ("freqmin", "freqmax"), "bandstop": ("freqmin", "freqmax")}
-    corners |= {"lowpass": ("freq",), "highpass": ("freq",)}
+    corners: dict[str, tuple[str, ...]] = {
+        "bandpass": ("freqmin", "freqmax"),
+        "bandstop": ("freqmin", "freqmax"),
+        "lowpass": ("freq",),
+        "highpass": ("freq",),
+    }
     if kind not in corners:
-        return _no_filter(model, f"no causal equivalent of the filter {kind!r} is known")
+        _warn_of_no_filter(model, f"no causal equivalent of the filter {kind!r} is known")
+        return None
     order = options["corners"]
     if options.get("zerophase", False):
         warnings.warn(
@@ -183,7 +189,7 @@ def filter_of(
     return "iirfilter", {"N": order, "btype": kind, "ftype": "butter", "Wn": frequency}
 
 
-def _no_filter(model: Any, reason: str) -> None:
+def _warn_of_no_filter(model: Any, reason: str) -> None:
     warnings.warn(
         f"The filter of {model.name} is not applied: {reason}. Pass filter_samples, or filter the "
         "data beforehand.",

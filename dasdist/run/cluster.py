@@ -54,7 +54,8 @@ class ReplicaPlugin(WorkerPlugin):
 def current_client() -> Client | None:
     """Return the current ``dask.distributed`` client, if there is one."""
     try:
-        return Client.current()
+        client: Client = Client.current()
+        return client
     except ValueError:
         return None
 
@@ -82,9 +83,8 @@ def synchronous(client: Client | None) -> Iterator[Client | None]:
     if client is None or not client.asynchronous:
         yield client
         return
-    with Client(
-        client.scheduler.address, security=client.security, set_as_default=False
-    ) as connection:
+    address = client.scheduler_info()["address"]
+    with Client(address, security=client.security, set_as_default=False) as connection:
         yield connection
 
 
@@ -108,12 +108,12 @@ class _InOrder:
     """Futures in the order in which they were added, with the interface of ``as_completed``."""
 
     def __init__(self) -> None:
-        self._futures: deque[Future] = deque()
+        self._futures: deque[Future[Any]] = deque()
 
-    def add(self, future: Future) -> None:
+    def add(self, future: Future[Any]) -> None:
         self._futures.append(future)
 
-    def __next__(self) -> Future:
+    def __next__(self) -> Future[Any]:
         return self._futures.popleft()
 
 
@@ -146,7 +146,7 @@ def run_on_cluster(
     run = uuid4().hex[:8]
     waiting = iter(tasks)
     window = _Window(client)
-    flight: dict[Future, Work] = {}
+    flight: dict[Future[Any], Work] = {}
     arrivals = _InOrder() if in_order else as_completed()
     try:
         while True:
@@ -166,7 +166,7 @@ def run_on_cluster(
             client.cancel(list(flight), force=True)
 
 
-def _submit(client: Client, part: Part | Delayed, work: Work, key: str) -> Future:
+def _submit(client: Client, part: Part | Delayed, work: Work, key: str) -> Future[Any]:
     """Submit a block; what it reads is a recipe, a dask graph, or samples sent ahead of it."""
     sent: Any = part
     if isinstance(part, Delayed):

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import dask
+from dask.delayed import delayed
 from distributed import Client
 
 from dasdist.callbacks.base import DASAnnotateCallback
@@ -104,7 +104,7 @@ def _tasks(
             if recording.graph is not None and on_cluster:
                 read = block.read
                 values = recording.graph[read.time.slice, read.distance.slice]
-                yield dask.delayed(array_part)(values, read, grid.time.slice(0, 1)), work
+                yield delayed(array_part)(values, read, grid.times_of(read)), work
             else:
                 yield recording.part(block.read), work
 

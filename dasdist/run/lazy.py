@@ -12,10 +12,12 @@ The model is one key of the graph, so that any Dask scheduler can run it.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
@@ -74,9 +76,11 @@ def lazy_annotations(
         chunks, graph, below = _of_archive(recording, grid, work)
     else:
         chunks, graph, below = _of_graph(recording.graph, grid, work)
-    name = f"dasdist-annotate-{da.core.tokenize(payload.token, grid, mapper, list(below))}"
+    name = f"dasdist-annotate-{tokenize(payload.token, grid, mapper, list(below))}"
     model = f"dasdist-model-{payload.token}"
-    tasks = {(name, 0, *place): (_annotate, model, *rest) for place, rest in graph.items()}
+    tasks: dict[Any, Any] = {
+        (name, 0, *place): (_annotate, model, *rest) for place, rest in graph.items()
+    }
     layers = HighLevelGraph.from_collections(name, {model: payload, **tasks}, below)
     stacked = da.Array(layers, name, chunks=((len(keys),), *chunks), dtype=np.float32)
     return {key: stacked[i] for i, key in enumerate(keys)}
@@ -88,7 +92,7 @@ Graph = dict[tuple[int, int], tuple[Any, ...]]
 
 def _of_archive(
     recording: Recording, grid: SegmentGrid, work: Callable[[Block], Work]
-) -> tuple[Chunks, Graph, list[da.Array]]:
+) -> tuple[Chunks, Graph, list[Any]]:
     """Return one task a block, which reads for itself."""
     along_time, along_fibre = grid.blocks
     graph: Graph = {}
@@ -103,7 +107,7 @@ def _of_archive(
 
 def _of_graph(
     values: da.Array, grid: SegmentGrid, work: Callable[[Block], Work]
-) -> tuple[Chunks, Graph, list[da.Array]]:
+) -> tuple[Chunks, Graph, list[Any]]:
     """Return one task for each chunk, which dask hands over with its halo."""
     times = _tiles([grid.along_time(i) for i in range(grid.blocks[0])], grid.time.size)
     channels = _tiles([grid.along_fibre(i) for i in range(grid.blocks[1])], grid.distance.size)
@@ -119,7 +123,7 @@ def _of_graph(
         for j, (columns, left) in enumerate(channels):
             works = [[work(grid.block(r * grid.blocks[1] + c)) for c in columns] for r in rows]
             held = Region(top.shift(origin.time.start), left.shift(origin.distance.start))
-            graph[i, j] = ((overlapped.name, i, j), works, held, grid.time)
+            graph[i, j] = ((overlapped.name, i, j), works, held)
     return (times.outputs, channels.outputs), graph, [overlapped]
 
 
@@ -153,7 +157,7 @@ class _Tiles:
 def _tiles(blocks: list[tuple[Span, Span, Span, Span]], total: int) -> _Tiles:
     cores, reads = [b[0] for b in blocks], [b[3] for b in blocks]
     # between two blocks the input is cut in the middle of what both of them read
-    middles = [(a.stop + b.start) // 2 for a, b in zip(reads, reads[1:], strict=False)]
+    middles = [(a.stop + b.start) // 2 for a, b in pairwise(reads)]
     cuts = [0, *(min(max(m, 0), total) for m in middles), total]
     before = max(max(0, cuts[i] - read.start) for i, read in enumerate(reads))
     after = max(max(0, read.stop - cuts[i + 1]) for i, read in enumerate(reads))
@@ -178,24 +182,26 @@ def _annotate(
     source: Part | NDArray[Any],
     works: list[list[Work]],
     held: Region | None = None,
-    time: Any = None,
 ) -> NDArray[np.float32]:
     """Compute one chunk, shape (keys, samples, channels)."""
     remember(payload)
 
     def outputs(work: Work) -> NDArray[np.float32]:
-        part = source if held is None else _cut(source, held, work.block.read, time)
+        part = source if held is None else _cut(source, held, work)
         stacked = run_block(part, work)
         if isinstance(stacked, Failure):
             keys = len(work.mapper.keys)  # type: ignore[attr-defined]
             return np.full((keys, *work.block.core.shape), np.nan, dtype=np.float32)
-    
+        (_, _, by_key), *_ = stacked
+        return np.stack(list(by_key.values()))
+
     rows = [np.concatenate([outputs(work) for work in row], axis=2) for row in works]
     return np.concatenate(rows, axis=1)
 
 
-def _cut(values: Any, held: Region, read: Region, time: Any) -> Part:
+def _cut(values: Any, held: Region, work: Work) -> Part:
     """Return the part of a chunk that a block reads."""
+    read = work.block.read
     times = read.time.shift(-held.time.start).slice
     channels = read.distance.shift(-held.distance.start).slice
-    return array_part(values[times, channels], read, time)
+    return array_part(values[times, channels], read, work.grid.times_of(read))

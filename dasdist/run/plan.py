@@ -311,11 +311,7 @@ def make_plan(
 def _fit(
     model: torch.nn.Module, spec: ModelSpec, segment: SegmentAxes, arguments: Mapping[str, Any]
 ) -> tuple[PatchingStructure, tuple[Ratio, Ratio]]:
-    """Return patches and resampling for a segment.
-
-    Patch starts stay multiples of the upsampling factor, as in SeisBench: the overlap grows a
-    little where it must.
-    """
+    """Return patches and resampling for a segment."""
     time = _ratio(segment.time.spacing, spec.dt_range, "time", "s")
     distance = _ratio(abs(segment.distance.spacing), spec.dx_range, segment.distance.name, "m")
     shape = (
@@ -326,17 +322,22 @@ def _fit(
     return (
         replace(
             structure,
-            overlap_samples=(structure.overlap_samples or 0) + structure.shift_samples % time.up,
-            overlap_channels=(structure.overlap_channels or 0)
-            + structure.shift_channels % distance.up,
+            overlap_samples=structure.in_samples - _aligned(structure.shift_samples, time.up),
+            overlap_channels=structure.in_channels - _aligned(structure.shift_channels, distance.up),
         ),
         (time, distance),
     )
 
 
-def _ratio(
-    spacing: Fraction, allowed: tuple[float, float] | None, name: str, unit: str
-) -> Ratio:
+def _aligned(shift: int, up: int) -> int:
+    """Return the largest shift up to the given one with which patches start on recorded samples.
+
+    That is SeisBench's choice; where it comes to no shift at all, patches start ``up`` apart.
+    """
+    return shift if shift < 1 else max(up, shift - shift % up)
+
+
+def _ratio(spacing: Fraction, allowed: tuple[float, float] | None, name: str, unit: str) -> Ratio:
     try:
         return nearest_ratio(spacing, allowed)
     except ValueError as error:
@@ -399,9 +400,7 @@ def _too_short(
     )
 
 
-def _report_short(
-    skipped: list[Skipped], grids: list[SegmentGrid], recording: Recording
-) -> None:
+def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: Recording) -> None:
     if not grids:
         raise InvalidInput(
             f"None of the {len(recording.segments)} segments of this recording "
@@ -539,4 +538,3 @@ def _given_core(block: Mapping[str, int], channel_name: str) -> tuple[int, int]:
                 f"block[{key!r}] is {value!r}; use a whole number of outputs from 1 up."
             )
     return int(block.get("time", 0)), int(block.get("distance", block.get(channel_name, 0)))
-

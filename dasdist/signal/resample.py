@@ -8,7 +8,7 @@ A span of the resampled signal needs a slightly longer span of the input, and no
     resampled            [---------------------------------)
                        start                              stop
 
-:class:`dasdist.geometry.Ratio` says which samples to read, `resample_span` turns them into exactly the
+`dasdist.geometry.Ratio` says which samples to read, `resample_span` turns them into exactly the
 numbers that resampling the whole signal would have given.
 """
 
@@ -33,9 +33,7 @@ _TIE_SLACK = 1e-9
 _SLAB_VALUES = 2**20
 
 
-def nearest_ratio(
-    step: Fraction, allowed: tuple[float, float] | None, limit: int = 10
-) -> Ratio:
+def nearest_ratio(step: Fraction, allowed: tuple[float, float] | None, limit: int = 10) -> Ratio:
     """Choose the resampling ratio that brings a step closest to the model's own.
 
     Parameters

@@ -1,0 +1,83 @@
+"""Open the annotations that a :class:`~dasdist.callbacks.WriterCallback` wrote."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+import zarr
+
+from dasdist.callbacks.writer import FORMAT
+from dasdist.coordinates import axis_from_attrs, coordinate
+from dasdist.errors import InvalidInput
+
+__all__ = ["open_annotations"]
+
+
+def open_annotations(
+    path: Any, *, chunks: Mapping[str, int] | str | None = "shards"
+) -> xr.Dataset | xr.DataTree:
+    """Open a store of annotations, without reading them.
+
+    Parameters
+    ----------
+    path : str, Path, or zarr store
+        What the callback was given.
+    chunks : "shards", mapping of str to int, "auto", or None
+        Chunks of the dask arrays; one per shard, the default, is one task per file.  ``None``
+        gives arrays without dask, which read the inner chunks (2 MiB) of what is selected: best
+        for short looks at a long archive.
+
+    Returns
+    -------
+    xarray.Dataset or xarray.DataTree
+        One float32 variable of dims (time, channel) per annotation key, NaN where nothing was
+        computed.  Several segments are a tree of one node each, ``segment_0000`` and so on.
+        Times (``datetime64[ns]``) and distances (metres) are exact; time axes that are too long
+        to hold are computed when looked at.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is nothing at the path.
+    InvalidInput
+        It holds something else, or was written by a later version.
+
+    Examples
+    --------
+    >>> ds = dasdist.open_annotations("prob.zarr")  # doctest: +SKIP
+    >>> ds["P"].sel(time=slice("2024-03-01T12:00", "2024-03-01T12:10")).plot()  # doctest: +SKIP
+    """
+    root: Any = zarr.open(path, mode="r")
+    if "dasdist_format" not in root.attrs:
+        raise InvalidInput(
+            f"{path} holds no annotations of dasdist; open other stores with xarray.open_zarr."
+        )
+    if root.attrs["dasdist_format"] != FORMAT:
+        raise InvalidInput(
+            f"{path} has format {root.attrs['dasdist_format']}, and this version of dasdist reads "
+            f"format {FORMAT}; update dasdist."
+        )
+    names = json.loads(root.attrs["segments"])
+    if not names:
+        return _open_segment(root, path, chunks)
+    nodes = {name: _open_segment(root[name], path, chunks) for name in names}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=_provenance(root)), **nodes})
+
+
+def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None) -> xr.Dataset:
+    axes = [axis_from_attrs(attrs) for attrs in json.loads(group.attrs["axes"])]
+    dims = [axis.name for axis in axes]
+    if chunks == "shards":
+        shards = next(array.shards for name, array in group.arrays() if name not in dims)
+        chunks = dict(zip(dims, shards, strict=True))
+    options: dict[str, Any] = {"chunks": chunks, "consolidated": False, "zarr_format": 3}
+    ds: xr.Dataset = xr.open_zarr(path, group=group.path or None, drop_variables=dims, **options)
+    ds.attrs = _provenance(group)
+    return ds.assign_coords(coordinate(*axes))
+
+
+def _provenance(group: Any) -> dict[str, Any]:
+    """Return the attributes but for those that describe the store."""
+    own = ("axes", "dasdist_format", "segments")
+    return {name: value for name, value in group.attrs.items() if name not in own}

@@ -1,0 +1,277 @@
+"""Rectangles of HDF5 datasets, and how those are stored.
+
+xdas reads a stack of files through a virtual dataset, in which a missing file reads as fill values.
+Here each file is opened by itself, so that a missing one is an error and the others go unread.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dasdist.geometry import Region, Span
+
+__all__ = ["Hdf5Source", "Piece", "box", "storage_chunks"]
+
+Index = tuple[slice | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A rectangle of an array that lies in one dataset.
+
+    Parameters
+    ----------
+    rows, columns : Span
+        Where it lies in the array.
+    path, name : str
+        File and dataset.
+    index : tuple of slice or int
+        What of the dataset it is: all that is sliced, in order, is rows, then columns.
+    """
+
+    rows: Span
+    columns: Span
+    path: str
+    name: str
+    index: Index
+
+    def cut(self, rows: Span, columns: Span) -> "Piece | None":
+        """Return what lies in these rows and columns, counted from their start."""
+        row, column = _common(self.rows, rows), _common(self.columns, columns)
+        if row.size <= 0 or column.size <= 0:
+            return None
+        cuts = iter((row.shift(-self.rows.start), column.shift(-self.columns.start)))
+        index = tuple(i if isinstance(i, int) else _within(i, next(cuts)) for i in self.index)
+        return Piece(
+            row.shift(-rows.start), column.shift(-columns.start), self.path, self.name, index
+        )
+
+    @property
+    def sliced(self) -> list[int]:
+        """Axes of the dataset that are rows and columns."""
+        return [axis for axis, entry in enumerate(self.index) if isinstance(entry, slice)]
+
+
+@dataclass(frozen=True, slots=True)
+class Hdf5Source:
+    """Pieces of datasets that make an array; what none of them holds reads as missing.
+
+    Parameters
+    ----------
+    pieces : tuple of Piece
+        The pieces.
+    bounds : ndarray of int64, shape (4, n)
+        Their first row, end of rows, first column and end of columns: one of a million pieces is
+        found without asking each.
+    shape : tuple of int
+        Rows and columns.
+    dtype : numpy.dtype
+        Type of the values.
+    time_axis : int
+        Whether rows are samples (0) or channels (1).
+    """
+
+    pieces: tuple[Piece, ...]
+    bounds: NDArray[np.int64]
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    time_axis: int
+
+    @classmethod
+    def of(
+        cls, pieces: Sequence[Piece], shape: tuple[int, int], dtype: np.dtype[Any], time_axis: int
+    ) -> "Hdf5Source":
+        """Return the source of pieces; later ones lie over earlier ones."""
+        ends = [(p.rows.start, p.rows.stop, p.columns.start, p.columns.stop) for p in pieces]
+        bounds = np.array(ends, dtype=np.int64).reshape(-1, 4).T
+        return cls(tuple(pieces), bounds, shape, dtype, time_axis)
+
+    def select(self, region: Region) -> "Hdf5Source":
+        """Return the pieces that a region touches, cut to it."""
+        rows, columns = region.time, region.distance
+        if self.time_axis == 1:
+            rows, columns = columns, rows
+        top, bottom, left, right = self.bounds
+        touched = np.flatnonzero(
+            (top < rows.stop)
+            & (bottom > rows.start)
+            & (left < columns.stop)
+            & (right > columns.start)
+        )
+        cut = (self.pieces[i].cut(rows, columns) for i in touched.tolist())
+        shape = (rows.size, columns.size)
+        return Hdf5Source.of([p for p in cut if p], shape, self.dtype, self.time_axis)
+
+    def read(self) -> NDArray[Any]:
+        """Read file by file."""
+        lowest = np.nan if self.dtype.kind == "f" else np.iinfo(self.dtype).min
+        covered = sum(piece.rows.size * piece.columns.size for piece in self.pieces)
+        if covered >= self.shape[0] * self.shape[1]:
+            values = np.empty(self.shape, self.dtype)
+        else:
+            values = np.full(self.shape, lowest, self.dtype)
+        for path, pieces in groupby(self.pieces, key=lambda piece: piece.path):
+            with h5py.File(path, "r") as file:
+                for piece in pieces:
+                    values[piece.rows.slice, piece.columns.slice] = file[piece.name][piece.index]
+        return values if self.time_axis == 0 else values.T
+
+    def files(self) -> Sequence[tuple[Span, str]]:
+        """Return the files, and those behind a file that only links to others."""
+        found: list[tuple[Span, str]] = []
+        for piece in self.pieces:
+            found += _linked(piece, self.time_axis) or [(self._samples(piece), piece.path)]
+        return found
+
+    def _samples(self, piece: Piece) -> Span:
+        return piece.rows if self.time_axis == 0 else piece.columns
+
+    def chunks(self) -> tuple[int, int] | None:
+        """Return the storage chunk of the first piece."""
+        if not self.pieces:
+            return None
+        piece = self.pieces[0]
+        try:
+            with h5py.File(piece.path, "r") as file:
+                chunk = _chunk_of(file[piece.name], piece.path)
+        except (OSError, KeyError):
+            return None
+        if chunk is None or len(chunk) != len(piece.index):
+            return None
+        rows, columns = (chunk[axis] for axis in piece.sliced)
+        rows, columns = min(rows, piece.rows.size), min(columns, piece.columns.size)
+        return (rows, columns) if self.time_axis == 0 else (columns, rows)
+
+
+def box(space: Any) -> tuple[slice, ...] | None:
+    """Return an HDF5 selection as slices, or None if it is none that slices could make."""
+    if space.get_select_type() == h5py.h5s.SEL_HYPERSLABS and space.is_regular_hyperslab():
+        start, stride, count, block = space.get_regular_hyperslab()
+        if all(b == 1 or c == 1 for b, c in zip(block, count, strict=True)):
+            return tuple(
+                slice(a, a + b) if c == 1 else slice(a, a + (c - 1) * s + 1, s)
+                for a, s, c, b in zip(start, stride, count, block, strict=True)
+            )
+    elif space.get_select_type() == h5py.h5s.SEL_ALL:
+        return tuple(slice(0, n) for n in space.get_simple_extent_dims())
+    return None
+
+
+def storage_chunks(
+    path: str, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> tuple[int, int] | None:
+    """Return the chunk in which an HDF5 file stores an array.
+
+    Which dataset it is shows by its shape: that of the array or its transpose, else one that could
+    hold it, else a stack of blocks whose rows, less the same number in each, are the array's.
+
+    Parameters
+    ----------
+    path : str
+        The file; it is opened once.
+    shape : tuple of int
+        Rows and columns that the file contributes.
+    dtype : numpy.dtype
+        Type of the values.
+
+    Returns
+    -------
+    tuple of int, or None
+        Rows and columns of a chunk; None if the dataset is contiguous, if there is none, and if the
+        file cannot be read or is not HDF5.
+    """
+    found: list[tuple[int, tuple[int, int] | None]] = []
+
+    def look(name: str, dataset: Any) -> None:
+        if isinstance(dataset, h5py.Dataset) and dataset.dtype == dtype:
+            found.extend(_matches(dataset, _chunk_of(dataset, path), shape))
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(look)
+    except (OSError, KeyError, RuntimeError):
+        return None
+    return min(found, key=lambda match: match[0])[1] if found else None
+
+
+def _matches(
+    dataset: Any, chunk: tuple[int, ...] | None, shape: tuple[int, int]
+) -> Iterator[tuple[int, tuple[int, int] | None]]:
+    """Yield in which ways a dataset may hold an array, the surest with the lowest number."""
+    held = dataset.shape
+    if len(held) == 2:
+        for transposed in (False, True):
+            rows, columns = held[::-1] if transposed else held
+            if rows < shape[0] or columns < shape[1]:
+                continue
+            way = transposed + (0 if (rows, columns) == shape else 2)
+            yield way, None if chunk is None else (chunk[transposed], chunk[1 - transposed])
+    elif len(held) == 3 and held[2] >= shape[1] and shape[0] % held[0] == 0:
+        kept = shape[0] // held[0]  # rows of a block, without its overlap with the next
+        if kept <= held[1]:
+            yield 4, None if chunk is None else (chunk[0] * min(chunk[1], kept), chunk[2])
+
+
+def _chunk_of(dataset: Any, path: str) -> tuple[int, ...] | None:
+    """Return the chunk of a dataset, or of the first one behind it."""
+    if not dataset.is_virtual:
+        chunk: tuple[int, ...] | None = dataset.chunks
+        return chunk
+    properties = dataset.id.get_create_plist()
+    if properties.get_virtual_count() == 0:
+        return None
+    name, file = properties.get_virtual_dsetname(0), properties.get_virtual_filename(0)
+    if file == ".":
+        return _chunk_of(dataset.file[name], path)
+    try:
+        with h5py.File(_beside(path, file), "r") as linked:
+            return _chunk_of(linked[name], linked.filename)
+    except (OSError, KeyError):
+        return None
+
+
+def _linked(piece: Piece, time_axis: int) -> list[tuple[Span, str]]:
+    """Return which files lie behind the samples of a piece of a virtual dataset."""
+    entry = piece.index[piece.sliced[time_axis]]
+    span = piece.rows if time_axis == 0 else piece.columns
+    if not isinstance(entry, slice) or entry.step not in (None, 1):
+        return []
+    found = []
+    try:
+        with h5py.File(piece.path, "r") as file:
+            dataset = file[piece.name]
+            if not dataset.is_virtual:
+                return []
+            properties = dataset.id.get_create_plist()
+            for i in range(properties.get_virtual_count()):
+                low, high = properties.get_virtual_vspace(i).get_select_bounds()
+                axis = piece.sliced[time_axis]
+                held = _common(Span(low[axis], high[axis] + 1), Span(entry.start, entry.stop))
+                if held.size > 0:
+                    link = properties.get_virtual_filename(i)
+                    path = piece.path if link == "." else _beside(piece.path, link)
+                    found.append((held.shift(span.start - entry.start), path))
+    except (OSError, KeyError):
+        return []
+    return found
+
+
+def _beside(path: str, link: str) -> str:
+    """Return the file that a link means: HDF5 looks beside the linking file first."""
+    beside = os.path.join(os.path.dirname(path), link)
+    return beside if os.path.exists(beside) else link
+
+
+def _common(one: Span, other: Span) -> Span:
+    return Span(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _within(entry: slice, span: Span) -> slice:
+    chosen = range(entry.start, entry.stop, entry.step or 1)[span.slice]
+    return slice(chosen.start, chosen.stop, chosen.step)

@@ -1,0 +1,255 @@
+"""Serial, threads and processes agree; the model is built once per process."""
+
+import asyncio
+import os
+import time
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+import dasdist
+
+from .toys import START, Toy, noise, recording
+
+OPTIONS = {"thresholds": 0.7, "min_time_separation": 0.2, "pbar": False}
+
+
+@pytest.fixture(scope="module")
+def values():
+    return noise(4000, 12)
+
+
+@pytest.fixture(scope="module")
+def serial(values):
+    return dasdist.classify(Toy(), recording(values), **OPTIONS).picks
+
+
+@pytest.mark.parametrize("where", ["client", "inproc_client"])
+def test_clusters_agree_with_the_serial_loop(request, where, values, serial, tmp_path):
+    client = request.getfixturevalue(where)
+    data = recording(values)
+    blocks = {"time": 300, "distance": 5}
+    assert len(serial) > 500
+    picks = dasdist.classify(Toy(), data, client=client, block=blocks, **OPTIONS).picks
+    pd.testing.assert_frame_equal(picks, serial)
+
+    collected = dasdist.InMemoryCollectionCallback()
+    written = dasdist.WriterCallback(tmp_path / "prob.zarr")
+    both = dasdist.MultiCallback([collected, written])
+    dasdist.annotate(Toy(), data, both, client=client, block=blocks, pbar=False)
+    expected = dasdist.annotate(Toy(), data)
+    for key in ("P", "S"):
+        np.testing.assert_array_equal(collected.annotations[key].values, expected[key].values)
+        opened = dasdist.open_annotations(tmp_path / "prob.zarr")
+        np.testing.assert_array_equal(opened[key].values, expected[key].values)
+
+
+def test_the_current_client_is_taken(client, values, serial):
+    with client.as_current():
+        found = dasdist.classify(Toy(), recording(values), **OPTIONS)
+    pd.testing.assert_frame_equal(found.picks, serial)
+    assert found.report.blocks > 0
+
+
+class Noted(Toy):
+    """Leaves a file behind whenever it is unpickled."""
+
+    folder = None
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = str(folder)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        name = f"{os.getpid()}-{time.monotonic_ns()}"
+        with open(os.path.join(self.folder, name), "w"):
+            pass
+
+
+def test_a_model_is_unpickled_once_per_process(client, values, tmp_path):
+    model = Noted(tmp_path)
+    for _ in range(2):
+        dasdist.classify(model, recording(values), client=client, block={"time": 200}, **OPTIONS)
+    unpickled = [int(name.split("-")[0]) for name in os.listdir(tmp_path)]
+    workers = set(client.run(os.getpid).values())
+    assert workers <= set(unpickled) <= {*workers, os.getpid()}
+    assert len(unpickled) == len(set(unpickled))
+
+
+def test_a_worker_that_joins_late_gets_the_model(values, serial):
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        dasdist.classify(Toy(), recording(values), client=client, **OPTIONS)
+        cluster.scale(2)
+        client.wait_for_workers(2)
+        late = dasdist.classify(
+            Toy(), recording(values), client=client, block={"time": 100}, **OPTIONS
+        )
+    pd.testing.assert_frame_equal(late.picks, serial)
+
+
+def dask_backed(values, chunks):
+    coords = {
+        "time": START + np.arange(values.shape[0]) * np.timedelta64(10, "ms"),
+        "distance": np.arange(values.shape[1]) * 10.0,
+    }
+    return xr.DataArray(da.from_array(values, chunks), coords, ("time", "distance"))
+
+
+@pytest.mark.parametrize("where", ["client", None])
+def test_dask_graphs_agree(request, where, values, serial):
+    client = request.getfixturevalue(where) if where else None
+    data = dask_backed(values, (333, 7)) * 1.0
+    picks = dasdist.classify(Toy(), data, client=client, block={"time": 500}, **OPTIONS).picks
+    pd.testing.assert_frame_equal(picks, serial)
+
+
+def test_callbacks_written_for_seisbench_run_on_the_client(client, values):
+    class Seen(dasdist.DASAnnotateCallback):
+        def setup(self, data, patching_structure, annotate_keys):
+            self.shape, self.order, self.pid = data.shape, [], os.getpid()
+            assert (data.dt, data.dx, data.channel_coord_name) == (0.01, 10.0, "distance")
+            assert data.dtype == np.float32
+            assert len(data.coords["time"]) == data.shape[0]
+            assert patching_structure.shift_samples == 32
+            assert annotate_keys == ["P", "S"]
+
+        def handle_patch(self, annotations, in_coords, out_coords):
+            assert annotations["P"].shape == (16, 4)
+            assert out_coords.sample == in_coords.sample / 4
+            self.order.append((in_coords.sample, in_coords.channel))
+
+        def finalize(self):
+            self.finished = True
+
+        def get_results_dict(self):
+            return {"order": self.order}
+
+    seen = [Seen(), Seen()]
+    dasdist.annotate(Toy(), recording(values), seen[0], pbar=False, block={"time": 100})
+    dasdist.annotate(
+        Toy(), recording(values), seen[1], client=client, pbar=False, block={"time": 50}
+    )
+    starts = [[min(i * shift, n - w) for i in range(-(-(n - w) // shift) + 1)]
+              for n, w, shift in ((4000, 64, 32), (12, 4, 2))]
+    raster = [(t, c) for t in starts[0] for c in starts[1]]
+    assert seen[0].order == seen[1].order == raster
+    assert seen[0].finished
+    assert seen[1].pid == os.getpid()
+
+
+def test_lazy_annotations_compute_only_what_is_looked_at(values):
+    class Counted(Toy):
+        calls = 0
+
+        def forward(self, x, argdict=None):
+            type(self).calls += 1
+            return super().forward(x)
+
+    lazy = dasdist.annotate(
+        Counted(), recording(values), block={"time": 100, "distance": 12}, batch_size=1
+    )
+    before = Counted.calls
+    part = lazy.isel(time=slice(450, 460)).compute()
+    rows, columns = 100 // 8 + 2, 5
+    assert 0 < Counted.calls - before <= 2 * rows * columns
+    np.testing.assert_array_equal(part.P.values, lazy.P.values[450:460])
+
+
+def test_lazy_annotations_on_a_cluster(client, values):
+    expected = dasdist.annotate(Toy(), recording(values))["P"].values
+    for data in (recording(values), dask_backed(values, (700, 5)) * 1.0):
+        lazy = dasdist.annotate(Toy(), data, block={"time": 150, "distance": 5})
+        with client.as_current():
+            np.testing.assert_array_equal(lazy["P"].values, expected)
+
+
+def test_one_task_per_block_for_archives(values):
+    lazy = dasdist.annotate(Toy(), recording(values), block={"time": 100})
+    blocks = dasdist.plan(Toy(), recording(values), block={"time": 100})
+    layers = lazy["P"].data.dask.layers
+    annotate = [layer for name, layer in layers.items() if name.startswith("dasdist-annotate")]
+    assert sum(len(layer) for layer in annotate) == len(blocks) + 1
+
+
+@pytest.mark.parametrize("chunks", [(97, 5), (4000, 12), (30, 12)])
+@pytest.mark.parametrize("block", [{"time": 13, "distance": 2}, {"time": 170, "distance": 7}, None])
+def test_lazy_annotations_of_dask_graphs(values, chunks, block):
+    model = Toy(dt_range=(0.019, 0.021), filter_samples=("butter", {"N": 1, "Wn": 5.0}))
+    expected = dasdist.annotate(model, recording(values[:900]))["P"].values
+    lazy = dasdist.annotate(model, dask_backed(values[:900], chunks), block=block)
+    np.testing.assert_allclose(lazy["P"].values, expected, atol=1e-6)
+
+
+class Slow(Toy):
+    """Computes for a while without giving the interpreter back by sleeping."""
+
+    def forward(self, x, argdict=None):
+        big = torch.ones(700, 700)
+        for _ in range(8):
+            big = torch.tanh(big @ big)
+        return super().forward(x + 0 * big[0, 0])
+
+
+async def test_async_methods_leave_the_event_loop_free(values):
+    beats = []
+
+    async def tick():
+        while True:
+            beats.append(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    ticking = asyncio.create_task(tick())
+    data = recording(values[:1500])
+    writer = dasdist.InMemoryCollectionCallback()
+    picks, report = await asyncio.gather(
+        Slow().classify_async(data, batch_size=4, **OPTIONS),
+        Slow().annotate_async(data, writer, batch_size=4, pbar=False),
+    )
+    ticking.cancel()
+    gaps = np.diff(beats)
+    assert len(beats) > 20
+    # the loop's own beat is 10 ms; a blocked loop would miss the whole run
+    assert np.median(gaps) < 0.05
+    pd.testing.assert_frame_equal(
+        picks.picks, dasdist.classify(Slow(), data, batch_size=4, **OPTIONS).picks
+    )
+    assert report.complete
+    assert writer.annotations is not None
+
+
+async def test_an_asynchronous_client_works(values, serial, cluster):
+    from distributed import Client
+
+    async with Client(
+        cluster.scheduler_address, asynchronous=True, set_as_default=False
+    ) as client:
+        found = await Toy().classify_async(recording(values), client=client, **OPTIONS)
+    pd.testing.assert_frame_equal(found.picks, serial)
+
+
+@pytest.mark.parametrize("where", ["client", None])
+def test_unreadable_data_fails_or_is_skipped_and_listed(request, where, values):
+    client = request.getfixturevalue(where) if where else None
+    holed = values.copy()
+    holed[1000:1100, 3] = np.nan
+    data = recording(holed)
+    with pytest.raises(dasdist.UnreadableData, match="100 samples"):
+        dasdist.classify(Toy(), data, client=client, block={"time": 2000}, **OPTIONS)
+    with pytest.warns(dasdist.DataWarning, match="left out"):
+        found = dasdist.classify(
+            Toy(), data, client=client, block={"time": 100}, on_error="skip", **OPTIONS
+        )
+    assert {f.segment for f in found.report.failures} == {0}
+    missing = {(f.core.time.start, f.core.distance.start) for f in found.report.failures}
+    assert (200, 0) in missing
+    assert len(missing) < found.report.blocks
