@@ -15,7 +15,7 @@ import dasdist
 
 from .toys import START, Toy, noise, recording
 
-OPTIONS = {"thresholds": 0.7, "min_time_separation": 0.2, "pbar": False}
+OPTIONS = {"thresholds": 0.7, "blinding": (1, 1), "min_time_separation": 0.2, "pbar": False}
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_unreadable_data_fails_or_is_skipped_and_listed(request, where, values):
     holed = values.copy()
     holed[1000:1100, 3] = np.nan
     data = recording(holed)
-    with pytest.raises(dasdist.UnreadableData, match="100 samples"):
+    with pytest.raises(dasdist.UnreadableData, match="on 1 of 12 channels are NaN"):
         dasdist.classify(Toy(), data, client=client, block={"time": 2000}, **OPTIONS)
     with pytest.warns(dasdist.DataWarning, match="left out"):
         found = dasdist.classify(

@@ -72,10 +72,10 @@ def test_blocks_may_run_in_any_order_and_twice(seed):
     order = random.Random(seed)
     data = recording(noise(600, 9, seed=3))
     model = Toy(overlap=(32, 2))
-    expected = dasdist.classify(model, data, thresholds=0.6, pbar=False).picks
+    expected = dasdist.classify(model, data, thresholds=0.6, blinding=(1, 1), pbar=False).picks
 
     job = _Job.of(model, data, None, {}, set())
-    callback = dasdist.DASPickingCallback(thresholds=0.6)
+    callback = dasdist.DASPickingCallback(thresholds=0.6, blinding=(1, 1))
     needs = Needs(pick_halo=callback.pick_halo)
     plan = job.plan(needs, {"time": order.randint(20, 200), "distance": order.randint(1, 9)})
     callback.setup(Context(("P", "S"), plan.grids, ("time", "distance")))
@@ -94,8 +94,8 @@ def test_blocks_may_run_in_any_order_and_twice(seed):
 def test_batch_size_changes_no_pick(size):
     data = recording(noise(900, 12))
     model = Toy(overlap=(32, 2))
-    expected = dasdist.classify(model, data, thresholds=0.7, pbar=False).picks
-    picks = dasdist.classify(model, data, thresholds=0.7, pbar=False, batch_size=size).picks
+    expected = dasdist.classify(model, data, thresholds=0.7, blinding=(1, 1), pbar=False).picks
+    picks = dasdist.classify(model, data, thresholds=0.7, blinding=(1, 1), pbar=False, batch_size=size).picks
     assert len(expected) > 20
     pd.testing.assert_frame_equal(picks, expected, rtol=0, atol=1e-6)
 
@@ -125,7 +125,7 @@ def test_dims_in_either_order_give_the_same():
     values = noise(500, 3)
     model = Toy(window=(64, 2), out=(32, 2), covers=((0, 64), (0, 2)))
     picks = [
-        dasdist.classify(model, recording(values, dims=dims), thresholds=0.6, pbar=False).picks
+        dasdist.classify(model, recording(values, dims=dims), thresholds=0.6, blinding=(1, 1), pbar=False).picks
         for dims in (("time", "distance"), ("distance", "time"))
     ]
     assert len(picks[0]) > 0

@@ -77,7 +77,8 @@ def test_a_sample_too_many_or_too_few_ends_a_stretch(extra):
 def test_another_rate_ends_a_stretch():
     indices = np.array([0, 999, 1000, 1999])
     values = np.array([0, 999 * MS, 1000 * MS, 1000 * MS + 999 * 2 * MS])
-    assert cut(indices, values) == [(0, 1000, MS), (1000, 2000, 2 * MS)]
+    # sample 1000 still follows at the first rate
+    assert cut(indices, values) == [(0, 1001, MS), (1001, 2000, 2 * MS)]
 
 
 def test_a_bend_between_ties_begins_just_after_the_tie():
@@ -112,8 +113,10 @@ def test_the_declared_step_is_taken_where_ties_allow_it():
     step = Fraction(639877319, 2059)
     indices, values = np.array([0, 2059]), np.array([EPOCH, EPOCH + 639877319])
     assert cut(indices, values, step=step) == [(0, 2060, step)]
-    assert cut(indices, values, step=step * 2) == [(0, 2060, step)]
-    noisy = values + [0, round(step / 5)]
+    ((start, stop, other),) = cut(indices, values, step=step * 2)
+    assert (start, stop) == (0, 2060)
+    assert abs(other - step) * 2059 <= 1
+    noisy = values + np.array([0, round(step / 5)])
     assert cut(indices, noisy, step=step) == [(0, 2060, step)]
 
 
@@ -177,7 +180,7 @@ def test_joined_stretches_come_apart_again(case):
 
 @given(joined())
 def test_joined_stretches_come_apart_without_a_declared_step(case):
-    indices, values, step, tolerance, stretches = case
+    indices, values, _, tolerance, stretches = case
     assume((np.diff(indices)[::2] >= 20).all())  # else jitter hides what the spacing is
     found = uniform_stretches(indices, values, tolerance)
     assert [(s.start, s.stop) for s in found] == stretches

@@ -113,7 +113,8 @@ def patch_grids(draw, *, every_output=False, whole_steps=False):
     out = last - first if whole_steps else draw(st.integers(2, 14))
     largest = last - first if every_output else window
     shift = draw(st.integers(1, largest))
-    return PatchGrid(draw(st.integers(window, 60)), window, shift, out, (first, last))
+    size = window + draw(st.integers(0, 4 * shift + 3))
+    return PatchGrid(size, window, shift, out, (first, last))
 
 
 @st.composite

@@ -18,7 +18,6 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -41,15 +40,10 @@ __all__ = ["FORMAT", "TIME_LIMIT", "WriteMapper", "WriterCallback", "Written", "
 
 _Shape = tuple[int, int]
 
-FORMAT = 1
-"""Version of the layout of a store, which is its attribute ``dasdist_format``."""
-
-TIME_LIMIT = 100_000_000
-"""Longest time axis, in samples, whose values are stored."""
-
+FORMAT = 1  # version of all this; a store's attribute dasdist_format
+TIME_LIMIT = 100_000_000  # samples of the longest time axis whose values are stored
 _PIECE = 2**20  # coordinate values in a chunk, and written at a time
 _CHUNK, _SHARD, _LARGEST_SHARD = 2**19, 2**24, 2**25  # float32 values: 2, 64 and 128 MiB
-_MOST_CHUNKS = 10_000  # in a shard
 
 # Confidences compress little, as their mantissas are noise.  Ratio and MB/s a core, PhaseNet on a
 # real fibre: Blosc lz4 1.21 and 600, with bitshuffle 1.17 and 620, zstd 1.23 and 300; Zstd 1.07 and
@@ -80,16 +74,14 @@ class WriterCallback(DASAnnotateCallback):
 
     Raises
     ------
-    InvalidInput
-        If there is no such stacking.
-    OutputExists
-        From :meth:`setup`, if the path holds something.
+    InvalidInput, OutputExists
+        There is no such stacking; and, from :meth:`setup`, the path holds something.
 
     Notes
     -----
-    Times are stored as int64 with CF units, so that ``xarray.open_zarr(path)`` finds them exact.
-    Beyond ``TIME_LIMIT`` samples (28 hours at 1 kHz) they are not: a year at 1 kHz is 250 GB of
-    them.  The exact axis always is, as a few numbers in the attributes of its group, from which
+    Times are stored as int64 with CF units: ``xarray.open_zarr(path)`` finds them exact.  Beyond
+    ``TIME_LIMIT`` samples (28 hours at 1 kHz) they are not, as a year at 1 kHz is 250 GB of them;
+    the exact axis always is, a few numbers in the attributes of its group, from which
     ``open_annotations`` computes the times that are looked at.  Takes the place of
     ``seisbench.models.das_base.WriterCallback``.
 
@@ -99,7 +91,7 @@ class WriterCallback(DASAnnotateCallback):
     >>> dasdist.open_annotations("prob.zarr")["P"]  # doctest: +SKIP
     """
 
-    held_outputs = 2
+    held_outputs = 3  # a stack, weights, and a shard or two while they are encoded
 
     def __init__(
         self, path: Any, stacking: Stacking = "weighted", *, overwrite: bool = False
@@ -111,7 +103,7 @@ class WriterCallback(DASAnnotateCallback):
         self.overwrite = overwrite
         self.written: Written | None = None
         self._mapper: WriteMapper | None = None
-        self._groups: list[str] = []
+        self._groups = [""]
 
     def setup(self, context: Context) -> None:
         """Create the store, with coordinates and empty arrays."""
@@ -216,17 +208,15 @@ def _write_core(array: Any, core: Region, values: NDArray[np.float32]) -> None:
     for i in range(0, values.shape[0], shard[0]):
         for j in range(0, values.shape[1], shard[1]):
             part = values[i : i + shard[0], j : j + shard[1]]
-            start, stop = core.time.start + i, core.distance.start + j
-            array[start : start + part.shape[0], stop : stop + part.shape[1]] = part
+            t, d = core.time.start + i, core.distance.start + j
+            array[t : t + part.shape[0], d : d + part.shape[1]] = part
 
 
-@lru_cache
 def layout(core: _Shape, shape: _Shape) -> tuple[_Shape, _Shape]:
     """Return the shape of shards and of inner chunks for blocks of this core.
 
-    Shards divide the core and inner chunks divide shards; along an axis that one block spans,
-    shards may end beyond it.  Shards come as near to 64 MiB as that allows, mostly below 128 MiB,
-    and inner chunks to 2 MiB, both about eight times as many samples as channels.
+    Shards divide the core, though one block's along an axis may end beyond it, and inner chunks
+    divide shards; of about 64 MiB (at most 128 where that can be) and 2 MiB, and 8 : 1 in shape.
 
     Examples
     --------
@@ -240,7 +230,7 @@ def layout(core: _Shape, shape: _Shape) -> tuple[_Shape, _Shape]:
     samples, channels = (c if c < n else w for c, n, w in zip(core, shape, whole, strict=True))
     shard = _divide((samples, channels), _SHARD, _LARGEST_SHARD, 0)
     size = shard[0] * shard[1]
-    return shard, _divide(shard, _CHUNK, size, size // _MOST_CHUNKS)
+    return shard, _divide(shard, _CHUNK, size, size // 10_000)
 
 
 def _divide(shape: _Shape, target: int, most: int, least: int) -> _Shape:

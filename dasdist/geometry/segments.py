@@ -86,6 +86,11 @@ def uniform_stretches(
     usual = _usual_step(indices, values, rounding) if step is None else step
     starts = np.concatenate(([0], _jumps(indices, values, float(usual), tolerance) + 1))
     counts = np.diff(starts, append=indices.size)
+    stops = indices[starts + counts - 1] + 1
+    if step is None:
+        longest = int(np.argmax(stops - indices[starts]))
+        ties = slice(starts[longest], starts[longest] + counts[longest])
+        usual = _refined(usual, indices[ties], values[ties], rounding)
 
     # every run between two jumps against the usual spacing, all at once
     run, rise = indices.copy(), values.copy()
@@ -95,7 +100,6 @@ def uniform_stretches(
     low, high = np.minimum.reduceat(off, starts), np.maximum.reduceat(off, starts)
     fits = high - low <= 2 * _allowance(usual, tolerance, rounding)
     shift = _shift(low, high, _allowance(usual, tolerance, rounding))
-    stops = indices[starts + counts - 1] + 1
 
     found: list[Stretch] = []
     for start, stop, first, by, tie, count, fit in zip(
@@ -128,6 +132,18 @@ def _usual_step(indices: _Ints, values: NDArray[Any], rounding: float) -> Fracti
     weight = np.cumsum(span[order])
     median = order[np.searchsorted(2 * weight, weight[-1])]
     return simplest_fraction(_slope(rise[median], span[median]), rounding / int(span[median]))
+
+
+def _refined(usual: Fraction, indices: _Ints, values: NDArray[Any], rounding: float) -> Fraction:
+    """Return the step of ties that are straight but for their rounding, else the usual one.
+
+    Many ties say what a single piece between two of them cannot: that 333333333 ns is a third of a
+    second.  Where there is but one piece, the usual step is as good, and common to all.
+    """
+    if indices.size <= 2:
+        return usual
+    chord = _fit(indices, values, 0.0, rounding)
+    return usual if chord is None else chord
 
 
 def _jumps(indices: _Ints, values: NDArray[Any], usual: float, tolerance: float) -> _Ints:
@@ -204,7 +220,7 @@ def _reach(
     if indices.size <= 2 or (whole and fits(indices.size)):
         return indices.size
     good, bad = 2, 4
-    while bad < indices.size and fits(bad):
+    while bad <= indices.size and fits(bad):
         good, bad = bad, 2 * bad
     bad = min(bad, indices.size + (not whole))
     while bad - good > 1:

@@ -147,7 +147,7 @@ def run_on_cluster(
     waiting = iter(tasks)
     window = _Window(client)
     flight: dict[Future[Any], Work] = {}
-    arrivals = _InOrder() if in_order else as_completed()
+    arrivals = _InOrder() if in_order else as_completed(loop=client.loop)
     try:
         while True:
             for part, work in islice(waiting, max(0, window.size() - len(flight))):
@@ -171,6 +171,6 @@ def _submit(client: Client, part: Part | Delayed, work: Work, key: str) -> Futur
     sent: Any = part
     if isinstance(part, Delayed):
         sent = client.compute(part)
-    elif part.nbytes > _EMBEDDED_BYTES:
+    elif part.held_bytes > _EMBEDDED_BYTES:
         sent = client.scatter(part, hash=False)
     return client.submit(run_block, sent, work, key=key, pure=False)

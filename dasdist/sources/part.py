@@ -105,6 +105,11 @@ class Part:
         return values
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of samples that travel with the part; 0 where it reads them from storage."""
+        return self.source.values.nbytes if isinstance(self.source, ArraySource) else 0
+
+    @property
     def _whole(self) -> Span:
         return Span(0, self.region.time.size)
 
