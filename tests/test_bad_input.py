@@ -32,7 +32,12 @@ def refuses(error, match, model, data, **kwargs):
 
 
 def test_too_short(model):
-    refuses(dasdist.InvalidInput, "63 samples x 8 channels .* patch of 64 x 4", model, recording(noise(63, 8)))
+    refuses(
+        dasdist.InvalidInput,
+        "63 samples x 8 channels .* patch of 64 x 4",
+        model,
+        recording(noise(63, 8)),
+    )
     refuses(dasdist.InvalidInput, "100 samples x 3 channels", model, recording(noise(100, 3)))
 
 
@@ -66,7 +71,12 @@ def test_unknown_phase_in_thresholds(model):
 
 def test_sampling_that_no_ratio_reaches():
     model = Toy(dt_range=(0.0099, 0.0101))
-    refuses(dasdist.InvalidInput, "time.*range of 0.0099 to 0.0101", model, recording(noise(900, 8), rate=3218.0))
+    refuses(
+        dasdist.InvalidInput,
+        "time.*range of 0.0099 to 0.0101",
+        model,
+        recording(noise(900, 8), rate=3218.0),
+    )
 
 
 def test_a_block_too_large_for_the_worker(model):
@@ -79,7 +89,9 @@ def test_a_block_too_large_for_the_worker(model):
 
     data = recording(np.broadcast_to(np.float32(0), (2_000_000, 40)))
     job = _Job.of(model, data, None, {}, set())
-    with pytest.raises(dasdist.BlockTooLarge, match=r"MB on a worker of 600\.0 MB .* choose smaller"):
+    with pytest.raises(
+        dasdist.BlockTooLarge, match=r"MB on a worker of 600\.0 MB .* choose smaller"
+    ):
         make_plan(
             job.recording,
             predictor_of(job.payload.token),
@@ -156,7 +168,10 @@ def test_short_segments_are_reported_not_dropped(model):
     for number, piece in enumerate(pieces):
         piece.coords["time"] = {
             "tie_indices": [0, piece.shape[0] - 1],
-            "tie_values": [piece["time"][0].values + number * gap, piece["time"][-1].values + number * gap],
+            "tie_values": [
+                piece["time"][0].values + number * gap,
+                piece["time"][-1].values + number * gap,
+            ],
         }
     joined = xdas.concatenate(pieces)
     with pytest.warns(dasdist.DataWarning, match="1 of 3 segments are too short"):

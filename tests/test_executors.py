@@ -139,8 +139,10 @@ def test_callbacks_written_for_seisbench_run_on_the_client(client, values):
     dasdist.annotate(
         Toy(), recording(values), seen[1], client=client, pbar=False, block={"time": 50}
     )
-    starts = [[min(i * shift, n - w) for i in range(-(-(n - w) // shift) + 1)]
-              for n, w, shift in ((4000, 64, 32), (12, 4, 2))]
+    starts = [
+        [min(i * shift, n - w) for i in range(-(-(n - w) // shift) + 1)]
+        for n, w, shift in ((4000, 64, 32), (12, 4, 2))
+    ]
     raster = [(t, c) for t in starts[0] for c in starts[1]]
     assert seen[0].order == seen[1].order == raster
     assert seen[0].finished
@@ -230,9 +232,7 @@ async def test_async_methods_leave_the_event_loop_free(values):
 async def test_an_asynchronous_client_works(values, serial, cluster):
     from distributed import Client
 
-    async with Client(
-        cluster.scheduler_address, asynchronous=True, set_as_default=False
-    ) as client:
+    async with Client(cluster.scheduler_address, asynchronous=True, set_as_default=False) as client:
         found = await Toy().classify_async(recording(values), client=client, **OPTIONS)
     pd.testing.assert_frame_equal(found.picks, serial)
 

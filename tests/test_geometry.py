@@ -53,7 +53,9 @@ def test_touching_is_what_brute_force_finds(grid, data):
 
 @given(patch_grids(), st.integers(0, 5))
 def test_hole_is_the_largest_gap_between_patches(grid, trim):
-    filled = [range(grid.out_start(i), grid.out_start(i) + grid.out - trim) for i in range(grid.count)]
+    filled = [
+        range(grid.out_start(i), grid.out_start(i) + grid.out - trim) for i in range(grid.count)
+    ]
     gaps = [b.start - a.stop for a, b in zip(filled, filled[1:], strict=False)]
     assert grid.hole(trim) == max([0, *gaps])
 
@@ -75,14 +77,18 @@ def test_times_are_exact_to_the_nanosecond(start, step, positions, denominator):
 def test_transformed_axes_compose(size, offset, up, down):
     axis = Axis("distance", Fraction(1, 3), Fraction(7, 10), size, is_time=False)
     coarse = axis.transform(offset=offset, stride=Fraction(down, up), size=5)
-    expected = [float(Fraction(1, 3) + Fraction(7, 10) * (offset + i * Fraction(down, up))) for i in range(5)]
+    expected = [
+        float(Fraction(1, 3) + Fraction(7, 10) * (offset + i * Fraction(down, up)))
+        for i in range(5)
+    ]
     assert coarse.values().tolist() == expected
 
 
 def segment(rows, columns, *, core, halo=0, settling=0, channelwise=False, ratios=None):
     ratios = ratios or (Ratio(1, 1), Ratio(1, 1))
     samples, channels = (
-        -(-grid.size * ratio.down // ratio.up) for grid, ratio in zip((rows, columns), ratios, strict=True)
+        -(-grid.size * ratio.down // ratio.up)
+        for grid, ratio in zip((rows, columns), ratios, strict=True)
     )
     return SegmentGrid(
         index=0,

@@ -275,12 +275,11 @@ def brute_jumps(indices, values, tolerance):
 
 def brute_fit(indices, values, tolerance):
     """Whether a line passes all ties: the best has the slope of some pair of them."""
-    chord = (values[-1] - values[0]) / (indices[-1] - indices[0])
-    slopes = [
-        (values[j] - values[i]) / (indices[j] - indices[i])
-        for i in range(indices.size)
-        for j in range(i + 1, indices.size)
-    ]
-    spread = min(np.ptp(values - slope * indices) for slope in slopes)
-    # not counting what the rounding of steps and of interpolated ties makes of an even chance
-    return spread < 2 * max(tolerance * abs(chord), 1) * (1 - 1e-3) - 2
+    for i in range(indices.size):
+        for j in range(i + 1, indices.size):
+            slope = (values[j] - values[i]) / (indices[j] - indices[i])
+            allowed = 2 * max(tolerance * abs(slope), 1)
+            # not counting what the rounding of steps and of interpolated ties decides
+            if np.ptp(values - slope * indices) < allowed * (1 - 1e-3) - 2:
+                return True
+    return False

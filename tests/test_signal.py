@@ -24,7 +24,6 @@ from dasdist.signal import (
 )
 
 
-
 def reduced(up, down):
     divisor = math.gcd(up, down)
     return Ratio(up // divisor, down // divisor)

@@ -130,7 +130,7 @@ def segment_grids(draw, **options):
 
 def cut(grid, data):
     """The same segment in other blocks."""
-    core = tuple(data.draw(st.integers(3, max(3, size))) for size in grid.shape)
+    core = tuple(data.draw(st.integers(1, size)) for size in grid.shape)
     return replace(grid, core=core)
 
 
@@ -150,11 +150,13 @@ def stack(stacking, grid, model):
     return whole
 
 
-@given(grid=segment_grids(), stacking=st.sampled_from(["avg", "max", "weighted"]), data=st.data())
-def test_stacks_are_bitwise_the_same_however_blocks_are_cut(grid, stacking, data):
-    expected = stack(stacking, grid, NoiseModel())
-    for key, values in stack(stacking, cut(grid, data), NoiseModel()).items():
-        assert np.array_equal(values.view(np.uint32), expected[key].view(np.uint32))
+@given(grid=segment_grids(), data=st.data())
+def test_stacks_are_bitwise_the_same_however_blocks_are_cut(grid, data):
+    blocks = cut(grid, data)
+    for stacking in ("avg", "max", "weighted"):
+        expected = stack(stacking, grid, NoiseModel())
+        for key, values in stack(stacking, blocks, NoiseModel()).items():
+            assert np.array_equal(values.view(np.uint32), expected[key].view(np.uint32))
 
 
 @given(grid=segment_grids(), stacking=st.sampled_from(["avg", "max", "weighted"]))

@@ -53,16 +53,16 @@ def recording(values, rate=100.0, dx=10.0, dims=("time", "distance"), start=STAR
     """An xdas DataArray of ``values``, shape (samples, channels), in the order of ``dims``."""
     samples, channels = values.shape
     step = np.timedelta64(round(1e9 / rate), "ns")
-    coords = {
-        "time": {"tie_indices": [0, samples - 1], "tie_values": [start, start + (samples - 1) * step]},
-        dims[1] if dims[0] == "time" else dims[0]: {
-            "tie_indices": [0, channels - 1],
-            "tie_values": [first, first + (channels - 1) * dx],
-        },
-    }
+    channel = next(name for name in dims if name != "time")
+    coords = {"time": _ties(start, step, samples), channel: _ties(first, dx, channels)}
     if dims[0] != "time":
         return xdas.DataArray(values.T.copy(), {name: coords[name] for name in dims})
     return xdas.DataArray(values, {name: coords[name] for name in dims})
+
+
+def _ties(start, step, size):
+    last = [start + (size - 1) * step] if size > 1 else []
+    return {"tie_indices": [0, size - 1][:size], "tie_values": [start, *last]}
 
 
 def noise(samples, channels, seed=0, dtype="float32", scale=1.0):

@@ -169,10 +169,13 @@ class PatchGrid:
         return (2 * self.start(patch) * self.out + width) // (2 * width)
 
     def touching(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the half-open range of the patches that fill any output in ``[start, stop)``."""
+        """Return the half-open range of the patches that fill any output in ``[start, stop)``.
+
+        Where none does, between patches that leave a hole, it is one patch beside the hole.
+        """
         patches = range(self.count)
         first = bisect_right(patches, start, key=lambda i: self.out_start(i) + self.out)
-        return first, bisect_left(patches, stop, key=self.out_start)
+        return first, max(first + 1, bisect_left(patches, stop, key=self.out_start))
 
     def starting_in(self, start: int, stop: int) -> tuple[int, int]:
         """Return the half-open range of the patches whose first output is in ``[start, stop)``."""

@@ -251,34 +251,37 @@ def _fit(
 ) -> Fraction | None:
     """Return a slope with which a line passes all ties within the tolerance, if there is one.
 
-    The spread of the ties about a line is convex in its slope, and each slope tried gives a line
-    below that function; the next slope to try is where the two nearest of these meet (Kelley's
-    cutting planes), until the spread is small enough or provably cannot be.
+    By how much the spread of the ties about a line exceeds what is allowed (a share of its slope)
+    is convex in the slope, and each slope tried gives a line below that function; the next one to
+    try is where the two nearest of these meet (Kelley's cutting planes), until the excess is gone
+    or provably stays.
     """
-    run, rise = indices - indices[0], values - values[0]
     if indices.size < 2:
         return Fraction(1)
+    run, rise = indices - indices[0], values - values[0]
     length = int(run[-1])
     chord = simplest_fraction(_slope(rise[-1], run[-1]), rounding / length)
     off = _off_line(run, rise, chord)
+    # here slopes are counted from the chord's
     allowed = 2 * _allowance(chord, tolerance, rounding)
+    share = 2 * tolerance * float(np.sign(chord)) if allowed > 2 * rounding else 0.0
     turn = 0.0
-    left, right = (-float(length), 0.0), (float(length), 0.0)  # slope and offset of either plane
+    left, right = (-length - share, -allowed), (length - share, -allowed)  # slope, offset
     for _ in range(64):
         now = off - turn * run
         high, low = int(now.argmax()), int(now.argmin())
-        spread = float(now[high] - now[low])
-        if spread <= allowed:
+        excess = float(now[high] - now[low]) - allowed - share * turn
+        if excess <= 0:
             return simplest_fraction(chord + Fraction(turn), rounding / length) if turn else chord
-        fall = float(run[low] - run[high])
+        fall = float(run[low] - run[high]) - share
         if fall < 0:
-            left = (fall, spread - fall * turn)
+            left = (fall, excess - fall * turn)
         elif fall > 0:
-            right = (fall, spread - fall * turn)
+            right = (fall, excess - fall * turn)
         else:
             return None
         turn = (right[1] - left[1]) / (left[0] - right[0])
-        if left[0] * turn + left[1] > allowed:
+        if left[0] * turn + left[1] > 0:
             return None
     return None
 
