@@ -13,6 +13,8 @@ from dasdist.errors import InvalidInput
 
 __all__ = ["open_annotations"]
 
+_MOST_CHUNKS = 100_000  # dask needs seconds for each operation on an array of more
+
 
 def open_annotations(
     path: Any, *, chunks: Mapping[str, int] | str | None = "shards"
@@ -24,9 +26,10 @@ def open_annotations(
     path : str, Path, or zarr store
         What the callback was given.
     chunks : "shards", mapping of str to int, "auto", or None
-        Chunks of the dask arrays; one per shard, the default, is one task per file.  ``None``
-        gives arrays without dask, which read the inner chunks (2 MiB) of what is selected: best
-        for short looks at a long archive.
+        Chunks of the dask arrays.  By default one per shard, that is one task per file; several
+        shards along time where there are more than 100,000 (6 TB).  ``None`` gives arrays without
+        dask, which read the inner chunks (2 MiB) of what is selected: best for looking here and
+        there at a long archive.
 
     Returns
     -------
@@ -69,8 +72,9 @@ def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None)
     axes = [axis_from_attrs(attrs) for attrs in json.loads(group.attrs["axes"])]
     dims = [axis.name for axis in axes]
     if chunks == "shards":
-        shards = next(array.shards for name, array in group.arrays() if name not in dims)
-        chunks = dict(zip(dims, shards, strict=True))
+        time, distance = next(array.shards for name, array in group.arrays() if name not in dims)
+        count = -(-axes[0].size // time) * -(-axes[1].size // distance)
+        chunks = {dims[0]: time * -(-count // _MOST_CHUNKS), dims[1]: distance}
     options: dict[str, Any] = {"chunks": chunks, "consolidated": False, "zarr_format": 3}
     ds: xr.Dataset = xr.open_zarr(path, group=group.path or None, drop_variables=dims, **options)
     ds.attrs = _provenance(group)

@@ -136,7 +136,7 @@ def test_picker_takes_each_channel_by_itself(picker):
         alone = picker(x[:1, :, 3:4])
     assert picker.channelwise
     for key in ("P", "S"):
-        assert together[key].shape == x.shape
+        assert together[key].shape == (2, 1600, 5)
         torch.testing.assert_close(together[key][:1, :, 3:4], alone[key], atol=1e-5, rtol=0)
         assert ((together[key] >= 0) & (together[key] <= 1)).all()
 
@@ -174,10 +174,11 @@ def result(tmp_path_factory):
 
 
 def test_demo_finds_its_earthquakes(result):
-    # At a signal-to-noise ratio of 4, recalls of the shipped weights on ten archives are
-    # RECALLS; the bound leaves room for another library's rounding, not for a broken picker.
-    assert result.score.recall("P") >= 0.8
-    assert result.score.recall("S") >= 0.8
+    # On ten ten-minute archives (seeds 0 to 9) the shipped weights find 0.988 to 1 of the P and
+    # 0.991 to 1 of the S above a signal-to-noise ratio of 4, and 1 to 5 % of picks are false. The
+    # bounds leave room for another library's rounding, not for a broken picker.
+    assert result.score.recall("P") >= 0.9
+    assert result.score.recall("S") >= 0.9
     assert len(result.score.false_picks) <= 0.1 * len(result.picks)
     assert result.score.events["error"].max() < 0.15
 
@@ -230,7 +231,7 @@ def test_training_writes_what_the_picker_loads(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(Batches(5, 1)[0], Batches(5, 1)[0], strict=True))
     threads = torch.get_num_threads()
     try:
-        main(steps=2, out=tmp_path, width=8)
+        main(steps=2, out=tmp_path, width=8, scenes=2)
     finally:
         torch.set_num_threads(threads)
     recipe = json.loads((tmp_path / "demo.json").read_text())
@@ -253,7 +254,7 @@ def picture_data(shape=(300, 6), gap=False):
 
 def test_waterfall_shows_picks_inside_the_data_only():
     data = picture_data()
-    time = pd.to_datetime(["2025-06-01T00:00:01", "2025-06-01T00:00:02", "2025-06-02"])
+    time = pd.to_datetime(["2025-06-01T00:00:01", "2025-06-01T00:00:02", "2025-06-02T00:00:00"])
     picks = pd.DataFrame({"time": time, "distance": [0.0, 20.0, 20.0], "phase": ["P", "S", "S"]})
     ax = waterfall(data.T, picks, title="A title")
     drawn = np.concatenate([np.asarray(points.get_offsets()) for points in ax.collections])

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dasdist.callbacks import peaks
 from dasdist.callbacks.peaks import find_peaks, survivors
 
 SHAPES = st.tuples(st.integers(0, 40), st.integers(0, 4))
@@ -133,3 +134,13 @@ def test_separation_is_inclusive():
     picks = [(0, 0, 0.25), (3, 0, 0.5)]
     assert survive(picks, 3) == [False, True]
     assert survive(picks, 2) == [True, True]
+
+
+def test_without_a_folder_for_its_cache_numba_still_compiles(monkeypatch):
+    def njit(*, nogil, cache=False):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(peaks.numba, "njit", njit)
+    assert peaks._compiled(len)([1]) == 1

@@ -12,13 +12,15 @@ from dasdist.geometry import PatchingStructure
 
 RATE = 100.0  # Hz, of the training data's middle
 LARGEST_PATCH = 1024  # channels
+USED = 1600  # samples of a window with output: an onset is told by what follows it
 
 
 class DemoPicker(DASModel):
     """Probabilities of P and S on every channel by itself.
 
     Trained on synthetic sections only (`dasdist.demo.train`); meant for trying dasdist,
-    not for making catalogues.
+    not for making catalogues. The last 4.5 seconds of a window, and so of a segment,
+    give no output: without what follows, a P looks like a weak S.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ class DemoPicker(DASModel):
     >>> import torch
     >>> picker = DemoPicker().eval()
     >>> {phase: tuple(p.shape) for phase, p in picker(torch.randn(1, 2048, 3)).items()}
-    {'P': (1, 2048, 3), 'S': (1, 2048, 3)}
+    {'P': (1, 1600, 3), 'S': (1, 1600, 3)}
     """
 
     channelwise: ClassVar[bool] = True
@@ -48,14 +50,14 @@ class DemoPicker(DASModel):
     def get_patching_structure(
         self, data_shape: tuple[int, int], argdict: Mapping[str, Any]
     ) -> PatchingStructure:
-        """Return patches of 2048 samples and of all channels, up to 1024."""
+        """Return patches of 2048 samples, 1600 with output, and of up to 1024 channels."""
         channels = min(LARGEST_PATCH, data_shape[1])
         return PatchingStructure(
             in_samples=WINDOW,
             in_channels=channels,
-            out_samples=WINDOW,
+            out_samples=USED,
             out_channels=channels,
-            range_samples=(0, WINDOW),
+            range_samples=(0, USED),
             range_channels=(0, channels),
             overlap_samples=self._overlap(None, "overlap_samples", WINDOW, argdict),
             overlap_channels=0,
@@ -64,10 +66,10 @@ class DemoPicker(DASModel):
     def forward(
         self, x: Tensor, argdict: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> dict[str, Tensor]:
-        """Annotate ``x``, (batch, 2048, channels) in any unit, sample for sample."""
+        """Annotate ``x``, (batch, 2048, channels) in any unit, from its first sample on."""
         batch, samples, channels = x.shape
         traces = x.transpose(1, 2).reshape(batch * channels, samples)
-        scores = self.network(traces).reshape(batch, channels, len(CLASSES), samples)
+        scores = self.network(traces).reshape(batch, channels, len(CLASSES), samples)[..., :USED]
         return {key: scores[:, :, CLASSES.index(key)].transpose(1, 2) for key in ("P", "S")}
 
     @property

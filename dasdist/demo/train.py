@@ -186,9 +186,7 @@ class Score:
 
 
 @torch.inference_mode()
-def evaluate(
-    network: PickNetwork, *, scenes: int = 160, threshold: float = 0.3
-) -> dict[str, Score]:
+def evaluate(network: PickNetwork, *, scenes: int, threshold: float = 0.3) -> dict[str, Score]:
     """Score P and S on windows of held-out seeds; a second at either end is left out."""
     network.eval()
     right, picks, expected = dict.fromkeys("PS", 0), dict.fromkeys("PS", 0), dict.fromkeys("PS", 0)
@@ -234,6 +232,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for demo.pt and demo.json.")] = Path(),
     seed: Annotated[int, typer.Option(help="Seed of the weights and of every batch.")] = 0,
     width: Annotated[int, typer.Option(help="Features of the network's first level.")] = 24,
+    scenes: Annotated[int, typer.Option(help="Held-out sections of the scores.")] = 160,
 ) -> None:
     """Train the demo picker on synthetic sections and write its weights with its scores."""
     torch.set_num_threads(1)
@@ -244,7 +243,7 @@ def main(
         mean += (loss - mean) / min(step + 1, 50)
         if step % 50 == 49:
             typer.echo(f"step {step + 1:5d}  loss {mean:.4f}")
-    scores = evaluate(network)
+    scores = evaluate(network, scenes=scenes)
     for phase, score in scores.items():
         typer.echo(f"{phase}: {score}")
     out.mkdir(parents=True, exist_ok=True)

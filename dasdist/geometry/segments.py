@@ -264,7 +264,7 @@ def _fit(
     off = _off_line(run, rise, chord)
     # here slopes are counted from the chord's
     allowed = 2 * _allowance(chord, tolerance, rounding)
-    share = 2 * tolerance * float(np.sign(chord)) if allowed > 2 * rounding else 0.0
+    share = 2 * tolerance * float(np.sign(float(chord))) if allowed > 2 * rounding else 0.0
     turn = 0.0
     left, right = (-length - share, -allowed), (length - share, -allowed)  # slope, offset
     for _ in range(64):

@@ -73,10 +73,6 @@ def runs_of(ties: Ties, name: str, tolerance: float) -> tuple[Run, ...]:
     InvalidInput
         If values are missing, or do not change from one sample to the next (time: increase).
     """
-    if ties.indices.size == 0:
-        raise InvalidInput(
-            f"The {name!r} coordinate is empty: there is nothing to read. Select some data first."
-        )
     if ties.values.dtype.kind == "f" and not np.isfinite(ties.values).all():
         raise InvalidInput(
             f"The {name!r} coordinate holds NaN or infinite values; give every one its position."

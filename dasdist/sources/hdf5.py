@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dasdist.geometry import Region, Span
 
-__all__ = ["Hdf5Source", "Piece", "box", "storage_chunks"]
+__all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "storage_chunks"]
 
 Index = tuple[slice | int, ...]
 
@@ -110,12 +110,8 @@ class Hdf5Source:
 
     def read(self) -> NDArray[Any]:
         """Read file by file."""
-        lowest = np.nan if self.dtype.kind == "f" else np.iinfo(self.dtype).min
-        covered = sum(piece.rows.size * piece.columns.size for piece in self.pieces)
-        if covered >= self.shape[0] * self.shape[1]:
-            values = np.empty(self.shape, self.dtype)
-        else:
-            values = np.full(self.shape, lowest, self.dtype)
+        missing = np.nan if self.dtype.kind == "f" else np.iinfo(self.dtype).min
+        values = np.full(self.shape, missing, self.dtype)
         for path, pieces in groupby(self.pieces, key=lambda piece: piece.path):
             with h5py.File(path, "r") as file:
                 for piece in pieces:
@@ -126,7 +122,7 @@ class Hdf5Source:
         """Return the files, and those behind a file that only links to others."""
         found: list[tuple[Span, str]] = []
         for piece in self.pieces:
-            found += _linked(piece, self.time_axis) or [(self._samples(piece), piece.path)]
+            found += linked_files(piece, self.time_axis) or [(self._samples(piece), piece.path)]
         return found
 
     def _samples(self, piece: Piece) -> Span:
@@ -236,8 +232,8 @@ def _chunk_of(dataset: Any, path: str) -> tuple[int, ...] | None:
         return None
 
 
-def _linked(piece: Piece, time_axis: int) -> list[tuple[Span, str]]:
-    """Return which files lie behind the samples of a piece of a virtual dataset."""
+def linked_files(piece: Piece, time_axis: int) -> list[tuple[Span, str]]:
+    """Return which files lie behind the samples of a piece of a virtual dataset; never raise."""
     entry = piece.index[piece.sliced[time_axis]]
     span = piece.rows if time_axis == 0 else piece.columns
     if not isinstance(entry, slice) or entry.step not in (None, 1):

@@ -120,6 +120,9 @@ def _check(array: Labelled) -> None:
             f"The data has {len(array.dims)} dimensions {array.dims}; a recording has two, time "
             "and the channels along one fibre. Select the others away, one array at a time."
         )
+    if 0 in array.shape:
+        sizes = dict(zip(array.dims, array.shape, strict=True))
+        raise InvalidInput(f"The data is empty, {sizes}; select some first.")
     if array.dtype.kind not in "iuf":
         remedy = (
             "Take the magnitude, the real or the imaginary part."

@@ -17,7 +17,7 @@ from dasdist.sources.coordinates import Run
 
 __all__ = ["ArraySource", "Part", "Source", "array_part"]
 
-_NAMED_FILES = 3  # in a message; the rest is counted
+_NAMED = 3  # of files or channels in a message; the rest is counted
 _REMEDY = 'Repair the archive, or pass on_error="skip" to leave such blocks out and list them.'
 
 
@@ -140,14 +140,14 @@ class Part:
             f"{missing.samples.size} of {self.region.time.size} samples on {missing.channels} of "
             f"{self.region.distance.size} channels {missing.what}, {self._times(span)}"
         )
+        if missing.dead.size:
+            dead = _some((missing.dead + self.region.distance.start).tolist())
+            what += f"; of channels {dead} that is all there is: leave dead ones out of the data"
         return self._unreadable(what, span, paths)
 
     def _unreadable(self, what: str, span: Span, paths: Sequence[str]) -> UnreadableData:
         named = list(dict.fromkeys(paths))
-        files = ", ".join(named[:_NAMED_FILES])
-        if len(named) > _NAMED_FILES:
-            files += f" and {len(named) - _NAMED_FILES} more"
-        where = f" File{'s' if len(named) > 1 else ''}: {files}." if named else ""
+        where = f" File{'s' if len(named) > 1 else ''}: {_some(named)}." if named else ""
         error = UnreadableData(f"{what[0].upper()}{what[1:]}.{where} {_REMEDY}")
         # in its dictionary, they outlive the way back from a worker
         vars(error).update(
@@ -216,6 +216,11 @@ def array_part(values: NDArray[Any], region: Region, time: Axis | None = None) -
     return Part(region, values.dtype.newbyteorder("="), ArraySource(values), runs)
 
 
+def _some(things: Sequence[Any]) -> str:
+    text = ", ".join(str(thing) for thing in things[:_NAMED])
+    return text if len(things) <= _NAMED else f"{text} and {len(things) - _NAMED} more"
+
+
 # ---------------------------------------------------------------- what is not data
 
 
@@ -223,6 +228,7 @@ def array_part(values: NDArray[Any], region: Region, time: Axis | None = None) -
 class _Missing:
     samples: NDArray[np.int64]
     channels: int
+    dead: NDArray[np.int64]
     what: str
 
 
@@ -235,7 +241,7 @@ def _missing(values: NDArray[Any]) -> _Missing | None:
     if samples.size == 0:
         return None
     what = f"hold {lowest}, the value that stands for a missing file"
-    return _Missing(samples, values.shape[1], what)
+    return _Missing(samples, values.shape[1], np.empty(0, dtype=np.int64), what)
 
 
 def _not_finite(values: NDArray[Any]) -> _Missing | None:
@@ -247,4 +253,7 @@ def _not_finite(values: NDArray[Any]) -> _Missing | None:
     samples = np.flatnonzero(bad.any(axis=1))
     if samples.size == 0:  # only the sum was too large
         return None
-    return _Missing(samples, int(bad.any(axis=0).sum()), "are NaN or infinite")
+    dead = np.flatnonzero(bad.all(axis=0))
+    if dead.size == values.shape[1]:  # then it is the file
+        dead = dead[:0]
+    return _Missing(samples, int(bad.any(axis=0).sum()), dead, "are NaN or infinite")

@@ -1,5 +1,6 @@
 """Recordings that xdas opened: tiles, HDF5 stacks, numpy, dask."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from xdas.virtual import TileArray, VirtualLayout, VirtualSource, VirtualStack
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources.coordinates import ties_of_xdas
-from dasdist.sources.hdf5 import Hdf5Source, Index, Piece, box, storage_chunks
+from dasdist.sources.hdf5 import Hdf5Source, Index, Piece, box, linked_files, storage_chunks
 from dasdist.sources.labelled import Coordinate, GraphSource, Labelled, in_memory, is_graph
 from dasdist.sources.part import Source
 
@@ -88,8 +89,11 @@ class TileSource:
         return values if self.time_axis == 0 else values.T
 
     def files(self) -> Sequence[tuple[Span, str]]:
-        """Return the files, each as often as it holds tiles."""
-        found = []
+        """Return the files, and those behind a single one that only links to others."""
+        piece = _single_piece(self.array)
+        found = linked_files(piece, self.time_axis) if piece else []
+        if found:
+            return found
         stop = 0
         for size in self.array.chunks[self.time_axis]:
             span = Span(stop, stop := stop + size)
@@ -114,6 +118,26 @@ class TileSource:
 def _paths(array: TileArray) -> list[str]:
     stored = np.unique(array.dataset["paths"].values)
     return [os.path.join(array.root, os.fsdecode(path)) for path in stored.tolist()]
+
+
+def _single_piece(array: TileArray) -> Piece | None:
+    """Return the one tile of an array, if it is a plain rectangle of a file in xdas's format."""
+    manifest = array.dataset
+    special = {"steps_0", "steps_1"} & set(manifest.variables)
+    if array.ntiles > 1 or special or "dataset" not in array.engine or "axes" in _header(array):
+        return None
+    starts = (manifest[f"starts_{k}"].item() if f"starts_{k}" in manifest else 0 for k in (0, 1))
+    index = tuple(
+        slice(start, start + size) for start, size in zip(starts, array.shape, strict=True)
+    )
+    rows, columns = (Span(0, size) for size in array.shape)
+    (path,) = _paths(array)
+    return Piece(rows, columns, path, array.engine["dataset"], index)
+
+
+def _header(array: TileArray) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(array.dataset.attrs["header"])
+    return header
 
 
 # ---------------------------------------------------------------- HDF5

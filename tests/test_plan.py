@@ -1,0 +1,192 @@
+"""What a plan promises before anything runs."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import dasdist
+from dasdist.api.functions import _Job
+from dasdist.run.plan import Needs, Resources, make_plan
+from dasdist.run.replica import predictor_of
+from dasdist.sources.part import ArraySource
+
+from .toys import Toy, noise, recording
+
+GIB = 2**30
+
+
+class Channelwise(Toy):
+    """Windows of 3001 samples at 100 Hz, as PhaseNet has them."""
+
+    channelwise = True
+
+    def __init__(self):
+        super().__init__(
+            overlap=(None, 0), window=(3001, 1), out=(3001, 1), covers=((0, 3001), (0, 1))
+        )
+
+    def get_patching_structure(self, data_shape, argdict):
+        width = min(1024, data_shape[1])
+        return dasdist.PatchingStructure(3001, width, 3001, width, (0, 3001), (0, width), 1500, 0)
+
+    def forward(self, x, argdict=None):
+        return {"P": torch.sigmoid(x), "S": torch.sigmoid(-x)}
+
+
+class Counting(Toy):
+    """Counts the patches that it evaluates."""
+
+    evaluated = 0
+
+    def forward(self, x, argdict=None):
+        type(self).evaluated += x.shape[0]
+        return super().forward(x)
+
+
+def planned(model, data, needs, resources, **kwargs):
+    job = _Job.of(model, data, None, {}, set())
+    predictor = predictor_of(job.payload.token)
+    return make_plan(job.recording, predictor, {}, needs=needs, resources=resources, **kwargs)
+
+
+def archive(tmp_path, minutes, channels):
+    """Minute files without content: planning looks at their labels only."""
+    import xdas
+    from xdas.virtual import TileArray
+
+    samples = 6000
+    tiles = TileArray.from_tiles(
+        [str(tmp_path / f"{i}.h5") for i in range(minutes)],
+        (np.full(minutes, samples), channels),
+        "int16",
+        "prodml",
+    )
+    start = np.datetime64("2024-01-01", "ns")
+    size = minutes * samples
+    step = np.timedelta64(10, "ms")
+    return xdas.DataArray(
+        tiles,
+        {
+            "time": {
+                "tie_indices": [0, size - 1],
+                "tie_values": [start, start + (size - 1) * step],
+            },
+            "distance": {
+                "tie_indices": [0, channels - 1],
+                "tie_values": [0.0, 10.0 * (channels - 1)],
+            },
+        },
+    )
+
+
+@pytest.mark.parametrize("channels", [1000, 4000, 10000])
+@pytest.mark.parametrize("memory", [2 * GIB, 4 * GIB, 32 * GIB])
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_default_blocks_of_an_hour_waste_little(tmp_path, channels, memory, workers):
+    data = archive(tmp_path, 60, channels)
+    needs = Needs(pick_halo=1.0)
+    resources = Resources(workers=workers, threads=1, memory=memory)
+    plan = planned(Channelwise(), data, needs, resources)
+    assert plan.recompute_factor <= 1.05
+    assert plan.read_amplification <= 1.1
+    assert plan.peak_bytes <= 0.8 * memory
+    assert plan.archive_bytes == 60 * 6000 * channels * 2
+    assert len(plan) >= 1
+
+
+def test_a_year_is_planned_quickly_from_its_labels(tmp_path):
+    data = archive(tmp_path, 525_600, 1000)
+    plan = planned(Channelwise(), data, Needs(1.0), Resources(workers=100, memory=8 * GIB))
+    assert plan.data_seconds == pytest.approx(525_600 * 60)
+    assert plan.recompute_factor <= 1.05
+    assert len(plan) < 100_000
+
+
+def test_plans_print_well():
+    plan = dasdist.plan(Toy(), recording(noise(1000, 8)))
+    text = str(plan)
+    for word in ("blocks", "recompute factor", "bytes read", "peak per worker"):
+        assert word in text
+        assert word in plan._repr_html_()
+    assert plan._repr_html_().startswith("<table>")
+
+
+def test_predictions_count_what_really_happens(monkeypatch):
+    read = []
+    plain = ArraySource.read
+    monkeypatch.setattr(
+        ArraySource, "read", lambda self: read.append(self.values.nbytes) or plain(self)
+    )
+    data = recording(noise(1500, 20))
+    options = {"block": {"time": 100, "distance": 7}, "batch_size": 1}
+    plan = dasdist.plan(Counting(), data, **options)
+    Counting.evaluated = 0
+    dasdist.classify(Counting(), data, pbar=False, blinding=(1, 1), **options)
+    patches = plan.grids[0].rows.count * plan.grids[0].columns.count
+    # one patch of zeros goes through the model beforehand
+    assert Counting.evaluated - 1 == round(plan.recompute_factor * patches)
+    assert sum(read) == plan.read_bytes
+
+
+def test_storage_chunks_lengthen_blocks(tmp_path):
+    values = np.zeros((60_000, 64), dtype=np.float32)
+    time = np.datetime64("2024-01-01", "ns") + np.arange(60_000) * np.timedelta64(10, "ms")
+    labelled = xr.DataArray(
+        values, {"time": time, "distance": np.arange(64.0)}, ("time", "distance"), name="strain"
+    )
+    encoding = {"strain": {"chunks": (6000, 64)}}
+    labelled.to_dataset().to_zarr(tmp_path / "data.zarr", encoding=encoding, consolidated=False)
+    data = xr.open_zarr(tmp_path / "data.zarr", consolidated=False)["strain"]
+    chunked = dasdist.plan(Toy(), data, block={"time": 1500})
+    plain = dasdist.plan(Toy(), labelled, block={"time": 1500})
+    assert chunked.read_amplification > 1.5 > plain.read_amplification
+    chosen = dasdist.plan(Toy(), data)
+    assert chosen.read_amplification <= 1.1
+
+
+@pytest.mark.parametrize(("given", "expected"), [({"time": 100}, 100), ({"distance": 3}, None)])
+def test_given_blocks_are_respected(given, expected):
+    plan = dasdist.plan(Toy(), recording(noise(1000, 8)), block=given)
+    core = plan.grids[0].core
+    assert core[1] == given.get("distance", core[1])
+    assert expected is None or core[0] == expected
+
+
+def test_results_of_a_run_fit_the_planned_memory(tmp_path):
+    """The peak of a real worker process stays within what the plan said."""
+    from distributed import Client, LocalCluster
+
+    values = noise(400_000, 8).repeat(12, axis=1)
+    time = np.datetime64("2024-01-01", "ns") + np.arange(len(values)) * np.timedelta64(10, "ms")
+    labelled = xr.DataArray(
+        values, {"time": time, "distance": np.arange(96.0)}, ("time", "distance"), name="strain"
+    )
+    labelled.to_dataset().to_netcdf(tmp_path / "data.nc", engine="h5netcdf")
+    data = xr.open_dataset(tmp_path / "data.nc", engine="h5netcdf")["strain"]
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit="4GiB"
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        block = {"time": 100_000}
+        writer = dasdist.WriterCallback(tmp_path / "prob.zarr")
+        dasdist.annotate(Channelwise(), data, writer, client=client, block=block, pbar=False)
+        peak = client.submit(_peak_bytes).result()
+    job = _Job.of(Channelwise(), data, None, {}, set())
+    plan = make_plan(
+        job.recording,
+        predictor_of(job.payload.token),
+        {},
+        needs=Needs(held_outputs=writer.held_outputs),
+        resources=Resources(memory=4 * GIB),
+        block=block,
+    )
+    assert peak <= 1.25 * plan.peak_bytes
+
+
+def _peak_bytes():
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
