@@ -63,7 +63,7 @@ def test_not_a_data_array(model):
 
 def test_unknown_phase_in_thresholds(model):
     data = recording(noise(200, 8))
-    with pytest.raises(dasdist.InvalidInput, match="'Pn'.*'P'"):
+    with pytest.raises(dasdist.InvalidInput, match=r"'Pn'.*'P'"):
         dasdist.classify(model, data, thresholds={"Pn": 0.3, "P": 0.2, "S": 0.3})
     with pytest.raises(dasdist.InvalidInput, match="S"):
         dasdist.classify(model, data, thresholds={"P": 0.2})
@@ -84,7 +84,8 @@ def test_a_block_too_large_for_the_worker(model):
         """A cluster of one worker with 600 MB."""
 
     from dasdist.api.functions import _Job
-    from dasdist.run.plan import Needs, Resources, make_plan
+    from dasdist.run.plan import Needs, Resources
+    from dasdist.run.planning import make_plan
     from dasdist.run.replica import predictor_of
 
     data = recording(np.broadcast_to(np.float32(0), (2_000_000, 40)))

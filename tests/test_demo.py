@@ -8,13 +8,14 @@ import sys
 from dataclasses import replace
 from importlib.resources import files
 
-import dasdist
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import xarray
 import xdas
+
+import dasdist
 from dasdist.demo.physics import Event, Fibre, arrival_times, event_span, event_traces, rays
 from dasdist.demo.run import run_demo, score
 from dasdist.demo.scene import draw_scene
@@ -286,8 +287,9 @@ def _close(ax):
 
 
 def test_command_shows_its_version_and_help():
-    from dasdist.cli import app
     from typer.testing import CliRunner
+
+    from dasdist.cli import app
 
     shown = CliRunner().invoke(app, ["--version"])
     assert (shown.exit_code, shown.output.strip()) == (0, f"dasdist {dasdist.__version__}")
@@ -295,8 +297,9 @@ def test_command_shows_its_version_and_help():
 
 
 def test_command_runs_the_demo(tmp_path):
-    from dasdist.cli import app
     from typer.testing import CliRunner
+
+    from dasdist.cli import app
 
     options = ["--minutes", "2", "--channels", "12", "--workers", "1", "--out", str(tmp_path)]
     shown = CliRunner().invoke(app, ["demo", *options])

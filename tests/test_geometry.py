@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_hole_is_the_largest_gap_between_patches(grid, trim):
     filled = [
         range(grid.out_start(i), grid.out_start(i) + grid.out - trim) for i in range(grid.count)
     ]
-    gaps = [b.start - a.stop for a, b in zip(filled, filled[1:], strict=False)]
+    gaps = [b.start - a.stop for a, b in pairwise(filled)]
     assert grid.hole(trim) == max([0, *gaps])
 
 

@@ -7,7 +7,8 @@ import xarray as xr
 
 import dasdist
 from dasdist.api.functions import _Job
-from dasdist.run.plan import Needs, Resources, make_plan
+from dasdist.run.plan import Needs, Resources
+from dasdist.run.planning import make_plan
 from dasdist.run.replica import predictor_of
 from dasdist.sources.part import ArraySource
 

@@ -21,7 +21,8 @@ from dasdist.run.cluster import cluster_resources, current_client, synchronous
 from dasdist.run.execute import execute
 from dasdist.run.lazy import lazy_annotations
 from dasdist.run.local import local_resources
-from dasdist.run.plan import Needs, Plan, make_plan
+from dasdist.run.plan import Needs, Plan
+from dasdist.run.planning import make_plan
 from dasdist.run.replica import Payload, pack, predictor_of, remember
 from dasdist.run.report import RunReport
 from dasdist.sources import Recording, open_recording

@@ -52,7 +52,8 @@ def adapt_callback(callback: Any) -> DASAnnotateCallback:
         )
     if isinstance(callback, DASAnnotateCallback) and _own(callback, "mapper"):
         return callback
-    if type(callback).__name__ == "MultiCallback" and hasattr(callback, "callbacks"):
+    kind = type(callback)
+    if kind.__name__ == "MultiCallback" and kind.__module__.startswith("seisbench."):
         return MultiCallback(callback.callbacks)
     if callable(getattr(callback, "handle_patch", None)):
         return ClientSideCallback(callback)

@@ -266,8 +266,12 @@ def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:
     """Warn if outputs between patches, or all of them, are never picked; tell whether so."""
     trim = sum(blinding) + 2  # a peak has neighbours, so it is none of the outermost
     if rows.out <= trim:
-        fact = f"blinding={blinding!r} leaves no place for a peak in the {rows.out} outputs of a patch"
-        warnings.warn(f"{fact}: nothing will be picked. Use a smaller blinding.", DataWarning, 3)
+        warnings.warn(
+            f"blinding={blinding!r} leaves no place for a peak in the {rows.out} outputs of a "
+            "patch: nothing will be picked. Use a smaller blinding.",
+            DataWarning,
+            stacklevel=3,
+        )
     elif rows.hole(trim=sum(blinding)) > 0:
         enough = min(rows.window - 1, rows.window - int((rows.out - trim) * rows.stride))
         warnings.warn(

@@ -179,11 +179,14 @@ def _tiles(blocks: list[tuple[Span, Span, Span, Span]], total: int) -> _Tiles:
 
 def _annotate(
     payload: Payload,
-    source: Part | NDArray[Any],
+    source: Any,
     works: list[list[Work]],
     held: Region | None = None,
 ) -> NDArray[np.float32]:
-    """Compute one chunk, shape (keys, samples, channels)."""
+    """Compute one chunk, shape (keys, samples, channels).
+
+    ``source`` is a Part, or, where dask hands over the samples ``held``, their array.
+    """
     remember(payload)
 
     def outputs(work: Work) -> NDArray[np.float32]:

@@ -1,0 +1,130 @@
+"""Try a model before the run: choose its batches, check its outputs, weigh its memory."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dasdist.errors import InvalidInput, ModelMismatch
+from dasdist.geometry import SegmentGrid
+from dasdist.inference import Batching, Predictor
+from dasdist.models import ModelSpec
+from dasdist.run.plan import Needs, Plan
+
+__all__ = ["batch_bytes", "batching"]
+
+BATCH_VALUES = {"cpu": 2**18, "cuda": 2**23}
+"""Input values of a batch: in the caches of a core, or enough to fill a GPU."""
+
+
+def batching(
+    spec: ModelSpec,
+    grids: list[SegmentGrid],
+    arguments: Mapping[str, Any],
+    needs: Needs,
+    device: torch.device,
+) -> Batching:
+    """Return the shape of the batches; it depends on the whole grid, never on blocks.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    grids : list of SegmentGrid
+        The segments.
+    arguments : mapping
+        Arguments of ``annotate``; ``batch_size`` counts patches.
+    needs : Needs
+        What the callback asks for.
+    device : torch.device
+        Where the model is.
+
+    Raises
+    ------
+    InvalidInput
+        For a ``batch_size`` that is no whole number from 1 up.
+    """
+    channelwise = spec.channelwise and not needs.whole_patches
+    window = max(grid.rows.window for grid in grids)
+    width = max(grid.columns.window for grid in grids)
+    given = arguments.get("batch_size")
+    if given is not None and (isinstance(given, bool) or given != int(given) or given < 1):
+        raise InvalidInput(f"batch_size is {given!r}; use a whole number of patches from 1 up.")
+    values = BATCH_VALUES.get(device.type, BATCH_VALUES["cuda"])
+    if channelwise:
+        available = max(grid.rows.count * grid.shape[1] for grid in grids)
+        size = given * width if given else min(max(16, values // window), 4096)
+    else:
+        available = max(grid.rows.count * grid.columns.count for grid in grids)
+        size = given or min(max(1, values // (window * width)), 256)
+    return Batching(min(int(size), available), channelwise)
+
+
+def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -> int:
+    """Send zeros through the model, check its outputs' shapes and return a batch's bytes.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    plan : Plan
+        With its segments and batching.
+    arguments : mapping
+        Arguments of ``annotate``.
+
+    Returns
+    -------
+    int
+        Bytes of a batch, of its results and, on the CPU, of the outputs of all layers.
+
+    Raises
+    ------
+    ModelMismatch
+        If the outputs do not match the patching structure.
+    """
+    grid = max(plan.grids, key=lambda g: g.columns.window)
+    width = 1 if plan.batching.channelwise else grid.columns.window
+    outputs, activations = _traced(predictor, grid, width, arguments)
+    out_width = 1 if plan.batching.channelwise else grid.columns.out
+    expected = (1, grid.rows.out, out_width)
+    for key, values in outputs.items():
+        if values.shape != expected:
+            raise ModelMismatch(
+                f"{plan.model} returned {key!r} with shape {values.shape} for an input of shape "
+                f"{(1, grid.rows.window, width)}, but its patching structure promises {expected}; "
+                "mend out_samples, out_channels or forward."
+            )
+    on_gpu = predictor.device.type != "cpu"
+    batch = plan.batching.size * grid.rows.window * width * 4
+    results = plan.batching.size * grid.rows.out * out_width * 4 * len(outputs)
+    return 2 * batch + 2 * results + (0 if on_gpu else plan.batching.size * activations)
+
+
+def _traced(
+    predictor: Predictor, grid: SegmentGrid, width: int, arguments: Mapping[str, Any]
+) -> tuple[dict[str, NDArray[np.float32]], int]:
+    """Annotate one patch of zeros; return its outputs and the bytes of all layers' outputs."""
+    sizes: list[int] = []
+
+    def note(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+        sizes.extend(t.nbytes for t in _tensors(output))
+
+    leaves = [m for m in predictor.model.modules() if not any(m.children())]
+    hooks = [module.register_forward_hook(note) for module in leaves]
+    try:
+        zeros = torch.zeros((1, grid.rows.window, width))
+        spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
+        return predictor(zeros, arguments, spacing), sum(sizes)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _tensors(output: Any) -> Iterator[torch.Tensor]:
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif isinstance(output, tuple | list):
+        for part in output:
+            yield from _tensors(part)
