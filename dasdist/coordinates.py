@@ -269,7 +269,7 @@ def _period(axis: Axis, label: str) -> slice | None:
     if stop - start == 1 or not (axis.start % (stop - start) or axis.step % (stop - start)):
         return None
     found = _slice(axis, slice(label, label))
-    if found.start == found.stop:
+    if found.stop == 0 or found.start == axis.size:
         raise KeyError(label)
     return found
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from distributed import Client
 
 import dasdist
 
@@ -81,13 +82,8 @@ def test_a_model_is_unpickled_once_per_process(client, values, tmp_path):
     assert len(unpickled) == len(set(unpickled))
 
 
-def test_a_worker_that_joins_late_gets_the_model(values, serial):
-    from distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+def test_a_worker_that_joins_late_gets_the_model(make_cluster, values, serial):
+    with make_cluster(n_workers=1) as cluster, Client(cluster, set_as_default=False) as client:
         dasdist.classify(Toy(), recording(values), client=client, **OPTIONS)
         cluster.scale(2)
         client.wait_for_workers(2)
@@ -230,8 +226,6 @@ async def test_async_methods_leave_the_event_loop_free(values):
 
 
 async def test_an_asynchronous_client_works(values, serial, cluster):
-    from distributed import Client
-
     async with Client(cluster.scheduler_address, asynchronous=True, set_as_default=False) as client:
         found = await Toy().classify_async(recording(values), client=client, **OPTIONS)
     pd.testing.assert_frame_equal(found.picks, serial)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from distributed import Client
 
 import dasdist
 from dasdist.api.functions import _Job
@@ -154,10 +155,8 @@ def test_given_blocks_are_respected(given, expected):
     assert expected is None or core[0] == expected
 
 
-def test_results_of_a_run_fit_the_planned_memory(tmp_path):
+def test_results_of_a_run_fit_the_planned_memory(make_cluster, tmp_path):
     """The peak of a real worker process stays within what the plan said."""
-    from distributed import Client, LocalCluster
-
     values = noise(400_000, 8).repeat(12, axis=1)
     time = np.datetime64("2024-01-01", "ns") + np.arange(len(values)) * np.timedelta64(10, "ms")
     labelled = xr.DataArray(
@@ -166,9 +165,7 @@ def test_results_of_a_run_fit_the_planned_memory(tmp_path):
     labelled.to_dataset().to_netcdf(tmp_path / "data.nc", engine="h5netcdf")
     data = xr.open_dataset(tmp_path / "data.nc", engine="h5netcdf")["strain"]
     with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit="4GiB"
-        ) as cluster,
+        make_cluster(n_workers=1, memory_limit="4GiB") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         block = {"time": 100_000}

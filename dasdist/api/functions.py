@@ -15,6 +15,7 @@ from dasdist.callbacks import DASPickingCallback, adapt_callback
 from dasdist.callbacks.base import Context, DASAnnotateCallback
 from dasdist.coordinates import coordinate
 from dasdist.errors import InvalidInput
+from dasdist.geometry.choose import Limits
 from dasdist.inference import Recipe
 from dasdist.models import ModelSpec, WaveformWrapper, as_das_model, check_arguments
 from dasdist.run.cluster import cluster_resources, current_client, synchronous
@@ -28,6 +29,9 @@ from dasdist.run.report import RunReport
 from dasdist.sources import Recording, open_recording
 
 __all__ = ["annotate", "classify", "plan"]
+
+_LOOK = Limits(recompute=1.3, work=10**7)
+"""Lazy annotations are looked at piece by piece: small blocks, though more is computed twice."""
 
 
 def annotate(
@@ -266,7 +270,7 @@ class _Job:
 def _lazy(
     job: _Job, block: Mapping[str, int] | None, kwargs: Mapping[str, Any]
 ) -> xr.Dataset | xr.DataTree:
-    lazy_plan = job.plan(Needs(held_outputs=3), block)
+    lazy_plan = job.plan(Needs(held_outputs=3, limits=_LOOK), block)
     arguments = {k: v for k, v in job.arguments.items() if k not in ("pbar", "stacking")}
     nodes: dict[str, xr.Dataset] = {}
     for grid in lazy_plan.grids:

@@ -17,17 +17,29 @@ from itertools import product
 
 from dasdist.geometry.blocks import SegmentGrid
 
-__all__ = ["Cost", "choose_core", "recompute_factor", "samples_read"]
+__all__ = ["Cost", "Limits", "choose_core", "recompute_factor", "samples_read"]
 
-RECOMPUTE_LIMIT = 1.05
 AMPLIFICATION_LIMIT = 1.1
-"""What a plan may compute and read more than once, if memory allows."""
-
-LARGEST_WORK = 10**8
-"""Window samples in a block: some tens of seconds on one core with a small network."""
+"""What a plan may read over what the archive holds, if memory allows."""
 
 _EXACT_BLOCKS = 4096
 """Blocks along one axis up to which predictions are sums over every block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What blocks should stay within, if memory allows.
+
+    Parameters
+    ----------
+    recompute : float
+        Patch evaluations over the patches of the grid.
+    work : int
+        Window samples in a block; 1e8 are some tens of seconds on one core with a small network.
+    """
+
+    recompute: float = 1.05
+    work: int = 10**8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,7 @@ def choose_core(
     budget: float,
     fixed: tuple[int, int] = (0, 0),
     whole_fibre: bool = False,
+    limits: Limits = Limits(),
 ) -> tuple[int, int]:
     """Return the core (output samples, output channels) of a segment's blocks.
 
@@ -81,6 +94,8 @@ def choose_core(
         Core sizes that are given; 0 is to be chosen.
     whole_fibre : bool
         Whether blocks must span the fibre.
+    limits : Limits
+        What blocks should stay within.
     """
 
     def cost(core: tuple[int, int]) -> Cost:
@@ -93,12 +108,12 @@ def choose_core(
         work = block.rows.size * grid.rows.window * block.inputs.distance.size
         return Cost(
             memory=max(0, int(bytes_needed(trial) - budget)),
-            excess=max(0.0, recompute - RECOMPUTE_LIMIT)
+            excess=max(0.0, recompute - limits.recompute)
             + max(0.0, amplification - AMPLIFICATION_LIMIT),
             duration=recompute
             * (0.8 + 0.2 * amplification)
             * (rounds * slots / blocks)
-            * (1 + 0.002 * rounds + max(0.0, work / LARGEST_WORK - 1)),
+            * (1 + 0.002 * rounds + max(0.0, work / limits.work - 1)),
         )
 
     lengths = [fixed[0]] if fixed[0] else _lengths(grid)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
-from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
@@ -76,7 +76,8 @@ def lazy_annotations(
         chunks, graph, below = _of_archive(recording, grid, work)
     else:
         chunks, graph, below = _of_graph(recording.graph, grid, work)
-    name = f"dasdist-annotate-{tokenize(payload.token, grid, mapper, list(below))}"
+    # never a hash: two archives may have the same blocks, and hashing samples would read them
+    name = f"dasdist-annotate-{uuid4().hex}"
     model = f"dasdist-model-{payload.token}"
     tasks: dict[Any, Any] = {
         (name, 0, *place): (_annotate, model, *rest) for place, rest in graph.items()
@@ -101,7 +102,6 @@ def _of_archive(
         graph[divmod(number, along_fibre)] = (part, [[work(block)]])
     times = tuple(grid.along_time(i)[0].size for i in range(along_time))
     channels = tuple(grid.along_fibre(i)[0].size for i in range(along_fibre))
-    # in-memory samples are named by their content, archives by what they point to
     return (times, channels), graph, []
 
 

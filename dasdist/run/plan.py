@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry import Block, SegmentGrid
-from dasdist.geometry.choose import recompute_factor, samples_read
+from dasdist.geometry.choose import Limits, recompute_factor, samples_read
 from dasdist.inference import Batching
 from dasdist.run.report import Skipped
 
@@ -48,11 +48,14 @@ class Needs:
         Arrays of the size of the core that an accumulator holds per annotation key.
     whole_patches : bool
         Whether patches must stay whole and blocks span the fibre.
+    limits : Limits
+        What chosen blocks should stay within.
     """
 
     pick_halo: float = 0.0
     held_outputs: int = 0
     whole_patches: bool = False
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -251,6 +251,7 @@ def _with_blocks(
                 budget=PLANNED_SHARE * memory if memory else float("inf"),
                 fixed=(fixed[0], fixed[1]),
                 whole_fibre=needs.whole_patches,
+                limits=needs.limits,
             )
         along_fibre = grid.shape[1] if needs.whole_patches else fixed[1] or chosen[1]
         sized = replace(grid, core=(fixed[0] or chosen[0], along_fibre))

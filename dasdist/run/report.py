@@ -1,7 +1,6 @@
 """What a run did, and what it had to leave out."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from dasdist.geometry import Axis, Region
 
@@ -77,7 +76,6 @@ class RunReport:
     wall_seconds: float
     skipped: tuple[Skipped, ...] = ()
     failures: tuple[Failure, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
