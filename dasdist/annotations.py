@@ -71,17 +71,18 @@ def open_annotations(
 def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None) -> xr.Dataset:
     axes = [axis_from_attrs(attrs) for attrs in json.loads(group.attrs["axes"])]
     dims = [axis.name for axis in axes]
+    keys: list[str] = json.loads(group.attrs["keys"])
     if chunks == "shards":
-        time, distance = next(array.shards for name, array in group.arrays() if name not in dims)
+        time, distance = group[keys[0]].shards
         count = -(-axes[0].size // time) * -(-axes[1].size // distance)
         chunks = {dims[0]: time * -(-count // _MOST_CHUNKS), dims[1]: distance}
     options: dict[str, Any] = {"chunks": chunks, "consolidated": False, "zarr_format": 3}
     ds: xr.Dataset = xr.open_zarr(path, group=group.path or None, drop_variables=dims, **options)
     ds.attrs = _provenance(group)
-    return ds.assign_coords(coordinate(*axes))
+    return ds[keys].assign_coords(coordinate(*axes))
 
 
 def _provenance(group: Any) -> dict[str, Any]:
     """Return the attributes but for those that describe the store."""
-    own = ("axes", "dasdist_format", "segments")
+    own = ("axes", "dasdist_format", "keys", "segments")
     return {name: value for name, value in group.attrs.items() if name not in own}

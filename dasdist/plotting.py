@@ -122,7 +122,7 @@ def waterfall(
         ax.legend(loc="upper right", framealpha=0.9, markerscale=2, ncols=2, handletextpad=0.1)
     ax.set_xlim(-step / 2, seconds[-1] + step / 2)
     ax.set_ylim(distance[-1] + width / 2, distance[0] - width / 2)
-    ax.set_xlabel(f"seconds after {np.datetime_as_string(time[0], unit='s').replace('T', ' ')}")
+    ax.set_xlabel(f"seconds after {np.datetime_as_string(time[0], unit='ms').replace('T', ' ')}")
     ax.set_ylabel("distance (m)" if name == "distance" else name)
     if title:
         ax.set_title(title, loc="left")

@@ -6,7 +6,6 @@ tests assert, so that one can see by how much they hold.
 
 import json
 import os
-import resource
 import tempfile
 import warnings
 from pathlib import Path
@@ -22,7 +21,7 @@ import dasdist
 from .test_executors import Noted
 from .test_parity import our_picks, seisbench_annotations, seisbench_picks, xdas_loaded
 from .test_plan import GIB, Channelwise, archive, planned
-from .toys import Toy, noise, recording
+from .toys import Toy, noise, peak_bytes, recording
 
 DATA = Path(os.environ.get("DASDIST_TEST_DATA", "../shared/data"))
 
@@ -105,12 +104,11 @@ def clusters():
             pd.testing.assert_frame_equal(picks, serial)
             pids = set(client.run(os.getpid).values()) | {os.getpid()}
             times = len(os.listdir(folder))
+            peak = max(client.run(peak_bytes).values()) / GIB
             print(
                 f"LocalCluster(processes={processes}): {len(picks)} picks as the serial loop; "
-                f"model unpickled {times} times in {len(pids)} processes"
+                f"model unpickled {times} times in {len(pids)} processes; largest {peak:.2f} GiB"
             )
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"largest worker {peak:.2f} GiB")
 
 
 if __name__ == "__main__":

@@ -306,3 +306,12 @@ def test_command_runs_the_demo(tmp_path):
     assert shown.exit_code == 0, shown.output
     assert "False picks" in shown.output
     assert (tmp_path / "waterfall.png").is_file()
+
+
+def test_an_archive_without_earthquakes_has_an_empty_truth(tmp_path):
+    truth = write_archive(tmp_path, minutes=1.0, channels=4, events=0)
+    assert len(truth) == 0
+    assert truth["time"].dtype == "datetime64[ns]"
+    assert opened(tmp_path).shape == (6000, 4)
+    nothing = pd.DataFrame({"time": truth["time"], "channel_index": truth["channel"], "phase": ""})
+    assert np.isnan(score(nothing, truth).recall())

@@ -13,7 +13,7 @@ from dasdist.run.planning import make_plan
 from dasdist.run.replica import predictor_of
 from dasdist.sources.part import ArraySource
 
-from .toys import Toy, noise, recording
+from .toys import Toy, noise, peak_bytes, recording
 
 GIB = 2**30
 
@@ -171,7 +171,7 @@ def test_results_of_a_run_fit_the_planned_memory(make_cluster, tmp_path):
         block = {"time": 100_000}
         writer = dasdist.WriterCallback(tmp_path / "prob.zarr")
         dasdist.annotate(Channelwise(), data, writer, client=client, block=block, pbar=False)
-        peak = client.submit(_peak_bytes).result()
+        peak = client.submit(peak_bytes).result()
     job = _Job.of(Channelwise(), data, None, {}, set())
     plan = make_plan(
         job.recording,
@@ -182,9 +182,3 @@ def test_results_of_a_run_fit_the_planned_memory(make_cluster, tmp_path):
         block=block,
     )
     assert peak <= 1.25 * plan.peak_bytes
-
-
-def _peak_bytes():
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -39,7 +39,6 @@ from dasdist.geometry.patches import Patch
 __all__ = ["FORMAT", "TIME_LIMIT", "WriteMapper", "WriterCallback", "Written", "layout"]
 
 _Shape = tuple[int, int]
-
 FORMAT = 1  # version of all this; a store's attribute dasdist_format
 TIME_LIMIT = 100_000_000  # samples of the longest time axis whose values are stored
 _PIECE = 2**20  # coordinate values in a chunk, and written at a time
@@ -251,9 +250,10 @@ def _divisors(n: int) -> NDArray[np.int64]:
 
 def _create_segment(group: Any, grid: SegmentGrid, context: Context) -> None:
     """Create a segment's arrays and write its coordinates, never holding a time axis."""
-    axes = zip((grid.out_time, grid.out_distance), context.dims, strict=True)
-    time, distance = (replace(axis, name=dim) for axis, dim in axes)
-    group.update_attributes({"axes": json.dumps([axis_attrs(time), axis_attrs(distance)])})
+    time = replace(grid.out_time, name=context.dims[0])
+    distance = replace(grid.out_distance, name=context.dims[1])
+    names = {"axes": [axis_attrs(time), axis_attrs(distance)], "keys": context.annotate_keys}
+    group.update_attributes({name: json.dumps(value) for name, value in names.items()})
     shards, chunks = layout(grid.core, grid.shape)
     form: dict[str, Any] = {"shape": grid.shape, "shards": shards, "chunks": chunks}
     form |= {"fill_value": np.nan, "compressors": _CONFIDENCES, "dimension_names": context.dims}

@@ -128,7 +128,10 @@ def score(
         )
     arrivals = known[["time", "phase", "channel"]].assign(true=known["time"])
     explained = pd.merge_asof(found, arrivals, **options)["true"].notna()
-    return Score(pd.DataFrame(rows), found[~explained.to_numpy()].reset_index(drop=True))
+    columns = ["event", "phase", "time", "channels", "found", "error"]
+    return Score(
+        pd.DataFrame(rows, columns=columns), found[~explained.to_numpy()].reset_index(drop=True)
+    )
 
 
 def _times(table: pd.DataFrame) -> pd.DataFrame:
@@ -177,7 +180,7 @@ def draw_picture(data: Any, picks: pd.DataFrame, truth: pd.DataFrame, path: Path
     waterfall(data, picks, ax=whole, title="The archive and its picks")
     onsets = truth[truth["phase"] == "P"].groupby("event")
     ranked = onsets["snr"].median().sort_values(ascending=False).index
-    shown = sorted({ranked[0], ranked[len(ranked) // 2]})
+    shown = sorted({*ranked[:1], *ranked[len(ranked) // 2 :][:1]})
     for column, event in enumerate(shown):
         times = truth.loc[truth["event"] == event, "time"]
         start = times.min() - pd.Timedelta("1.5s")
