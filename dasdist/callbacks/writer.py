@@ -96,6 +96,7 @@ class WriterCallback(DASAnnotateCallback):
         self, path: Any, stacking: Stacking = "weighted", *, overwrite: bool = False
     ) -> None:
         check_stacking(stacking)
+        path = path.removeprefix("file://") if isinstance(path, str) else path
         is_local = isinstance(path, Path) or (isinstance(path, str) and "://" not in path)
         self.path = Path(path).absolute() if is_local else path
         self.stacking: Stacking = stacking
