@@ -394,7 +394,18 @@ def test_stores_of_zarr(grid):
 def test_relative_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert WriterCallback("prob.zarr").path == tmp_path / "prob.zarr"
+    assert WriterCallback(f"file://{tmp_path}/prob.zarr").path == tmp_path / "prob.zarr"
     assert WriterCallback("s3://bucket/prob.zarr").path == "s3://bucket/prob.zarr"
+
+
+def test_urls(grid):
+    url = "memory://dasdist-test/prob.zarr"
+    run(WriterCallback(url), grid)
+    np.testing.assert_array_equal(open_annotations(url).S, stacked(grid)["S"])
+    with pytest.raises(OutputExists):
+        WriterCallback(url).setup(make_context(grid))
+    WriterCallback(url, overwrite=True).setup(make_context(grid))
+    assert open_annotations(url).S.isnull().all()
 
 
 def test_wrong_arguments(tmp_path, grid, callback):

@@ -87,9 +87,8 @@ def named_class(pair: Pair) -> type:
             "install dasdist[seisbench]."
         ) from error
     for known, candidate in vars(seisbench.models).items():
-        if known.lower() == name.lower():
-            found: type = candidate
-            return found
+        if known.lower() == name.lower() and isinstance(candidate, type):
+            return candidate
     raise InvalidInput(
         f"{pair.path} belongs to {name!r}, which is no model of SeisBench or dasdist; call "
         "from_pretrained on its own class."

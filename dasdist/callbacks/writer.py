@@ -92,13 +92,11 @@ class WriterCallback(DASAnnotateCallback):
 
     held_outputs = 3  # a stack, weights, and a shard or two while they are encoded
 
-    def __init__(
-        self, path: Any, stacking: Stacking = "weighted", *, overwrite: bool = False
-    ) -> None:
+    def __init__(self, path: Any, stacking: Stacking = "weighted", *, overwrite: bool = False):
         check_stacking(stacking)
-        path = path.removeprefix("file://") if isinstance(path, str) else path
-        is_local = isinstance(path, Path) or (isinstance(path, str) and "://" not in path)
-        self.path = Path(path).absolute() if is_local else path
+        name = str(path).removeprefix("file://")
+        is_local = isinstance(path, str | Path) and "://" not in name
+        self.path = Path(name).absolute() if is_local else path
         self.stacking: Stacking = stacking
         self.overwrite = overwrite
         self.written: Written | None = None
