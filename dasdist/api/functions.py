@@ -138,12 +138,7 @@ def classify(
     >>> classify(model, data, thresholds=0.3).picks  # doctest: +SKIP
     """
     das_model = as_das_model(model)
-    callback_class = _classify_callback(das_model)
-    accepted = set(inspect.signature(callback_class).parameters)
-    job = _Job.of(
-        das_model, data, client, {k: v for k, v in kwargs.items() if k not in accepted}, accepted
-    )
-    callback = adapt_callback(callback_class(**{k: v for k, v in kwargs.items() if k in accepted}))
+    job, callback = _with_callback(das_model, _classify_callback(das_model), data, client, kwargs)
     report = job.run(callback, block)
     return ClassifyOutput(job.spec.name, report, callback.get_results_dict())
 
@@ -182,12 +177,8 @@ def plan(
         callback_class: type = _classify_callback(das_model)
     except (InvalidInput, NotImplementedError):
         callback_class = _NoCallback
-    accepted = set(inspect.signature(callback_class).parameters)
-    job = _Job.of(
-        das_model, data, client, {k: v for k, v in kwargs.items() if k not in accepted}, accepted
-    )
-    callback = callback_class(**{k: v for k, v in kwargs.items() if k in accepted})
-    return job.plan(_needs(adapt_callback(callback)), block)
+    job, callback = _with_callback(das_model, callback_class, data, client, kwargs)
+    return job.plan(_needs(callback), block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +292,17 @@ def _classify_callback(model: Any) -> type:
     if named.__module__.startswith("seisbench.") and named.__name__ == "DASPickingCallback":
         return DASPickingCallback
     return named
+
+
+def _with_callback(
+    model: Any, callback_class: type, data: Any, client: Client | None, kwargs: Mapping[str, Any]
+) -> tuple[_Job, DASAnnotateCallback]:
+    """Share keyword arguments between a callback, which takes those it names, and the rest."""
+    accepted = set(inspect.signature(callback_class).parameters)
+    others = {key: value for key, value in kwargs.items() if key not in accepted}
+    job = _Job.of(model, data, client, others, accepted)
+    callback = callback_class(**{k: v for k, v in kwargs.items() if k in accepted})
+    return job, adapt_callback(callback)
 
 
 def _needs(callback: DASAnnotateCallback) -> Needs:
