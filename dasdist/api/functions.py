@@ -30,8 +30,8 @@ from dasdist.sources import Recording, open_recording
 
 __all__ = ["annotate", "classify", "plan"]
 
-_LOOK = Limits(recompute=1.3, work=10**7)
-"""Lazy annotations are looked at piece by piece: small blocks, though more is computed twice."""
+_MOST_CHUNKS = 20_000
+"""Chunks of lazy annotations: each is an entry of a graph that is held in memory."""
 
 
 def annotate(
@@ -261,7 +261,10 @@ class _Job:
 def _lazy(
     job: _Job, block: Mapping[str, int] | None, kwargs: Mapping[str, Any]
 ) -> xr.Dataset | xr.DataTree:
-    lazy_plan = job.plan(Needs(held_outputs=3, limits=_LOOK), block)
+    # they are looked at piece by piece: small blocks, though more is computed twice
+    samples = job.recording.shape[0] * job.recording.shape[1]
+    look = Limits(recompute=1.3, work=max(10**7, 2 * samples // _MOST_CHUNKS))
+    lazy_plan = job.plan(Needs(held_outputs=3, limits=look), block)
     arguments = {k: v for k, v in job.arguments.items() if k not in ("pbar", "stacking")}
     nodes: dict[str, xr.Dataset] = {}
     for grid in lazy_plan.grids:

@@ -15,7 +15,7 @@ from dasdist.signal import FKFilter
 
 __all__ = ["Predictor"]
 
-_DEVICE_LOCKS: dict[torch.device, threading.Lock] = {}
+_DEVICE_LOCKS: dict[torch.device, threading.RLock] = {}
 
 
 class Predictor:
@@ -28,6 +28,11 @@ class Predictor:
     ----------
     model : torch.nn.Module
         A DAS model in evaluation mode, on its device; nothing else may use it.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+        Held while the device computes; hold it to have the model for oneself.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -36,7 +41,7 @@ class Predictor:
         parameter = next(model.parameters(), torch.empty(0))
         self.device = parameter.device
         self.dtype = parameter.dtype
-        self._lock = _DEVICE_LOCKS.setdefault(self.device, threading.Lock())
+        self.lock = _DEVICE_LOCKS.setdefault(self.device, threading.RLock())
         self._fk_filters: dict[tuple[float, float], FKFilter] = {}
 
     def __call__(
@@ -63,7 +68,7 @@ class Predictor:
         inputs = batch.to(self.device, self.dtype)
         kwargs = getattr(self.model, "annotate_forward_kwargs", {})
         # a model without parameters may compute on any device, hence on the one its data is on
-        with self._lock, torch.inference_mode(), _device(self.device):
+        with self.lock, torch.inference_mode(), _device(self.device):
             if self.spec.fk_filter_args is not None:
                 inputs = self._fk_filter(spacing)(inputs)
             outputs = self.model(inputs, argdict=dict(arguments), **kwargs)

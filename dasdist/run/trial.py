@@ -112,14 +112,16 @@ def _traced(
         sizes.extend(t.nbytes for t in _tensors(output))
 
     leaves = [m for m in predictor.model.modules() if not any(m.children())]
-    hooks = [module.register_forward_hook(note) for module in leaves]
-    try:
-        zeros = torch.zeros((1, grid.rows.window, width))
-        spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
-        return predictor(zeros, arguments, spacing), sum(sizes)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    # another run in this process must not be traced along with this one
+    with predictor.lock:
+        hooks = [module.register_forward_hook(note) for module in leaves]
+        try:
+            zeros = torch.zeros((1, grid.rows.window, width))
+            spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
+            return predictor(zeros, arguments, spacing), sum(sizes)
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 def _tensors(output: Any) -> Iterator[torch.Tensor]:
