@@ -72,7 +72,7 @@ def plans():
     with tempfile.TemporaryDirectory() as folder:
         for channels in (1000, 10000):
             for callback in (dasdist.DASPickingCallback(), dasdist.WriterCallback("unused")):
-                needs = dasdist.api.functions._needs(callback)
+                needs = dasdist.api.job.needs_of(callback)
                 data = archive(Path(folder), 60, channels)
                 resources = dasdist.run.plan.Resources(workers=2, memory=4 * GIB)
                 plan = planned(Channelwise(), data, needs, resources)

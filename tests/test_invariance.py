@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dasdist
-from dasdist.api.functions import _Job
+from dasdist.api.job import Job
 from dasdist.callbacks.base import Context
 from dasdist.inference import Recipe
 from dasdist.run.plan import Needs
@@ -74,7 +74,7 @@ def test_blocks_may_run_in_any_order_and_twice(seed):
     model = Toy(overlap=(32, 2))
     expected = dasdist.classify(model, data, thresholds=0.6, blinding=(1, 1), pbar=False).picks
 
-    job = _Job.of(model, data, None, {}, set())
+    job = Job.of(model, data, None, {}, set())
     callback = dasdist.DASPickingCallback(thresholds=0.6, blinding=(1, 1))
     needs = Needs(pick_halo=callback.pick_halo)
     plan = job.plan(needs, {"time": order.randint(20, 200), "distance": order.randint(1, 9)})

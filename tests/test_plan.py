@@ -7,7 +7,7 @@ import xarray as xr
 from distributed import Client
 
 import dasdist
-from dasdist.api.functions import _Job
+from dasdist.api.job import Job
 from dasdist.run.plan import Needs, Resources
 from dasdist.run.planning import make_plan
 from dasdist.run.replica import predictor_of
@@ -47,7 +47,7 @@ class Counting(Toy):
 
 
 def planned(model, data, needs, resources, **kwargs):
-    job = _Job.of(model, data, None, {}, set())
+    job = Job.of(model, data, None, {}, set())
     predictor = predictor_of(job.payload.token)
     return make_plan(job.recording, predictor, {}, needs=needs, resources=resources, **kwargs)
 
@@ -172,7 +172,7 @@ def test_results_of_a_run_fit_the_planned_memory(make_cluster, tmp_path):
         writer = dasdist.WriterCallback(tmp_path / "prob.zarr")
         dasdist.annotate(Channelwise(), data, writer, client=client, block=block, pbar=False)
         peak = client.submit(peak_bytes).result()
-    job = _Job.of(Channelwise(), data, None, {}, set())
+    job = Job.of(Channelwise(), data, None, {}, set())
     plan = make_plan(
         job.recording,
         predictor_of(job.payload.token),

@@ -1,32 +1,23 @@
 """annotate, classify and plan: from a model and data to a plan, and to its results."""
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
 from typing import Any
 
-import torch
 import xarray as xr
 from distributed import Client
 
+from dasdist.api.job import Job, needs_of, with_callback
 from dasdist.api.output import ClassifyOutput
 from dasdist.callbacks import DASPickingCallback, adapt_callback
-from dasdist.callbacks.base import Context, DASAnnotateCallback
+from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.coordinates import coordinate
 from dasdist.errors import InvalidInput
 from dasdist.geometry.choose import Limits
 from dasdist.inference import Recipe
-from dasdist.models import ModelSpec, WaveformWrapper, as_das_model, check_arguments
-from dasdist.run.cluster import cluster_resources, current_client, synchronous
-from dasdist.run.execute import execute
+from dasdist.models import WaveformWrapper, as_das_model
 from dasdist.run.lazy import lazy_annotations
-from dasdist.run.local import local_resources
 from dasdist.run.plan import Needs, Plan
-from dasdist.run.planning import make_plan
-from dasdist.run.replica import Payload, pack, predictor_of, remember
-from dasdist.run.report import RunReport
-from dasdist.sources import Recording, open_recording
 
 __all__ = ["annotate", "classify", "plan"]
 
@@ -99,8 +90,8 @@ def annotate(
     ... )  # doctest: +SKIP
     """
     if callback is None:
-        return _lazy(_Job.of(model, data, client, kwargs, {"stacking"}), block, kwargs)
-    job = _Job.of(model, data, client, kwargs, set())
+        return _lazy(Job.of(model, data, client, kwargs, {"stacking"}), block, kwargs)
+    job = Job.of(model, data, client, kwargs, set())
     return job.run(adapt_callback(callback), block)
 
 
@@ -138,7 +129,7 @@ def classify(
     >>> classify(model, data, thresholds=0.3).picks  # doctest: +SKIP
     """
     das_model = as_das_model(model)
-    job, callback = _with_callback(das_model, _classify_callback(das_model), data, client, kwargs)
+    job, callback = with_callback(das_model, _classify_callback(das_model), data, client, kwargs)
     report = job.run(callback, block)
     return ClassifyOutput(job.spec.name, report, callback.get_results_dict())
 
@@ -177,89 +168,12 @@ def plan(
         callback_class: type = _classify_callback(das_model)
     except (InvalidInput, NotImplementedError):
         callback_class = _NoCallback
-    job, callback = _with_callback(das_model, callback_class, data, client, kwargs)
-    return job.plan(_needs(callback), block)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A model and a recording, ready to be planned."""
-
-    spec: ModelSpec
-    payload: Payload
-    recording: Recording
-    client: Client | None
-    arguments: Mapping[str, Any]
-
-    @classmethod
-    def of(
-        cls,
-        model: Any,
-        data: Any,
-        client: Client | None,
-        kwargs: Mapping[str, Any],
-        also: set[str],
-    ) -> "_Job":
-        das_model: Any = as_das_model(model)
-        check_arguments(das_model, kwargs, also)
-        arguments = {**das_model.default_args, **kwargs}
-        if arguments.get("on_error", "raise") not in ("raise", "skip"):
-            raise InvalidInput(
-                f"on_error is {arguments['on_error']!r}; use 'raise', or 'skip' to leave "
-                "unreadable blocks out and list them."
-            )
-        recording = open_recording(
-            data,
-            channel_coord_name=arguments.get("channel_coord_name"),
-            tolerance=arguments.get("tolerance", 0.25),
-        )
-        found = client or current_client()
-        here = None if found else str(getattr(das_model, "device", torch.device("cpu")))
-        payload = pack(das_model, device=here)
-        remember(payload)
-        return cls(ModelSpec.of(das_model), payload, recording, found, arguments)
-
-    def plan(self, needs: Needs, block: Mapping[str, int] | None) -> Plan:
-        with synchronous(self.client) as client:
-            resources = cluster_resources(client) if client else local_resources()
-        return make_plan(
-            self.recording,
-            predictor_of(self.payload.token),
-            self.arguments,
-            needs=needs,
-            resources=resources,
-            block=block,
-        )
-
-    def run(self, callback: DASAnnotateCallback, block: Mapping[str, int] | None) -> RunReport:
-        run_plan = self.plan(_needs(callback), block)
-        callback.setup(
-            Context(
-                annotate_keys=self.spec.annotate_keys,
-                phases=self.spec.phases,
-                grids=run_plan.grids,
-                dims=(self.recording.time_name, self.recording.channel_name),
-                attrs=self.attributes,
-            )
-        )
-        with synchronous(self.client) as client:
-            return execute(
-                run_plan, self.recording, self.payload, callback, self.arguments, client=client
-            )
-
-    @property
-    def attributes(self) -> dict[str, str]:
-        """Provenance of results."""
-        return {
-            "dasdist_version": version("dasdist"),
-            "model": self.spec.name,
-            "model_token": self.payload.token,
-            "arguments": repr(dict(self.arguments)),
-        }
+    job, callback = with_callback(das_model, callback_class, data, client, kwargs)
+    return job.plan(needs_of(callback), block)
 
 
 def _lazy(
-    job: _Job, block: Mapping[str, int] | None, kwargs: Mapping[str, Any]
+    job: Job, block: Mapping[str, int] | None, kwargs: Mapping[str, Any]
 ) -> xr.Dataset | xr.DataTree:
     # they are looked at piece by piece: small blocks, though more is computed twice
     samples = job.recording.shape[0] * job.recording.shape[1]
@@ -295,21 +209,6 @@ def _classify_callback(model: Any) -> type:
     if named.__module__.startswith("seisbench.") and named.__name__ == "DASPickingCallback":
         return DASPickingCallback
     return named
-
-
-def _with_callback(
-    model: Any, callback_class: type, data: Any, client: Client | None, kwargs: Mapping[str, Any]
-) -> tuple[_Job, DASAnnotateCallback]:
-    """Share keyword arguments between a callback, which takes those it names, and the rest."""
-    accepted = set(inspect.signature(callback_class).parameters)
-    others = {key: value for key, value in kwargs.items() if key not in accepted}
-    job = _Job.of(model, data, client, others, accepted)
-    callback = callback_class(**{k: v for k, v in kwargs.items() if k in accepted})
-    return job, adapt_callback(callback)
-
-
-def _needs(callback: DASAnnotateCallback) -> Needs:
-    return Needs(callback.pick_halo, callback.held_outputs, callback.whole_patches)
 
 
 class _NoCallback(DASAnnotateCallback):

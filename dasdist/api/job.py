@@ -1,0 +1,131 @@
+"""A model and a recording, checked and ready: what annotate, classify and plan begin with."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from distributed import Client
+
+from dasdist.callbacks import adapt_callback
+from dasdist.callbacks.base import Context, DASAnnotateCallback
+from dasdist.errors import InvalidInput
+from dasdist.models import ModelSpec, as_das_model, check_arguments
+from dasdist.run.cluster import cluster_resources, current_client, synchronous
+from dasdist.run.execute import execute
+from dasdist.run.local import local_resources
+from dasdist.run.plan import Needs, Plan
+from dasdist.run.planning import make_plan
+from dasdist.run.replica import Payload, pack, predictor_of, remember
+from dasdist.run.report import RunReport
+from dasdist.sources import Recording, open_recording
+
+__all__ = ["Job", "needs_of", "with_callback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A model and a recording, ready to be planned.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        What the model says of itself.
+    payload : Payload
+        The model, pickled; this process has its replica.
+    recording : Recording
+        The data.
+    client : Client or None
+        Where to compute; None is this process.
+    arguments : mapping
+        The model's default arguments and the user's.
+    """
+
+    spec: ModelSpec
+    payload: Payload
+    recording: Recording
+    client: Client | None
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        data: Any,
+        client: Client | None,
+        kwargs: Mapping[str, Any],
+        also: set[str],
+    ) -> "Job":
+        das_model: Any = as_das_model(model)
+        check_arguments(das_model, kwargs, also)
+        arguments = {**das_model.default_args, **kwargs}
+        if arguments.get("on_error", "raise") not in ("raise", "skip"):
+            raise InvalidInput(
+                f"on_error is {arguments['on_error']!r}; use 'raise', or 'skip' to leave "
+                "unreadable blocks out and list them."
+            )
+        recording = open_recording(
+            data,
+            channel_coord_name=arguments.get("channel_coord_name"),
+            tolerance=arguments.get("tolerance", 0.25),
+        )
+        found = client or current_client()
+        here = None if found else str(getattr(das_model, "device", torch.device("cpu")))
+        payload = pack(das_model, device=here)
+        remember(payload)
+        return cls(ModelSpec.of(das_model), payload, recording, found, arguments)
+
+    def plan(self, needs: Needs, block: Mapping[str, int] | None) -> Plan:
+        with synchronous(self.client) as client:
+            resources = cluster_resources(client) if client else local_resources()
+        return make_plan(
+            self.recording,
+            predictor_of(self.payload.token),
+            self.arguments,
+            needs=needs,
+            resources=resources,
+            block=block,
+        )
+
+    def run(self, callback: DASAnnotateCallback, block: Mapping[str, int] | None) -> RunReport:
+        run_plan = self.plan(needs_of(callback), block)
+        callback.setup(
+            Context(
+                annotate_keys=self.spec.annotate_keys,
+                phases=self.spec.phases,
+                grids=run_plan.grids,
+                dims=(self.recording.time_name, self.recording.channel_name),
+                attrs=self.attributes,
+            )
+        )
+        with synchronous(self.client) as client:
+            return execute(
+                run_plan, self.recording, self.payload, callback, self.arguments, client=client
+            )
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Provenance of results."""
+        return {
+            "dasdist_version": version("dasdist"),
+            "model": self.spec.name,
+            "model_token": self.payload.token,
+            "arguments": repr(dict(self.arguments)),
+        }
+
+
+def with_callback(
+    model: Any, callback_class: type, data: Any, client: Client | None, kwargs: Mapping[str, Any]
+) -> tuple[Job, DASAnnotateCallback]:
+    """Share keyword arguments between a callback, which takes those it names, and the rest."""
+    accepted = set(inspect.signature(callback_class).parameters)
+    others = {key: value for key, value in kwargs.items() if key not in accepted}
+    job = Job.of(model, data, client, others, accepted)
+    callback = callback_class(**{k: v for k, v in kwargs.items() if k in accepted})
+    return job, adapt_callback(callback)
+
+
+def needs_of(callback: DASAnnotateCallback) -> Needs:
+    return Needs(callback.pick_halo, callback.held_outputs, callback.whole_patches)
