@@ -58,6 +58,10 @@ class Job:
         kwargs: Mapping[str, Any],
         also: set[str],
     ) -> "Job":
+        """Check a model, its arguments and a recording, and pickle the model.
+
+        ``also`` names arguments that neither the model nor the run knows, but the caller does.
+        """
         das_model: Any = as_das_model(model)
         check_arguments(das_model, kwargs, also)
         arguments = {**das_model.default_args, **kwargs}
@@ -78,6 +82,7 @@ class Job:
         return cls(ModelSpec.of(das_model), payload, recording, found, arguments)
 
     def plan(self, needs: Needs, block: Mapping[str, int] | None) -> Plan:
+        """Plan for what a callback needs."""
         with synchronous(self.client) as client:
             resources = cluster_resources(client) if client else local_resources()
         return make_plan(
@@ -90,6 +95,7 @@ class Job:
         )
 
     def run(self, callback: DASAnnotateCallback, block: Mapping[str, int] | None) -> RunReport:
+        """Plan, set the callback up, run all blocks and finalize the callback."""
         run_plan = self.plan(needs_of(callback), block)
         callback.setup(
             Context(
@@ -128,4 +134,5 @@ def with_callback(
 
 
 def needs_of(callback: DASAnnotateCallback) -> Needs:
+    """Return what a callback asks of the plan."""
     return Needs(callback.pick_halo, callback.held_outputs, callback.whole_patches)
