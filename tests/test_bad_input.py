@@ -113,7 +113,7 @@ class Promising(Toy):
 def test_outputs_that_do_not_match_the_patching_structure():
     refuses(
         dasdist.ModelMismatch,
-        r"'P' with shape \(1, 15, 4\) .* promises \(1, 16, 4\)",
+        r"'P' with shape \(2, 15, 4\) .* promises \(2, 16, 4\)",
         Promising(),
         recording(noise(200, 8)),
     )
@@ -146,6 +146,8 @@ def test_unknown_argument_names_the_nearest(model):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"on_error": "ignore"}, "on_error is 'ignore'"),
         ({"overlap_samples": 64}, "overlap below 64"),
+        ({"overlap_samples": -50}, "overlap_samples is -50"),
+        ({"overlap_channels": "a"}, "overlap_channels is 'a'"),
         ({"block": {"time": 0}}, "block"),
         ({"block": {"times": 10}}, "'times'"),
     ],
@@ -182,3 +184,30 @@ def test_short_segments_are_reported_not_dropped(model):
     assert set(found.picks.segment) == {0, 1}
     assert found.picks.sample_index.max() > 330
     assert START < found.picks.time.min()
+
+
+class Tupled(Toy):
+    def forward(self, x, argdict=None):
+        return tuple(super().forward(x).values())
+
+
+class Single(Toy):
+    def forward(self, x, argdict=None):
+        return {key: values[:1] for key, values in super().forward(x).items()}
+
+
+@pytest.mark.parametrize(("wrong", "match"), [(Tupled, "returned a tuple"), (Single, "promises")])
+def test_outputs_that_are_no_batch_of_keys(wrong, match):
+    refuses(dasdist.ModelMismatch, match, wrong(), recording(noise(200, 8)))
+
+
+@pytest.mark.seisbench
+def test_arguments_that_mean_nothing_on_das_data():
+    models = pytest.importorskip("seisbench.models")
+    model = dasdist.DASWaveformModelWrapper(models.PhaseNet())
+    data = recording(noise(4000, 2))
+    with pytest.raises(TypeError, match=r"thresholds=\{'P': \.\.\.\}"):
+        dasdist.classify(model, data, P_threshold=0.9)
+    for argument in ("stacking", "strict", "flexible_horizontal_components"):
+        with pytest.raises(TypeError, match=argument):
+            dasdist.annotate(model, data, Counting(), **{argument: True})

@@ -13,7 +13,7 @@ SCHEMA = {
     "time": "datetime64[ns]",
     "distance": "float64",
     "channel_index": "int64",
-    "phase": "str",
+    "phase": str(pd.Series(["P"]).dtype),  # object before pandas 3
     "confidence": "float32",
     "sample_index": "int64",
     "segment": "int64",

@@ -247,3 +247,52 @@ def test_unreadable_data_fails_or_is_skipped_and_listed(request, where, values):
     missing = {(f.core.time.start, f.core.distance.start) for f in found.report.failures}
     assert (200, 0) in missing
     assert len(missing) < found.report.blocks
+
+
+def test_many_models_side_by_side(values):
+    data = recording(values[:600])
+    models = [Toy(gain=gain) for gain in range(1, 9)]
+    alone = [dasdist.classify(model, data, **OPTIONS).picks for model in models]
+
+    async def together():
+        runs = [model.classify_async(data, block={"time": 60}, **OPTIONS) for model in models]
+        return await asyncio.gather(*runs)
+
+    for found, expected in zip(asyncio.run(together()), alone, strict=True):
+        pd.testing.assert_frame_equal(found.picks, expected)
+
+
+def test_a_worker_keeps_what_many_models_need(make_cluster, values):
+    data = recording(values[:600])
+    models = [Toy(gain=gain) for gain in range(1, 8)]
+    with make_cluster(n_workers=1) as cluster, Client(cluster, set_as_default=False) as client:
+        first, *_ = [dasdist.classify(m, data, client=client, **OPTIONS).picks for m in models]
+        again = dasdist.classify(models[0], data, client=client, **OPTIONS).picks
+    pd.testing.assert_frame_equal(again, first)
+
+
+def test_a_plan_is_the_same_while_its_model_runs(values):
+    from concurrent.futures import ThreadPoolExecutor
+
+    data = recording(values)
+    expected = dasdist.plan(Toy(), data).batch_bytes
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(dasdist.classify, Toy(), data, **OPTIONS)
+        plans = {dasdist.plan(Toy(), data).batch_bytes for _ in range(20)}
+        running.result()
+    assert plans == {expected}
+
+
+def test_parts_are_combined_as_they_come(values):
+    class Counting(dasdist.InMemoryCollectionCallback):
+        largest = 0
+
+        def combine(self, parts):
+            self.largest = max(self.largest, len(parts))
+            return super().combine(parts)
+
+    callback = Counting()
+    dasdist.annotate(Toy(), recording(values), callback, block={"time": 10}, pbar=False)
+    assert callback.largest <= 70
+    expected = dasdist.annotate(Toy(), recording(values))["P"].values
+    np.testing.assert_array_equal(callback.annotations["P"].values, expected)

@@ -210,3 +210,17 @@ def test_the_la_palma_earthquake(phasenet, das_file):
     seconds = (picks.time - data.coords["time"][0].values) / np.timedelta64(1, "s")
     assert seconds[picks.phase == "P"].median() == pytest.approx(1.22, abs=0.02)
     assert seconds[picks.phase == "S"].median() == pytest.approx(3.67, abs=0.02)
+
+
+def test_what_is_set_on_seisbenchs_wrapper_counts(phasenet):
+    from seisbench.models import DASWaveformModelWrapper
+
+    theirs = DASWaveformModelWrapper(phasenet, default_args={"overlap_samples": 0})
+    theirs.annotate_keys = ["P"]
+    theirs.filter_samples = ("butter", {"N": 2, "Wn": 5.0, "btype": "highpass"})
+    data = recording(noise(7000, 3))
+    expected = seisbench_annotations(theirs, data, "avg")
+    result = dasdist.annotate(theirs, data, stacking="avg")
+    assert set(result) == set(expected) == {"P"}
+    # SeisBench filters in single precision
+    np.testing.assert_allclose(result["P"].values, expected["P"], atol=1e-4)

@@ -82,6 +82,42 @@ def archive(tmp_path, minutes, channels):
     )
 
 
+def largest(plan):
+    """What the plan would need if every block were as large as the largest: by brute force."""
+    blocks = [plan.grids[0].block(i) for i in range(len(plan.grids[0]))]
+    return max(block.read.shape[0] * block.read.shape[1] for block in blocks)
+
+
+@pytest.mark.parametrize("time", [359_999, 358_500, 180_000, 100_000, 7000])
+@pytest.mark.parametrize("distance", [1000, 999, 400])
+def test_the_peak_is_that_of_the_largest_block(tmp_path, time, distance):
+    data = archive(tmp_path, 60, 1000)
+    block = {"time": time, "distance": distance}
+    plan = planned(Channelwise(), data, Needs(1.0), Resources(), block=block)
+    found = plan.grids[0].largest_block()
+    assert found.read.shape[0] * found.read.shape[1] == largest(plan)
+    resources = Resources(memory=int(plan.peak_bytes / 0.8) - 10)
+    with pytest.raises(dasdist.BlockTooLarge):
+        planned(Channelwise(), data, Needs(1.0), resources, block=block)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 8])
+def test_default_blocks_share_the_work_evenly(tmp_path, slots):
+    data = archive(tmp_path, 60, 1000)
+    plan = planned(Channelwise(), data, Needs(1.0), Resources(workers=slots, memory=4 * GIB))
+    grid = plan.grids[0]
+    work = [block.core.shape[0] * block.core.shape[1] for block in grid]
+    rounds = -(-len(work) // slots)
+    # no slot has more than a fifth above its even share
+    assert rounds * max(work) <= 1.2 * sum(work) / slots
+
+
+def test_lazy_chunks_are_small(tmp_path):
+    lazy = dasdist.annotate(Channelwise(), archive(tmp_path, 60, 1000))
+    chunks = lazy["P"].data.chunksize
+    assert chunks[0] * chunks[1] <= 2 * 10**7
+
+
 @pytest.mark.parametrize("channels", [1000, 4000, 10000])
 @pytest.mark.parametrize("memory", [2 * GIB, 4 * GIB, 32 * GIB])
 @pytest.mark.parametrize("workers", [1, 2, 8])

@@ -67,9 +67,12 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
         dasdist.from_pretrained(tmp_path / "evil.json")
 
 
-def test_a_description_cannot_name_foreign_code(tmp_path):
+@pytest.mark.parametrize(
+    "name", ["os:system", "dasdist.api.pretrained:import_module", "dasdist.demo.run:run_demo"]
+)
+def test_a_description_cannot_name_foreign_code(tmp_path, name):
     torch.save({}, tmp_path / "model.pt")
-    (tmp_path / "model.json").write_text(json.dumps({"model": "os:system"}))
+    (tmp_path / "model.json").write_text(json.dumps({"model": name}))
     with pytest.raises(dasdist.InvalidInput, match="no model of SeisBench or dasdist"):
         dasdist.from_pretrained(tmp_path / "model.json")
 

@@ -166,7 +166,7 @@ def plan(
     das_model = as_das_model(model)
     try:
         callback_class: type = _classify_callback(das_model)
-    except (InvalidInput, NotImplementedError):
+    except InvalidInput:
         callback_class = _NoCallback
     job, callback = with_callback(das_model, callback_class, data, client, kwargs)
     return job.plan(needs_of(callback), block)
@@ -205,7 +205,13 @@ def _classify_callback(model: Any) -> type:
     """Return the class of a model's default callback; SeisBench's picking becomes ours."""
     if isinstance(model, WaveformWrapper):
         return DASPickingCallback
-    named: type = model.classify_callback
+    try:
+        named: type = model.classify_callback
+    except NotImplementedError as error:
+        raise InvalidInput(
+            f"{type(model).__name__} names no classify_callback: override that property, or call "
+            "annotate with a callback."
+        ) from error
     if named.__module__.startswith("seisbench.") and named.__name__ == "DASPickingCallback":
         return DASPickingCallback
     return named

@@ -5,6 +5,7 @@ dasdist itself.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -46,8 +47,9 @@ def read_pair(path: str | Path) -> Pair:
         If either is missing or is not what it should be.
     """
     path = Path(path)
-    description_path = path.with_name(path.name.replace(".pt", ".json"))
-    weights_path = path.with_name(path.name.replace(".json", ".pt"))
+    # a version may follow the suffix, as in original.json.v1
+    description_path = path.with_name(re.sub(r"\.pt(\.v[^.]+)?$", r".json\1", path.name))
+    weights_path = path.with_name(re.sub(r"\.json(\.v[^.]+)?$", r".pt\1", path.name))
     if description_path == weights_path:
         raise InvalidInput(f"{path} is neither a .json nor a .pt file; pass either one of a pair.")
     for part in (description_path, weights_path):
@@ -77,8 +79,7 @@ def named_class(pair: Pair) -> type:
     name = str(pair.description.get("model", pair.path.parent.name))
     module, _, attribute = name.rpartition(":")
     if module.startswith("dasdist."):
-        cls: type = getattr(import_module(module), attribute)
-        return cls
+        return _checked(getattr(import_module(module), attribute, None), pair, name)
     try:
         import seisbench.models
     except ImportError as error:
@@ -88,7 +89,14 @@ def named_class(pair: Pair) -> type:
         ) from error
     for known, candidate in vars(seisbench.models).items():
         if known.lower() == name.lower() and isinstance(candidate, type):
-            return candidate
+            return _checked(candidate, pair, name)
+    return _checked(None, pair, name)
+
+
+def _checked(found: Any, pair: Pair, name: str) -> type:
+    """Return a class of models; a file may name nothing else, such as a function to call."""
+    if isinstance(found, type) and issubclass(found, torch.nn.Module):
+        return found
     raise InvalidInput(
         f"{pair.path} belongs to {name!r}, which is no model of SeisBench or dasdist; call "
         "from_pretrained on its own class."

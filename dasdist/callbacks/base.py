@@ -114,8 +114,12 @@ class DASAnnotateCallback(ABC):
         return part
 
     def combine(self, parts: Sequence[Any]) -> Any:
-        """Merge parts, given in any order and grouping, into one part."""
-        return list(parts)
+        """Merge parts, given in any order and grouping, into one part.
+
+        Called on parts, and on what it returned for other parts.  As it stands, parts are lists
+        and are joined.
+        """
+        return [item for part in parts for item in part]
 
     def finalize(self, part: Any) -> None:  # noqa: B027 -- optional
         """Turn the last part into results, on the client, after all blocks."""

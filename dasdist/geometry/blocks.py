@@ -17,6 +17,7 @@ and what the resampling filter reaches beyond, are read.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 
 from dasdist.geometry.axis import Axis
 from dasdist.geometry.patches import PatchGrid
@@ -173,6 +174,13 @@ class SegmentGrid:
         return self.model_distance.transform(
             offset=columns.covers[0], stride=columns.stride, size=columns.out_size
         )
+
+    def largest_block(self) -> Block:
+        """Return a block that reads as much as any: the first ones are whole."""
+        first = (range(min(2, n)) for n in self.blocks)
+        numbers = (i * self.blocks[1] + j for i, j in product(*first))
+        blocks = (self.block(number) for number in numbers)
+        return max(blocks, key=lambda block: block.inputs.shape[0] * block.inputs.shape[1])
 
     def times_of(self, read: Region) -> Axis:
         """Return the recorded time axis of what a block reads."""

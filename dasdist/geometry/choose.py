@@ -104,15 +104,17 @@ def choose_core(
         recompute = recompute_factor(trial)
         amplification = samples_read(trial, chunks) / (grid.time.size * grid.distance.size)
         rounds = -(-blocks // slots)
-        block = trial.block(min(blocks - 1, trial.blocks[1]))
-        work = block.rows.size * grid.rows.window * block.inputs.distance.size
+        largest = trial.largest_block()
+        work = largest.rows.size * grid.rows.window * largest.inputs.distance.size
+        # all slots wait for the fullest rounds; a small last block fills none
+        idle = rounds * slots * core[0] * core[1] / (grid.shape[0] * grid.shape[1])
         return Cost(
             memory=max(0, int(bytes_needed(trial) - budget)),
             excess=max(0.0, recompute - limits.recompute)
             + max(0.0, amplification - AMPLIFICATION_LIMIT),
             duration=recompute
             * (0.8 + 0.2 * amplification)
-            * (rounds * slots / blocks)
+            * max(1.0, idle)
             * (1 + 0.002 * rounds + max(0.0, work / limits.work - 1)),
         )
 
@@ -122,10 +124,11 @@ def choose_core(
 
 
 def _lengths(grid: SegmentGrid) -> list[int]:
-    """Return core lengths of ever more patches."""
+    """Return core lengths that split the segment evenly into ever more parts of whole patches."""
     step = grid.rows.shift / grid.rows.stride
-    samples = [max(1, int(patches * step)) for patches in _growing(grid.rows.count)]
-    return sorted({*(s for s in samples if s < grid.shape[0]), grid.shape[0]})
+    patches = {-(-grid.rows.count // parts) for parts in _growing(grid.rows.count)}
+    lengths = {max(1, int(n * step)) for n in patches}
+    return sorted({*(s for s in lengths if s < grid.shape[0]), grid.shape[0]})
 
 
 def _growing(largest: int) -> Iterator[int]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,10 @@ class Predictor:
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
         self.spec = ModelSpec.of(model)
-        parameter = next(model.parameters(), torch.empty(0))
-        self.device = parameter.device
-        self.dtype = parameter.dtype
+        tensors = chain(model.parameters(), model.buffers(), [torch.empty(0)])
+        first = next(tensor for tensor in tensors if tensor.is_floating_point())
+        self.device = first.device
+        self.dtype = first.dtype
         self.lock = _DEVICE_LOCKS.setdefault(self.device, threading.RLock())
         self._fk_filters: dict[tuple[float, float], FKFilter] = {}
 
@@ -72,6 +74,11 @@ class Predictor:
             if self.spec.fk_filter_args is not None:
                 inputs = self._fk_filter(spacing)(inputs)
             outputs = self.model(inputs, argdict=dict(arguments), **kwargs)
+            if not isinstance(outputs, Mapping):
+                raise ModelMismatch(
+                    f"{self.spec.name} returned a {type(outputs).__name__}; forward must return a "
+                    f"mapping with the keys {list(self.spec.annotate_keys)}."
+                )
             missing = [key for key in self.spec.annotate_keys if key not in outputs]
             if missing:
                 raise ModelMismatch(
@@ -80,7 +87,7 @@ class Predictor:
                 )
             # every key leaves the device before the lock is given back
             return {
-                key: outputs[key].to("cpu", torch.float32).numpy()
+                key: torch.as_tensor(outputs[key]).to("cpu", torch.float32).numpy()
                 for key in self.spec.annotate_keys
             }
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -30,7 +31,8 @@ class BaseDASModel(torch.nn.Module, ABC):
     annotate_forward_kwargs : dict, optional
         Further keyword arguments of :meth:`forward`.
     default_args : dict, optional
-        Defaults for keyword arguments of ``annotate`` and ``classify``.
+        Defaults for keyword arguments of ``annotate``, which ``classify`` passes on to it; the
+        callback's own arguments, such as ``thresholds``, have their defaults in the callback.
     fk_filter_args : dict, optional
         ``v_min``, ``v_max``, ``mode`` of a :class:`dasdist.signal.FKFilter` applied to each patch.
     filter_samples : tuple of str and dict, optional
@@ -150,7 +152,11 @@ class BaseDASModel(torch.nn.Module, ABC):
         if fixed is not None:
             return fixed
         overlap = self._argdict_get_with_default(argdict, key)
-        return int(overlap * window) if overlap < 1 else int(overlap)
+        if isinstance(overlap, bool) or not isinstance(overlap, Real) or not float(overlap) >= 0:
+            raise InvalidInput(
+                f"{key} is {overlap!r}; use a fraction of a patch below 1, or a number from 1 up."
+            )
+        return int(float(overlap) * window) if float(overlap) < 1 else int(float(overlap))
 
     def _argdict_get_with_default(self, argdict: Mapping[str, Any], key: str) -> Any:
         """Return an argument or its default; the name is the one models for SeisBench call."""

@@ -94,11 +94,7 @@ def as_das_model(model: Any) -> torch.nn.Module:
         return model
     if isinstance(model, torch.nn.Module) and hasattr(model, "annotate_keys"):
         if hasattr(model, "component_strategy"):
-            return WaveformWrapper(
-                model.model,
-                model.component_strategy,  # type: ignore[arg-type]
-                fk_filter_args=model.fk_filter_args,
-            )
+            return _rewrapped(model)
         return model
     if isinstance(model, torch.nn.Module) and hasattr(model, "_get_in_pred_samples"):
         return WaveformWrapper(model)
@@ -106,6 +102,19 @@ def as_das_model(model: Any) -> torch.nn.Module:
         f"{type(model).__name__} is no model for DAS data; pass a dasdist.DASModel, or a DASModel "
         "or WaveformModel of SeisBench."
     )
+
+
+def _rewrapped(theirs: Any) -> WaveformWrapper:
+    """Return dasdist's wrapper with all that was set on SeisBench's."""
+    ours = WaveformWrapper(
+        theirs.model, theirs.component_strategy, fk_filter_args=theirs.fk_filter_args
+    )
+    ours.default_args = dict(theirs.default_args)
+    ours.annotate_forward_kwargs = dict(theirs.annotate_forward_kwargs)
+    ours.filter_samples = theirs.filter_samples
+    ours.dt_range, ours.dx_range = theirs.dt_range, theirs.dx_range
+    ours.annotate_keys = [key for key in theirs.annotate_keys if key in ours.annotate_keys]
+    return ours
 
 
 def check_arguments(model: Any, arguments: Mapping[str, Any], also: set[str]) -> None:
@@ -119,6 +128,12 @@ def check_arguments(model: Any, arguments: Mapping[str, Any], also: set[str]) ->
     known = {*model._annotate_args, *RUN_ARGUMENTS, *also}
     for key in arguments:
         if not any(fnmatchcase(key, pattern) for pattern in known):
+            phase = key.removesuffix("_threshold")
+            if phase != key and "thresholds" in also:
+                raise TypeError(
+                    f"{model.name} takes no keyword argument {key!r}; on DAS data it is "
+                    f"thresholds={{{phase!r}: ...}}."
+                )
             near = get_close_matches(key, [k for k in known if "*" not in k], n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {sorted(known)}."
             raise TypeError(f"{model.name} takes no keyword argument {key!r}; {hint}")

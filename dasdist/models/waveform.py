@@ -63,8 +63,8 @@ class WaveformWrapper(BaseDASModel):
         )
         self.model = model
         self.component_strategy = component_strategy
-        own = {k: v for k, v in model._annotate_args.items() if k not in ("batch_size", "overlap")}
-        self._annotate_args = {**BaseDASModel._annotate_args, "blinding": ("", (0, 0)), **own}
+        blinding = model._annotate_args.get("blinding", ("Outputs to drop at both ends", (0, 0)))
+        self._annotate_args = {**BaseDASModel._annotate_args, "blinding": blinding}
 
     @property
     def component_strategy(self) -> str:

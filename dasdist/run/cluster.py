@@ -11,7 +11,7 @@ grows with the archive, and the death of a worker costs only what it held.
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -123,7 +123,7 @@ def run_on_cluster(
     tasks: Iterable[tuple[Part | Delayed, Work]],
     *,
     in_order: bool = False,
-) -> Iterator[tuple[Work, Any]]:
+) -> Generator[tuple[Work, Any], None, None]:
     """Run blocks on the workers of a cluster.
 
     Parameters

@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 from dask.delayed import delayed
@@ -60,19 +61,22 @@ def execute(
         results = run_serially(tasks)
     else:
         results = run_on_cluster(client, payload, tasks, in_order=callback.in_order)
-    parts: list[Any] = []
+    parts = _Fold(callback.combine)
     failures: list[Failure] = []
     shown = bool(arguments.get("pbar", True))
-    with Progress(len(plan), plan.data_seconds, shown=shown) as progress:
+    with (
+        Progress(len(plan), plan.data_seconds, shown=shown) as progress,
+        closing(results),  # whatever happens here, nothing stays in flight
+    ):
         for work, part in results:
             if isinstance(part, Failure):
                 failures.append(part)
             elif callback.in_order:
-                parts += [callback.consume(part, work.grid)]
+                parts.add(callback.consume(part, work.grid))
             else:
-                parts.append(part)
+                parts.add(part)
             progress.step(len(failures))
-    callback.finalize(callback.combine(parts))
+    callback.finalize(parts.result())
     _warn_of(failures)
     return RunReport(
         model=plan.model,
@@ -82,6 +86,36 @@ def execute(
         skipped=plan.skipped,
         failures=tuple(sorted(failures, key=lambda f: f.block)),
     )
+
+
+class _Fold:
+    """Combines parts as they come, in a tree: each is merged a few times, however many there are.
+
+    Parameters
+    ----------
+    combine : callable
+        Merges a list of parts into one.
+    """
+
+    width = 64
+
+    def __init__(self, combine: Callable[[list[Any]], Any]) -> None:
+        self._combine = combine
+        self._levels: list[list[Any]] = [[]]
+
+    def add(self, part: Any) -> None:
+        """Take one part."""
+        for level in self._levels:
+            level.append(part)
+            if len(level) < self.width:
+                return
+            part = self._combine(list(level))
+            level.clear()
+        self._levels.append([part])
+
+    def result(self) -> Any:
+        """Return all parts combined."""
+        return self._combine([part for level in self._levels for part in level])
 
 
 def _tasks(

@@ -145,7 +145,7 @@ class Plan:
 
         Every task thread holds a block; only one at a time has a batch in the model.
         """
-        block = grid.block(min(len(grid) - 1, grid.blocks[1]))
+        block = grid.largest_block()
         read = block.read.shape[0] * block.read.shape[1] * self.dtype.itemsize
         inputs = block.inputs.shape[0] * block.inputs.shape[1]
         channels = block.core.distance.size if grid.channelwise else grid.columns.out

@@ -13,7 +13,9 @@ import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
+from weakref import WeakValueDictionary
 
 import cloudpickle
 import torch
@@ -24,10 +26,10 @@ from dasdist.inference import Predictor
 __all__ = ["Payload", "pack", "predictor_of", "remember"]
 
 _KEPT = 4
-"""Replicas that a process keeps; the least recently used one goes first."""
+"""Replicas that a process keeps; the least recently used one goes first, and may be rebuilt."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Payload:
     """A pickled model.
 
@@ -47,7 +49,8 @@ class Payload:
 
 
 _lock = threading.Lock()
-_payloads: OrderedDict[str, Payload] = OrderedDict()
+# a payload lives as long as the run, the worker plugin or the graph that holds it
+_payloads: WeakValueDictionary[str, Payload] = WeakValueDictionary()
 _predictors: OrderedDict[str, Predictor] = OrderedDict()
 
 
@@ -61,19 +64,16 @@ def pack(model: torch.nn.Module, device: str | None = None) -> Payload:
     device : str, optional
         Where replicas go; None takes a GPU where there is one.
     """
-    on_cpu = all(p.device.type == "cpu" for p in model.parameters())
+    tensors = chain(model.parameters(), model.buffers())
+    on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
     data = cloudpickle.dumps(model if on_cpu else copy.deepcopy(model).cpu())
     token = hashlib.sha256(data + str(device).encode()).hexdigest()[:16]
     return Payload(token, data, device)
 
 
 def remember(payload: Payload) -> None:
-    """Keep a payload in this process, for the tasks to come."""
-    with _lock:
-        _payloads[payload.token] = payload
-        _payloads.move_to_end(payload.token)
-        while len(_payloads) > _KEPT:
-            _payloads.popitem(last=False)
+    """Let this process build the replica, for as long as something holds the payload."""
+    _payloads[payload.token] = payload
 
 
 def predictor_of(token: str) -> Predictor:
@@ -88,12 +88,12 @@ def predictor_of(token: str) -> Predictor:
 
 
 def _build(token: str) -> Predictor:
-    if token not in _payloads:
+    payload = _payloads.get(token)
+    if payload is None:
         raise DasdistError(
-            f"This process was never given the model {token}; the plugin that brings it did not "
-            "run here. Register it again by calling annotate or classify."
+            f"This process was not given the model {token}; the worker plugin that brings it did "
+            "not run here. Restart the worker, or call annotate or classify again."
         )
-    payload = _payloads[token]
     model: Any = cloudpickle.loads(payload.data)
     device = payload.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Predictor(model.to(device).eval())

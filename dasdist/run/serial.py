@@ -1,6 +1,6 @@
 """The serial executor: the specification of what a run is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from dasdist.run.work import Work, run_block
@@ -9,7 +9,7 @@ from dasdist.sources import Part
 __all__ = ["run_serially"]
 
 
-def run_serially(tasks: Iterable[tuple[Part, Work]]) -> Iterator[tuple[Work, Any]]:
+def run_serially(tasks: Iterable[tuple[Part, Work]]) -> Generator[tuple[Work, Any], None, None]:
     """Run one block after the other in this process.
 
     Parameters

@@ -86,26 +86,31 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     """
     grid = max(plan.grids, key=lambda g: g.columns.window)
     width = 1 if plan.batching.channelwise else grid.columns.window
-    outputs, activations = _traced(predictor, grid, width, arguments)
     out_width = 1 if plan.batching.channelwise else grid.columns.out
-    expected = (1, grid.rows.out, out_width)
+    # two at once, so that a model that mixes up its batch is found out
+    number = min(2, plan.batching.size)
+    batch, across = (1, number) if plan.batching.channelwise else (number, 1)
+    shape = (batch, grid.rows.window, across * width)
+    outputs, activations = _traced(predictor, grid, shape, arguments)
+    activations //= number
+    expected = (batch, grid.rows.out, across * out_width)
     for key, values in outputs.items():
         if values.shape != expected:
             raise ModelMismatch(
                 f"{plan.model} returned {key!r} with shape {values.shape} for an input of shape "
-                f"{(1, grid.rows.window, width)}, but its patching structure promises {expected}; "
+                f"{shape}, but its patching structure promises {expected}; "
                 "mend out_samples, out_channels or forward."
             )
     on_gpu = predictor.device.type != "cpu"
-    batch = plan.batching.size * grid.rows.window * width * 4
+    samples = plan.batching.size * grid.rows.window * width * 4
     results = plan.batching.size * grid.rows.out * out_width * 4 * len(outputs)
-    return 2 * batch + 2 * results + (0 if on_gpu else plan.batching.size * activations)
+    return 2 * samples + 2 * results + (0 if on_gpu else plan.batching.size * activations)
 
 
 def _traced(
-    predictor: Predictor, grid: SegmentGrid, width: int, arguments: Mapping[str, Any]
+    predictor: Predictor, grid: SegmentGrid, shape: tuple[int, ...], arguments: Mapping[str, Any]
 ) -> tuple[dict[str, NDArray[np.float32]], int]:
-    """Annotate one patch of zeros; return its outputs and the bytes of all layers' outputs."""
+    """Annotate patches of zeros; return their outputs and the bytes of all layers' outputs."""
     sizes: list[int] = []
 
     def note(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
@@ -116,7 +121,7 @@ def _traced(
     with predictor.lock:
         hooks = [module.register_forward_hook(note) for module in leaves]
         try:
-            zeros = torch.zeros((1, grid.rows.window, width))
+            zeros = torch.zeros(shape)
             spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
             return predictor(zeros, arguments, spacing), sum(sizes)
         finally:

@@ -249,13 +249,23 @@ def linked_files(piece: Piece, time_axis: int) -> list[tuple[Span, str]]:
                 low, high = properties.get_virtual_vspace(i).get_select_bounds()
                 axis = piece.sliced[time_axis]
                 held = _common(Span(low[axis], high[axis] + 1), Span(entry.start, entry.stop))
-                if held.size > 0:
+                if held.size > 0 and _meets(piece.index, low, high):
                     link = properties.get_virtual_filename(i)
                     path = piece.path if link == "." else _beside(piece.path, link)
                     found.append((held.shift(span.start - entry.start), path))
     except (OSError, KeyError):
         return []
     return found
+
+
+def _meets(index: Index, low: Sequence[int], high: Sequence[int]) -> bool:
+    """Return whether an index reaches into the box from ``low`` to ``high``, both included."""
+    return all(
+        entry.start <= last and entry.stop > first
+        if isinstance(entry, slice)
+        else first <= entry <= last
+        for entry, first, last in zip(index, low, high, strict=True)
+    )
 
 
 def _beside(path: str, link: str) -> str:

@@ -4,6 +4,7 @@ Silence is never data.  A file that is missing or broken, NaN, infinity and the 
 where a file is missing all raise :class:`~dasdist.errors.UnreadableData`; nothing turns into zeros.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -78,13 +79,16 @@ class Part:
         Raises
         ------
         UnreadableData
-            If the samples cannot be read (the error of the reading library is its cause), if any
-            is NaN or infinite, or if at any time integer samples of *all* channels hold the lowest
-            integer of their type, which is what xdas fills in for a missing file.  A single sample
-            that is clipped to that integer is data.  The attributes `path` (str or None), `start`
+            If a file does not exist or the samples cannot be read (the error of the reading library
+            is its cause), if any is NaN or infinite, or if integers of *all* channels at one time,
+            or signed ones of one channel at all times, hold the lowest integer of their type, which
+            is what xdas fills in for a missing file.  A single sample that is clipped to that
+            integer is data.  The attributes `path` (str or None), `start`
             and `stop` (numpy.datetime64 or None) tell the first file concerned and the times of
             the first and last sample.
         """
+        if self.dtype.kind != "f":
+            self._refuse_absent_files()
         try:
             values = np.asarray(self.source.read())
         except MemoryError:
@@ -112,6 +116,19 @@ class Part:
     @property
     def _whole(self) -> Span:
         return Span(0, self.region.time.size)
+
+    def _refuse_absent_files(self) -> None:
+        """Floats of a missing file read as NaN; integers of one may look like any others."""
+        gone = [
+            (span, path)
+            for span, path in self.source.files()
+            if "://" not in path and not os.path.exists(path)
+        ]
+        if gone:
+            span = Span(min(s.start for s, _ in gone), max(s.stop for s, _ in gone))
+            what = f"{self._times(span)} cannot be read (FileNotFoundError: no such file)"
+            error = self._unreadable(what, span, [path for _, path in gone])
+            raise error from FileNotFoundError(gone[0][1])
 
     def _cannot_be_read(self, error: Exception) -> UnreadableData:
         files = self.source.files()
@@ -235,13 +252,20 @@ class _Missing:
 def _missing(values: NDArray[Any]) -> _Missing | None:
     if values.dtype.kind == "f":
         return _not_finite(values)
+    unsigned = values.dtype.kind == "u"  # their lowest is 0, on one channel as good as any sample
+    if unsigned and values.shape[1] == 1:
+        return None
     lowest = np.iinfo(values.dtype).min
+    what = f"hold {lowest}, the value that stands for a missing file"
     samples = np.flatnonzero(values[:, 0] == lowest)  # mostly none, and that is quick to see
     samples = samples[(values[samples] == lowest).all(axis=1)]
-    if samples.size == 0:
+    if samples.size:
+        return _Missing(samples, values.shape[1], np.empty(0, dtype=np.int64), what)
+    if unsigned:
         return None
-    what = f"hold {lowest}, the value that stands for a missing file"
-    return _Missing(samples, values.shape[1], np.empty(0, dtype=np.int64), what)
+    dead = np.flatnonzero(values[0] == lowest)
+    dead = dead[(values[:, dead] == lowest).all(axis=0)]
+    return _Missing(np.arange(len(values)), dead.size, dead, what) if dead.size else None
 
 
 def _not_finite(values: NDArray[Any]) -> _Missing | None:
