@@ -144,6 +144,10 @@ def test_unknown_argument_names_the_nearest(model):
     ("arguments", "match"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": "a"}, "batch_size is 'a'"),
+        ({"tolerance": "a"}, "tolerance"),
+        ({"client": "tcp://127.0.0.1:8786"}, "pass a distributed.Client"),
+        ({"block": (10, 10)}, "block is"),
         ({"on_error": "ignore"}, "on_error is 'ignore'"),
         ({"overlap_samples": 64}, "overlap below 64"),
         ({"overlap_samples": -50}, "overlap_samples is -50"),
@@ -184,6 +188,11 @@ def test_short_segments_are_reported_not_dropped(model):
     assert set(found.picks.segment) == {0, 1}
     assert found.picks.sample_index.max() > 330
     assert START < found.picks.time.min()
+
+
+def test_blinding_is_a_pair(model):
+    with pytest.raises(dasdist.InvalidInput, match="blinding=5"):
+        dasdist.classify(model, recording(noise(200, 8)), blinding=5)
 
 
 class Tupled(Toy):

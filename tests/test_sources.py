@@ -796,7 +796,7 @@ def test_integers_of_some_channels_whose_file_is_gone_are_unreadable(tmp_path, v
         coords = {
             "time": {
                 "tie_indices": [0, 49],
-                "tie_values": [START, START + np.timedelta64(490, "ms")],
+                "tie_values": [START, stop],
             },
             "distance": {"tie_indices": [0, 3], "tie_values": [40.0 * number, 40.0 * number + 30]},
         }

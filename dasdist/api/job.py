@@ -70,6 +70,10 @@ class Job:
                 f"on_error is {arguments['on_error']!r}; use 'raise', or 'skip' to leave "
                 "unreadable blocks out and list them."
             )
+        if client is not None and not isinstance(client, Client):
+            raise InvalidInput(
+                f"client is {client!r}; pass a distributed.Client, e.g. Client({client!r})."
+            )
         recording = open_recording(
             data,
             channel_coord_name=arguments.get("channel_coord_name"),

@@ -236,7 +236,9 @@ def _check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> 
         raise InvalidInput(
             f"min_time_separation={min_time_separation!r}: give seconds, at least 0."
         )
-    if len(blinding) != 2 or not all(isinstance(b, Integral) and int(b) >= 0 for b in blinding):
+    if np.shape(blinding) != (2,) or not all(
+        isinstance(b, Integral) and int(b) >= 0 for b in blinding
+    ):
         raise InvalidInput(
             f"blinding={blinding!r}: give two whole numbers of outputs, each at least 0."
         )

@@ -270,6 +270,10 @@ def _with_blocks(
 def _given_core(block: Mapping[str, int], channel_name: str) -> tuple[int, int]:
     """Read ``block={"time": ..., "distance": ...}``; 0 stands for a size to be chosen."""
     known = {"time", "distance", channel_name}
+    if not isinstance(block, Mapping):
+        raise InvalidInput(
+            f"block is {block!r}; use a mapping such as {{'time': 60_000, 'distance': 500}}."
+        )
     for key, value in block.items():
         if key not in known:
             raise InvalidInput(f"block has the key {key!r}; its keys are {sorted(known)}.")

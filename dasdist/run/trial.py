@@ -50,7 +50,9 @@ def batching(
     window = max(grid.rows.window for grid in grids)
     width = max(grid.columns.window for grid in grids)
     given = arguments.get("batch_size")
-    if given is not None and (isinstance(given, bool) or given != int(given) or given < 1):
+    if given is not None and (
+        isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1
+    ):
         raise InvalidInput(f"batch_size is {given!r}; use a whole number of patches from 1 up.")
     values = BATCH_VALUES.get(device.type, BATCH_VALUES["cuda"])
     if channelwise:
