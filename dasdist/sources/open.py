@@ -1,7 +1,6 @@
 """Open a recording: find its axes, cut it into segments, refuse what no model could work on."""
 
 from itertools import product
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,7 @@ def open_recording(
     >>> [segment.recorded.time for segment in recording.segments]
     [Span(start=0, stop=3), Span(start=3, stop=6)]
     """
-    if not isinstance(tolerance, Real) or not 0 <= float(tolerance) < 0.5:
+    if not isinstance(tolerance, int | float | np.floating) or not 0 <= float(tolerance) < 0.5:
         raise InvalidInput(
             f"tolerance is {tolerance!r} samples; use 0 to less than 0.5, such as 0.25."
         )
