@@ -26,6 +26,10 @@ _EXACT_BLOCKS = 4096
 """Blocks along one axis up to which predictions are sums over every block."""
 
 
+PIECE_COST = 0.05
+"""Cost of reading a file's rows in one more piece: files mostly hold one time after the other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What blocks should stay within, if memory allows.
@@ -38,7 +42,7 @@ class Limits:
         Window samples in a block; 1e8 are some tens of seconds on one core with a small network.
     """
 
-    recompute: float = 1.05
+    recompute: float = 1.045
     work: int = 10**8
 
 
@@ -61,8 +65,8 @@ class Cost:
     duration: float
 
     def __lt__(self, other: "Cost") -> bool:
-        mine = (self.memory, round(self.excess, 3), self.duration)
-        return mine < (other.memory, round(other.excess, 3), other.duration)
+        mine = (self.memory, round(self.excess, 4), self.duration)
+        return mine < (other.memory, round(other.excess, 4), other.duration)
 
 
 def choose_core(
@@ -115,6 +119,7 @@ def choose_core(
             duration=recompute
             * (0.8 + 0.2 * amplification)
             * max(1.0, idle)
+            * (1 + PIECE_COST * (trial.blocks[1] - 1))
             * (1 + 0.002 * rounds + max(0.0, work / limits.work - 1)),
         )
 
