@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -134,3 +135,27 @@ def test_dims_in_either_order_give_the_same():
     ]
     assert len(picks[0]) > 0
     pd.testing.assert_frame_equal(*picks)
+
+
+@pytest.mark.filterwarnings("ignore::dasdist.DataWarning")
+@given(
+    st.integers(1, 3),
+    st.integers(20, 400),
+    st.integers(1, 9),
+    st.tuples(st.integers(0, 60), st.integers(0, 3)),
+)
+@settings(max_examples=6)
+def test_picks_do_not_depend_on_the_number_of_workers(
+    make_cluster, workers, time, distance, overlap
+):
+    data = recording(noise(600, 9, seed=4))
+    model = Toy(overlap=overlap)
+    options = {"thresholds": 0.6, "blinding": (1, 1), "pbar": False}
+    expected = dasdist.classify(model, data, **options).picks
+    with (
+        make_cluster(n_workers=workers, processes=False) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        block = {"time": time, "distance": distance}
+        picks = dasdist.classify(model, data, client=client, block=block, **options).picks
+    pd.testing.assert_frame_equal(picks, expected, rtol=0, atol=1e-6)
