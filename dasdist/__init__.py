@@ -20,6 +20,7 @@ from dasdist.callbacks import (
     DASPickingCallback,
     InMemoryCollectionCallback,
     MultiCallback,
+    PicksWriterCallback,
     WriterCallback,
 )
 from dasdist.errors import (
@@ -59,6 +60,7 @@ __all__ = [
     "OutputUnwritable",
     "PatchCoordinate",
     "PatchingStructure",
+    "PicksWriterCallback",
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",

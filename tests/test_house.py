@@ -39,6 +39,7 @@ PUBLIC = (
     "OutputUnwritable",
     "PatchCoordinate",
     "PatchingStructure",
+    "PicksWriterCallback",
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",

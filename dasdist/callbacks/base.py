@@ -129,7 +129,7 @@ class DASAnnotateCallback(ABC):
         return ()
 
     def lost(self, parts: Mapping[int, Any]) -> list[int]:
-        """Return the blocks whose results are no longer in the output.
+        """Return the blocks whose results are no longer in the output; called after :meth:`setup`.
 
         Parameters
         ----------
