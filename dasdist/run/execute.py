@@ -1,8 +1,7 @@
 """Run a plan: blocks to an executor, parts to the callback."""
 
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -18,6 +17,7 @@ from dasdist.run.progress import Progress
 from dasdist.run.replica import Payload, remember
 from dasdist.run.report import Failure, RunReport
 from dasdist.run.serial import run_serially
+from dasdist.run.tally import Tally
 from dasdist.run.work import Work
 from dasdist.sources import Recording, array_part
 
@@ -32,8 +32,9 @@ def execute(
     arguments: Mapping[str, Any],
     *,
     client: Client | None,
+    tally: Tally | None = None,
 ) -> RunReport:
-    """Run every block of a plan and reduce the parts.
+    """Run every block of a plan that is not done yet, and reduce the parts.
 
     Parameters
     ----------
@@ -49,73 +50,33 @@ def execute(
         Arguments of ``annotate``.
     client : Client or None
         A synchronous client, or None to run in this process.
+    tally : Tally, optional
+        What earlier runs did, and where this one writes down what it does.
 
     Returns
     -------
     RunReport
     """
-    started = time.monotonic()
     remember(payload)
-    tasks = _tasks(plan, recording, payload, callback, arguments, on_cluster=client is not None)
+    tally = tally or Tally(plan, callback)
+    tasks = _tasks(
+        plan, recording, payload, callback, arguments, tally, on_cluster=client is not None
+    )
     if client is None:
         results = run_serially(tasks)
     else:
         results = run_on_cluster(client, payload, tasks, in_order=callback.in_order)
-    parts = _Fold(callback.combine)
-    failures: list[Failure] = []
     shown = bool(arguments.get("pbar", True))
     with (
         Progress(len(plan), plan.data_seconds, shown=shown) as progress,
         closing(results),  # whatever happens here, nothing stays in flight
     ):
-        for work, result in results:
-            if isinstance(result, Failure):
-                failures.append(result)
-            elif callback.in_order:
-                parts.add(callback.consume(result.part, work.grid))
-            else:
-                parts.add(result.part)
-            progress.step(len(failures))
-    callback.finalize(parts.result())
-    _warn_of(failures)
-    return RunReport(
-        model=plan.model,
-        blocks=len(plan),
-        data_seconds=plan.data_seconds,
-        wall_seconds=time.monotonic() - started,
-        skipped=plan.skipped,
-        failures=tuple(sorted(failures, key=lambda f: f.block)),
-    )
-
-
-class _Fold:
-    """Combines parts as they come, in a tree: each is merged a few times, however many there are.
-
-    Parameters
-    ----------
-    combine : callable
-        Merges a list of parts into one.
-    """
-
-    width = 64
-
-    def __init__(self, combine: Callable[[list[Any]], Any]) -> None:
-        self._combine = combine
-        self._levels: list[list[Any]] = [[]]
-
-    def add(self, part: Any) -> None:
-        """Take one part."""
-        for level in self._levels:
-            level.append(part)
-            if len(level) < self.width:
-                return
-            part = self._combine(list(level))
-            level.clear()
-        self._levels.append([part])
-
-    def result(self) -> Any:
-        """Return all parts combined."""
-        return self._combine([part for level in self._levels for part in level])
+        for work, outcome in results:
+            tally.take(work, outcome)
+            progress.step(len(tally.failures))
+    callback.finalize(tally.result())
+    _warn_of(list(tally.failures.values()))
+    return tally.report()
 
 
 def _tasks(
@@ -124,6 +85,7 @@ def _tasks(
     payload: Payload,
     callback: DASAnnotateCallback,
     arguments: Mapping[str, Any],
+    tally: Tally,
     *,
     on_cluster: bool,
 ) -> Iterator[tuple[Any, Work]]:
@@ -134,6 +96,8 @@ def _tasks(
     for grid in plan.grids:
         recipe = Recipe(plan.batching, model_arguments, plan.sections[grid.index])
         for block in grid:
+            if not tally.waits(block.index):
+                continue
             work = Work(grid, block, recipe, payload.token, mapper, skip_errors)
             if recording.graph is not None and on_cluster:
                 read = block.read
