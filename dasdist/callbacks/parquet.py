@@ -303,8 +303,8 @@ def _check_free(path: Path, overwrite: bool) -> list[Path]:
     if found and not (overwrite and ours):
         strange = [entry for entry in found if entry not in parts] or found
         raise OutputExists(
-            f"{path} already holds {', '.join(entry.name for entry in strange[:5])}; choose another "
-            + ("path, or replace these picks with overwrite=True." if ours else "path.")
+            f"{path} already holds {', '.join(entry.name for entry in strange[:5])}; choose "
+            f"another path{', or replace these picks with overwrite=True' if ours else ''}."
         )
     return found
 
