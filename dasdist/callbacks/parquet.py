@@ -77,9 +77,10 @@ class PicksWriterCallback(DASAnnotateCallback):
 
     Notes
     -----
-    ``pandas.read_parquet(path)``, ``polars.scan_parquet(path)``, duckdb's ``FROM 'path'`` and
-    ``dask.dataframe.read_parquet(path)`` read the folder, also while it grows.  Every column states
-    its unit and every part what made it: ``pyarrow.parquet.read_schema(part).metadata``.
+    ``pandas.read_parquet(path)``, ``polars.scan_parquet(path)``, duckdb's ``FROM
+    'path/*.parquet'`` and ``dask.dataframe.read_parquet(path)`` read the folder, also while it
+    grows.  Every column states its unit and every part what made it:
+    ``pyarrow.parquet.read_schema(part).metadata``.
 
     Picks stay on the workers: this process holds counts.
 
@@ -149,6 +150,7 @@ class PicksWriterCallback(DASAnnotateCallback):
             for part in ours:
                 part.unlink()
         attrs = {**context.attrs, "dasdist_format": FORMAT}
+        attrs.pop("model_token", None)  # of the same model it differs from session to session
         self._mapper = PickWriteMapper(
             picking,
             self.path,
