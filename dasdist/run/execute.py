@@ -18,7 +18,7 @@ from dasdist.run.progress import Progress
 from dasdist.run.replica import Payload, remember
 from dasdist.run.report import Failure, RunReport
 from dasdist.run.serial import run_serially
-from dasdist.run.work import Work
+from dasdist.run.work import Shared, Work
 from dasdist.sources import Recording, array_part
 
 __all__ = ["execute"]
@@ -56,11 +56,12 @@ def execute(
     """
     started = time.monotonic()
     remember(payload)
-    tasks = _tasks(plan, recording, payload, callback, arguments, on_cluster=client is not None)
+    shared = _shared(plan, payload, callback, arguments)
+    tasks = _tasks(plan, recording, shared, on_cluster=client is not None)
     if client is None:
         results = run_serially(tasks)
     else:
-        results = run_on_cluster(client, payload, tasks, in_order=callback.in_order)
+        results = run_on_cluster(client, payload, shared, tasks, in_order=callback.in_order)
     parts = _Fold(callback.combine)
     failures: list[Failure] = []
     shown = bool(arguments.get("pbar", True))
@@ -118,29 +119,35 @@ class _Fold:
         return self._combine([part for level in self._levels for part in level])
 
 
-def _tasks(
+def _shared(
     plan: Plan,
-    recording: Recording,
     payload: Payload,
     callback: DASAnnotateCallback,
     arguments: Mapping[str, Any],
-    *,
-    on_cluster: bool,
+) -> Shared:
+    """Return what all blocks have in common."""
+    for_model = {k: v for k, v in arguments.items() if k != "pbar"}
+    return Shared(
+        grids=plan.grids,
+        recipes=tuple(Recipe(plan.batching, for_model, section) for section in plan.sections),
+        token=payload.token,
+        mapper=callback.mapper(),
+        skip_errors=arguments.get("on_error", "raise") == "skip",
+    )
+
+
+def _tasks(
+    plan: Plan, recording: Recording, shared: Shared, *, on_cluster: bool
 ) -> Iterator[tuple[Any, Work]]:
     """Yield what each block reads and what is to be done with it."""
-    mapper = callback.mapper()
-    model_arguments = {k: v for k, v in arguments.items() if k != "pbar"}
-    skip_errors = arguments.get("on_error", "raise") == "skip"
-    for grid in plan.grids:
-        recipe = Recipe(plan.batching, model_arguments, plan.sections[grid.index])
-        for block in grid:
-            work = Work(grid, block, recipe, payload.token, mapper, skip_errors)
-            if recording.graph is not None and on_cluster:
-                read = block.read
-                values = recording.graph[read.time.slice, read.distance.slice]
-                yield delayed(array_part)(values, read, grid.times_of(read)), work
-            else:
-                yield recording.part(block.read), work
+    for index in range(len(plan)):
+        work = shared.work(index)
+        read = work.block.read
+        if recording.graph is not None and on_cluster:
+            values = recording.graph[read.time.slice, read.distance.slice]
+            yield delayed(array_part)(values, read, work.grid.times_of(read)), work
+        else:
+            yield recording.part(read), work
 
 
 def _warn_of(failures: list[Failure]) -> None:
