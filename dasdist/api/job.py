@@ -16,7 +16,7 @@ from dasdist.models import ModelSpec, as_das_model, check_arguments
 from dasdist.run.cluster import cluster_resources, current_client, synchronous
 from dasdist.run.execute import execute
 from dasdist.run.local import local_resources
-from dasdist.run.options import RunOptions
+from dasdist.run.options import DEFAULT_FAILURES, RunOptions
 from dasdist.run.plan import Needs, Plan
 from dasdist.run.planning import make_plan
 from dasdist.run.replica import Payload, pack, predictor_of, remember
@@ -132,8 +132,16 @@ class Job:
                 callback,
                 self.arguments,
                 client=client,
+                most_failures=self._most_failures(options, lasting=tally is not None),
                 tally=tally,
             )
+
+    def _most_failures(self, options: RunOptions, *, lasting: bool) -> int | None:
+        if options.max_failures is not None:
+            return options.max_failures
+        if "on_error" in self.arguments:
+            return None if self.arguments["on_error"] == "skip" else 0
+        return DEFAULT_FAILURES if lasting else 0
 
     @property
     def attributes(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from distributed import Client
 from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.errors import DataWarning
 from dasdist.inference import Recipe
+from dasdist.run.budget import Budget
 from dasdist.run.cluster import run_on_cluster
 from dasdist.run.plan import Plan
 from dasdist.run.progress import Progress
@@ -18,7 +19,7 @@ from dasdist.run.replica import Payload, remember
 from dasdist.run.report import Failure, RunReport
 from dasdist.run.serial import run_serially
 from dasdist.run.tally import Tally
-from dasdist.run.work import Work
+from dasdist.run.work import Shared, Work
 from dasdist.sources import Recording, array_part
 
 __all__ = ["execute"]
@@ -32,6 +33,7 @@ def execute(
     arguments: Mapping[str, Any],
     *,
     client: Client | None,
+    most_failures: int | None = None,
     tally: Tally | None = None,
 ) -> RunReport:
     """Run every block of a plan that is not done yet, and reduce the parts.
@@ -50,6 +52,8 @@ def execute(
         Arguments of ``annotate``.
     client : Client or None
         A synchronous client, or None to run in this process.
+    most_failures : int, optional
+        Blocks that may fail; if 0, the error of the first is raised.
     tally : Tally, optional
         What earlier runs did, and where this one writes down what it does.
 
@@ -59,13 +63,13 @@ def execute(
     """
     remember(payload)
     tally = tally or Tally(plan, callback)
-    tasks = _tasks(
-        plan, recording, payload, callback, arguments, tally, on_cluster=client is not None
-    )
+    shared = _shared(plan, payload, callback, arguments, skip_errors=most_failures != 0)
+    tasks = _tasks(plan, recording, shared, tally, on_cluster=client is not None)
     if client is None:
         results = run_serially(tasks)
     else:
-        results = run_on_cluster(client, payload, tasks, in_order=callback.in_order)
+        results = run_on_cluster(client, payload, shared, tasks, in_order=callback.in_order)
+    budget = Budget(len(plan), most_failures, done=tally.over)
     shown = bool(arguments.get("pbar", True))
     with (
         Progress(len(plan), plan.data_seconds, shown=shown) as progress,
@@ -73,38 +77,44 @@ def execute(
     ):
         for work, outcome in results:
             tally.take(work, outcome)
+            budget = budget.after(outcome)
             progress.step(len(tally.failures))
     callback.finalize(tally.result())
     _warn_of(list(tally.failures.values()))
     return tally.report()
 
 
-def _tasks(
+def _shared(
     plan: Plan,
-    recording: Recording,
     payload: Payload,
     callback: DASAnnotateCallback,
     arguments: Mapping[str, Any],
-    tally: Tally,
     *,
-    on_cluster: bool,
+    skip_errors: bool,
+) -> Shared:
+    """Return what all blocks have in common."""
+    for_model = {k: v for k, v in arguments.items() if k != "pbar"}
+    return Shared(
+        grids=plan.grids,
+        recipes=tuple(Recipe(plan.batching, for_model, section) for section in plan.sections),
+        token=payload.token,
+        mapper=callback.mapper(),
+        skip_errors=skip_errors,
+    )
+
+
+def _tasks(
+    plan: Plan, recording: Recording, shared: Shared, tally: Tally, *, on_cluster: bool
 ) -> Iterator[tuple[Any, Work]]:
     """Yield what each block reads and what is to be done with it."""
-    mapper = callback.mapper()
-    model_arguments = {k: v for k, v in arguments.items() if k != "pbar"}
-    skip_errors = arguments.get("on_error", "raise") == "skip"
-    for grid in plan.grids:
-        recipe = Recipe(plan.batching, model_arguments, plan.sections[grid.index])
-        for block in grid:
-            if not tally.waits(block.index):
-                continue
-            work = Work(grid, block, recipe, payload.token, mapper, skip_errors)
-            if recording.graph is not None and on_cluster:
-                read = block.read
-                values = recording.graph[read.time.slice, read.distance.slice]
-                yield delayed(array_part)(values, read, grid.times_of(read)), work
-            else:
-                yield recording.part(block.read), work
+    for index in filter(tally.waits, range(len(plan))):
+        work = shared.work(index)
+        read = work.block.read
+        if recording.graph is not None and on_cluster:
+            values = recording.graph[read.time.slice, read.distance.slice]
+            yield delayed(array_part)(values, read, work.grid.times_of(read)), work
+        else:
+            yield recording.part(read), work
 
 
 def _warn_of(failures: list[Failure]) -> None:
