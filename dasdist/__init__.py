@@ -27,6 +27,7 @@ from dasdist.callbacks import (
 )
 from dasdist.errors import (
     BlockTooLarge,
+    ClusterLost,
     DasdistError,
     DataWarning,
     InvalidInput,
@@ -47,6 +48,7 @@ __version__ = version("dasdist")
 __all__ = [
     "BlockTooLarge",
     "ClassifyOutput",
+    "ClusterLost",
     "DASAnnotateCallback",
     "DASModel",
     "DASPickingCallback",

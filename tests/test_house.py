@@ -24,6 +24,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PUBLIC = (
     "BlockTooLarge",
     "ClassifyOutput",
+    "ClusterLost",
     "DASAnnotateCallback",
     "DASModel",
     "DASPickingCallback",
