@@ -1,8 +1,6 @@
 """Workers that die, blocks that hang, raise or kill: what a run makes of it, with real processes."""
 
 import os
-import signal
-import threading
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from distributed import Client
 import dasdist
 
 from .toys import Toy, recording
+
 
 class Troubled(Toy):
     """Does as the first sample of its input says; notes every block that it begins."""
@@ -76,7 +75,7 @@ def test_poison_hanging_and_failing_blocks_in_one_run(make_cluster, tmp_path):
                 data,
                 client,
                 max_failures=5,
-                block_timeout=1.5,
+                block_timeout=3,
             )
     kinds = {failure.block: failure.kind for failure in report.failures}
     assert kinds == {7: "killed", 15: "deadline", 23: "error"}

@@ -162,5 +162,4 @@ def run_numbered(part: Part, index: int, run: str) -> Done | Failure | None:
     here = plugin_here(run)
     if here.halted:
         return None
-    with here.guard(index):
-        return run_block(part, here.shared.work(index))
+    return run_block(part, here.shared.work(index), here.guard(index))
