@@ -15,6 +15,7 @@ from dasdist.api import (
     from_pretrained,
     plan,
 )
+from dasdist.archive import ArchiveIndex, index_archive, open_archive
 from dasdist.callbacks import (
     DASAnnotateCallback,
     DASPickingCallback,
@@ -36,6 +37,7 @@ from dasdist.geometry import PatchCoordinate, PatchingStructure
 __version__ = version("dasdist")
 
 __all__ = [
+    "ArchiveIndex",
     "BlockTooLarge",
     "ClassifyOutput",
     "DASAnnotateCallback",
@@ -57,6 +59,8 @@ __all__ = [
     "annotate",
     "classify",
     "from_pretrained",
+    "index_archive",
     "open_annotations",
+    "open_archive",
     "plan",
 ]
