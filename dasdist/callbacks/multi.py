@@ -1,10 +1,10 @@
 """Feed several callbacks in one pass."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper
+from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper, Output
 from dasdist.callbacks.client_side import adapt_callback
 from dasdist.errors import InvalidInput
 from dasdist.geometry.blocks import Block, SegmentGrid
@@ -66,6 +66,22 @@ class MultiCallback(DASAnnotateCallback):
     def whole_patches(self) -> bool:  # type: ignore[override]
         """Whether any child needs whole patches."""
         return any(child.whole_patches for child in self._children)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Where the children's results last; empty if those of any child are in memory only."""
+        outputs = [child.outputs for child in self._children]
+        return tuple(output for some in outputs for output in some) if all(outputs) else ()
+
+    def lost(self, parts: Mapping[int, Sequence[Any]]) -> list[int]:
+        """Return the blocks that any child has lost; parts are as of :meth:`combine`."""
+        return sorted(
+            {
+                block
+                for i, child in enumerate(self._children)
+                for block in child.lost({block: part[i] for block, part in parts.items()})
+            }
+        )
 
     def setup(self, context: Context) -> None:
         """Set all children up."""
