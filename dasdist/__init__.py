@@ -10,10 +10,12 @@ from dasdist.api import (
     ClassifyOutput,
     DASModel,
     DASWaveformModelWrapper,
+    Status,
     annotate,
     classify,
     from_pretrained,
     plan,
+    status,
 )
 from dasdist.callbacks import (
     DASAnnotateCallback,
@@ -64,6 +66,7 @@ __all__ = [
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",
+    "Status",
     "TooManyFailures",
     "UnreadableData",
     "WriterCallback",
@@ -73,4 +76,5 @@ __all__ = [
     "from_pretrained",
     "open_annotations",
     "plan",
+    "status",
 ]

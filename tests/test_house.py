@@ -43,6 +43,7 @@ PUBLIC = (
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",
+    "Status",
     "TooManyFailures",
     "UnreadableData",
     "WriterCallback",
@@ -52,6 +53,7 @@ PUBLIC = (
     "from_pretrained",
     "open_annotations",
     "plan",
+    "status",
 )
 
 

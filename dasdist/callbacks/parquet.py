@@ -122,6 +122,11 @@ class PicksWriterCallback(DASAnnotateCallback):
         return (Output(self.path, journal_of(self.path)),)
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """Options of the picking."""
+        return self._picking.settings
+
+    @property
     def counts(self) -> _Counts:
         """Picks, picks by phase, and bytes, of the last run."""
         if self._counts is None:
@@ -139,7 +144,7 @@ class PicksWriterCallback(DASAnnotateCallback):
         picking = self._picking.mapper()
         if clash := {"picks", "bytes"} & {key for key, _ in picking.thresholds}:
             raise InvalidInput(f"{clash} names a count and an annotation key; rename the latter.")
-        ours = [] if context.resume else _check_free(self.path, self.overwrite)
+        ours = [] if context.resume else _check_free(self.path, self.overwrite or context.overwrite)
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             for part in ours:
@@ -198,6 +203,10 @@ class StoredPicks:
 
     def __len__(self) -> int:
         return self.counts.get("picks", 0)
+
+    def __str__(self) -> str:
+        by_phase = (f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes"))
+        return f"{len(self):,} picks ({', '.join(by_phase)}) in {self.path}"
 
     def read(self) -> pd.DataFrame:
         """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them."""
@@ -294,9 +303,10 @@ def _check_free(path: Path, overwrite: bool) -> list[Path]:
     parts = [entry for entry in found if _NAME.fullmatch(entry.name)]
     ours = found == parts and all(map(_is_ours, parts[:1]))
     if found and not (overwrite and ours):
+        strange = [entry for entry in found if entry not in parts] or found
         raise OutputExists(
-            f"{path} already holds {', '.join(entry.name for entry in found[:5])}; choose another "
-            + ("path, or replace these picks with overwrite=True." if ours else "path.")
+            f"{path} already holds {', '.join(entry.name for entry in strange[:5])}; choose "
+            f"another path{', or replace these picks with overwrite=True' if ours else ''}."
         )
     return found
 
