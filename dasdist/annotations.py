@@ -86,5 +86,5 @@ def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None)
 
 def _provenance(group: Any) -> dict[str, Any]:
     """Return the attributes but for those that describe the store."""
-    own = ("axes", "dasdist_format", "keys", "segments")
+    own = ("axes", "blocks", "dasdist_format", "keys", "segments")
     return {name: value for name, value in group.attrs.items() if name not in own}

@@ -90,6 +90,7 @@ def make(
     attrs = {  # what netCDF can hold, too
         name: value if isinstance(value, str | int | float) else json.dumps(value, default=str)
         for name, value in context.attrs.items()
+        if name != "model_token"  # of the same model it differs from session to session
     } | {"dasdist_format": FORMAT, "segments": json.dumps(groups if several else [])}
     drafts: dict[str, Buffer] = {}
     draft = MemoryStore(drafts)
@@ -122,8 +123,9 @@ def _join(*names: str) -> str:
 def _draft_segment(group: Any, grid: SegmentGrid, context: Context, shapes: _Layout) -> None:
     """Make a segment's metadata."""
     axes = [axis_attrs(axis) for axis in _axes(grid, context)]
-    names = {"axes": axes, "keys": context.annotate_keys}
-    group.update_attributes({name: json.dumps(value) for name, value in names.items()})
+    blocks = (grid.first_block, *grid.core)
+    own = {"axes": axes, "blocks": blocks, "keys": context.annotate_keys}
+    group.update_attributes({name: json.dumps(value) for name, value in own.items()})
     form: dict[str, Any] = {"shape": grid.shape, "shards": shapes[0], "chunks": shapes[1]}
     form |= {"fill_value": np.nan, "compressors": _CONFIDENCES, "dimension_names": context.dims}
     for key in context.annotate_keys:

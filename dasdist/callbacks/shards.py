@@ -5,6 +5,7 @@ readers see whole or not at all.
 """
 
 import asyncio
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,9 +19,10 @@ from zarr.abc.store import Store
 from zarr.core.sync import collect_aiterator
 from zarr.storage import LocalStore, WrapperStore
 
+from dasdist.callbacks.form import is_complete
 from dasdist.callbacks.staged import Staging, writing
 from dasdist.errors import InvalidInput
-from dasdist.geometry.blocks import Region, SegmentGrid
+from dasdist.geometry.blocks import Region
 
 __all__ = ["OwnedStore", "StagedStore", "lost_blocks", "open_store", "write_core"]
 
@@ -94,42 +96,36 @@ def write_core(array: Any, core: Region, values: NDArray[np.float32]) -> None:
             array[t : t + part.shape[0], d : d + part.shape[1]] = part
 
 
-def lost_blocks(
-    path: Any,
-    groups: Mapping[str, SegmentGrid],
-    keys: tuple[str, ...],
-    parts: Mapping[int, Mapping[str, int]],
-) -> list[int]:
-    """Return the blocks of which shards are missing or, where that is known, of another size.
+def lost_blocks(path: Any, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
+    """Return the blocks of which shards are missing or, in a folder, of another size.
 
     Parameters
     ----------
     path : Path, str, or zarr store
         The store.
-    groups : mapping of str to SegmentGrid
-        The segments, by the group that holds them.
-    keys : tuple of str
-        Annotation keys.
     parts : mapping
-        By block, ``"bytes"`` and ``"shards"`` that were written.
+        By block, the ``"shards"`` and ``"bytes"`` that were written.
     """
+    if not is_complete(path):
+        return [*parts]
     shards, sizes = Counter[int](), Counter[int]()
-    root = zarr.open_group(path, mode="r", use_consolidated=False)
-    for group, grid in groups.items():
-        for key in keys:
-            array: Any = root[f"{group}/{key}".lstrip("/")]
+    root: Any = zarr.open_group(path, mode="r")
+    for name in json.loads(root.attrs["segments"]) or [""]:
+        group = root[name] if name else root
+        first, *core = json.loads(group.attrs["blocks"])
+        for key in json.loads(group.attrs["keys"]):
+            array = group[key]
+            columns = -(-array.shape[1] // core[1])
             for i, j, size in _stored(array):
-                row, column = (
-                    k * s // c for k, s, c in zip((i, j), array.shards, grid.core, strict=True)
-                )
-                block = grid.first_block + row * grid.blocks[1] + column
+                row, column = i * array.shards[0] // core[0], j * array.shards[1] // core[1]
+                block = first + row * columns + column
                 shards[block] += 1
                 sizes[block] += size
-    local = isinstance(path, Path)
+    in_folder = isinstance(path, Path)
     return [
         block
         for block, part in parts.items()
-        if shards[block] != part["shards"] or (local and sizes[block] != part["bytes"])
+        if shards[block] != part["shards"] or (in_folder and sizes[block] != part["bytes"])
     ]
 
 

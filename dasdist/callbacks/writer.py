@@ -106,16 +106,20 @@ class WriterCallback(DASAnnotateCallback):
         self.written: _Counts | None = None
         self._journal = _journal(self.path) if journal is None else Path(journal).absolute()
         self._mapper: WriteMapper | None = None
-        self._groups: dict[str, SegmentGrid] = {}
+        self._groups: list[str] = []
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """The store and its journal; none for a store in memory, or one without a name."""
         if self._journal is None:
             return ()
-        return (
-            Output(self.path if isinstance(self.path, Path) else str(self.path), self._journal),
-        )
+        path = self.path if isinstance(self.path, Path) else str(self.path)
+        return (Output(path, self._journal),)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The stacking."""
+        return {"stacking": self.stacking}
 
     def setup(self, context: Context) -> None:
         """Create the store, with coordinates and empty arrays, or make what is there longer."""
@@ -125,23 +129,23 @@ class WriterCallback(DASAnnotateCallback):
             if context.resume and form.is_complete(self.path):
                 groups, layouts = form.stored(self.path, context)
             else:
-                form.check_free(self.path, self.overwrite or context.resume)
-                groups, layouts = form.group_names(context.grids, len(context.grids) > 1), {}
-                overwrite = self.overwrite or context.resume
+                overwrite = self.overwrite or context.overwrite or context.resume
+                form.check_free(self.path, overwrite)
                 form.begin(self.path, overwrite=overwrite)
+                groups, layouts = form.group_names(context.grids, len(context.grids) > 1), {}
             staging = None
             if isinstance(self.path, Path) and self._journal is not None:
                 staging = Staging.make(self._journal, context.run)
             form.make(*open_store(self.path, staging), context, groups, layouts)
         several = groups != [""]
-        self._groups, self.written = dict(zip(groups, context.grids, strict=True)), None
+        self._groups, self.written = groups, None
         self._mapper = WriteMapper(
             self.path, staging, self.stacking, context.annotate_keys, several
         )
 
     def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
         """Return the blocks of which a shard is missing or, in a folder, of another size."""
-        return lost_blocks(self.path, self._groups, self.mapper().keys, parts)
+        return lost_blocks(self.path, parts)
 
     def mapper(self) -> "WriteMapper":
         """Return the half that stacks and writes a block."""
