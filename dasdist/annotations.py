@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 import zarr
 
-from dasdist.callbacks.form import FORMAT
+from dasdist.callbacks.form import FORMAT, RUN
 from dasdist.coordinates import axis_from_attrs, coordinate
 from dasdist.errors import InvalidInput
 
@@ -86,5 +86,5 @@ def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None)
 
 def _provenance(group: Any) -> dict[str, Any]:
     """Return the attributes but for those that describe the store."""
-    own = ("axes", "blocks", "dasdist_format", "keys", "segments")
+    own = ("axes", "blocks", "dasdist_format", "keys", "segments", RUN)
     return {name: value for name, value in group.attrs.items() if name not in own}

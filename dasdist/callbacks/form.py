@@ -34,6 +34,7 @@ from dasdist.geometry.blocks import SegmentGrid
 
 __all__ = [
     "FORMAT",
+    "RUN",
     "TIME_LIMIT",
     "begin",
     "check_free",
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 FORMAT = 1  # version of all this; a store's attribute dasdist_format
+RUN = "dasdist_run"  # attribute: the run that a store without staging belongs to
 TIME_LIMIT = 100_000_000  # samples of the longest time axis whose values are stored
 _PIECE = 2**20  # coordinate values in a chunk, and written at a time
 _Layout = tuple[tuple[int, int], tuple[int, int]]

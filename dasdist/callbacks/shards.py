@@ -1,7 +1,7 @@
 """A block's shards: written whole, by the one block that owns them, and found again.
 
-On a file system a shard goes through the run's staging folder; elsewhere it is one PUT, which
-readers see whole or not at all.
+In a folder a shard goes through the run's staging folder.  Elsewhere it is one PUT, which readers
+see whole or not at all, and the run is named in the store: a block of an older run ends there.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 from zarr.core.sync import collect_aiterator
-from zarr.storage import LocalStore, WrapperStore
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
-from dasdist.callbacks.form import is_complete
+from dasdist.callbacks.form import RUN, is_complete
 from dasdist.callbacks.staged import Staging, writing
-from dasdist.errors import InvalidInput
+from dasdist.errors import InvalidInput, RunSuperseded
 from dasdist.geometry.blocks import Region
 
 __all__ = ["OwnedStore", "StagedStore", "lost_blocks", "open_store", "write_core"]
@@ -64,7 +64,9 @@ class StagedStore(OwnedStore):
         await asyncio.to_thread(self.staging.write, self.root / key, value.as_buffer_like())
 
 
-def open_store(path: Any, staging: Staging | None) -> tuple[OwnedStore, str]:
+def open_store(
+    path: Any, staging: Staging | None, run: str | None = None
+) -> tuple[OwnedStore, str]:
     """Return a store to write annotations to, and where in it they are.
 
     Parameters
@@ -73,11 +75,23 @@ def open_store(path: Any, staging: Staging | None) -> tuple[OwnedStore, str]:
         A folder, or what zarr opens.
     staging : Staging or None
         Of the run; None for what is no folder.
+    run : str, optional
+        The run that the store must belong to, where there is no staging.
+
+    Raises
+    ------
+    RunSuperseded
+        If it belongs to another.
     """
     if staging is not None:
         return StagedStore(path, staging), ""
-    where = zarr.open_group(path, mode="r+", use_consolidated=False).store_path
-    return OwnedStore(where.store), where.path
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    if run is not None and group.attrs.get(RUN) != run:
+        raise RunSuperseded(
+            f"Nothing was written to {path}, because it no longer belongs to this run: a newer run "
+            "has taken it over. This one can do no more; let it end."
+        )
+    return OwnedStore(group.store_path.store), group.store_path.path
 
 
 def write_core(array: Any, core: Region, values: NDArray[np.float32]) -> None:
@@ -140,6 +154,8 @@ def _stored(array: Any) -> Iterator[tuple[int, int, int]]:
                 if entry.name.isdecimal():
                     yield int(row.name), int(entry.name), entry.stat().st_size
         return
+    if isinstance(where.store, FsspecStore):
+        where.store.fs.invalidate_cache()  # it remembers what folders held
     prefix = f"{where.path}/c/".lstrip("/")
     for name in collect_aiterator(where.store.list_prefix(prefix)):
         *_, i, j = name.split("/")

@@ -13,7 +13,7 @@ are written without locks, in any order and twice.  Readers fetch inner chunks o
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,10 @@ class WriterCallback(DASAnnotateCallback):
     ``open_annotations`` computes the times that are looked at.  Takes the place of
     ``seisbench.models.das_base.WriterCallback``.
 
-    In a folder a shard is written aside and renamed, and a run that another has taken over writes
-    no more; a shard in an object store is one PUT.  Credentials belong where fsspec and obstore
-    look for them (the environment, their configuration): nothing of a store but its path is kept.
+    In a folder a shard is written aside and renamed; in an object store it is one PUT.  A run that
+    another has taken over writes no more, but for a PUT that was under way.  Credentials belong
+    where fsspec and obstore look for them, such as the environment: of a store nothing but its path
+    is kept.
 
     Examples
     --------
@@ -136,11 +137,13 @@ class WriterCallback(DASAnnotateCallback):
             staging = None
             if isinstance(self.path, Path) and self._journal is not None:
                 staging = Staging.make(self._journal, context.run)
+            if staging is None:
+                context = replace(context, attrs={**context.attrs, form.RUN: context.run})
             form.make(*open_store(self.path, staging), context, groups, layouts)
         several = groups != [""]
         self._groups, self.written = groups, None
         self._mapper = WriteMapper(
-            self.path, staging, self.stacking, context.annotate_keys, several
+            self.path, staging, context.run, self.stacking, context.annotate_keys, several
         )
 
     def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
@@ -181,6 +184,8 @@ class WriteMapper:
         Where.
     staging : Staging or None
         Where shards are written before they are renamed; None for what is no folder.
+    run : str
+        Names the run.
     stacking : {"avg", "max", "weighted"}
         How overlapping patches are merged.
     keys : tuple of str
@@ -191,6 +196,7 @@ class WriteMapper:
 
     path: Any
     staging: Staging | None
+    run: str
     stacking: Stacking
     keys: tuple[str, ...]
     several: bool
@@ -216,7 +222,7 @@ class _BlockWriter:
         # empty chunks too: then a shard that is there means that its block was computed
         options: dict[str, Any] = {"config": {"write_empty_chunks": True}, "zarr_format": 3}
         with writing(self.to.path):
-            store, path = open_store(self.to.path, self.to.staging)
+            store, path = open_store(self.to.path, self.to.staging, self.to.run)
             for key, values in self.stacker.outputs().items():
                 name = "/".join(filter(None, (path, self.group, key)))
                 array = zarr.open_array(store, path=name, mode="r+", **options)
