@@ -10,10 +10,12 @@ from dasdist.api import (
     ClassifyOutput,
     DASModel,
     DASWaveformModelWrapper,
+    Status,
     annotate,
     classify,
     from_pretrained,
     plan,
+    status,
 )
 from dasdist.archive import ArchiveIndex, index_archive, open_archive
 from dasdist.callbacks import (
@@ -21,6 +23,7 @@ from dasdist.callbacks import (
     DASPickingCallback,
     InMemoryCollectionCallback,
     MultiCallback,
+    PicksWriterCallback,
     WriterCallback,
 )
 from dasdist.errors import (
@@ -30,6 +33,12 @@ from dasdist.errors import (
     InvalidInput,
     ModelMismatch,
     OutputExists,
+    OutputInUse,
+    OutputUnwritable,
+    RunInterrupted,
+    RunMismatch,
+    RunSuperseded,
+    TooManyFailures,
     UnreadableData,
 )
 from dasdist.geometry import PatchCoordinate, PatchingStructure
@@ -51,8 +60,16 @@ __all__ = [
     "ModelMismatch",
     "MultiCallback",
     "OutputExists",
+    "OutputInUse",
+    "OutputUnwritable",
     "PatchCoordinate",
     "PatchingStructure",
+    "PicksWriterCallback",
+    "RunInterrupted",
+    "RunMismatch",
+    "RunSuperseded",
+    "Status",
+    "TooManyFailures",
     "UnreadableData",
     "WriterCallback",
     "__version__",
@@ -63,4 +80,5 @@ __all__ = [
     "open_annotations",
     "open_archive",
     "plan",
+    "status",
 ]

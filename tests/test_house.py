@@ -36,8 +36,16 @@ PUBLIC = (
     "ModelMismatch",
     "MultiCallback",
     "OutputExists",
+    "OutputInUse",
+    "OutputUnwritable",
     "PatchCoordinate",
     "PatchingStructure",
+    "PicksWriterCallback",
+    "RunInterrupted",
+    "RunMismatch",
+    "RunSuperseded",
+    "Status",
+    "TooManyFailures",
     "UnreadableData",
     "WriterCallback",
     "__version__",
@@ -48,6 +56,7 @@ PUBLIC = (
     "open_annotations",
     "open_archive",
     "plan",
+    "status",
 )
 
 

@@ -1,9 +1,10 @@
 """What consumes annotations: picking, stacking in memory, writing, or several at once."""
 
-from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper
+from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper, Output
 from dasdist.callbacks.client_side import ClientSideCallback, adapt_callback
 from dasdist.callbacks.memory import InMemoryCollectionCallback
 from dasdist.callbacks.multi import MultiCallback
+from dasdist.callbacks.parquet import PicksWriterCallback, StoredPicks
 from dasdist.callbacks.picking import DASPickingCallback
 from dasdist.callbacks.picks import DASPick, PickList
 from dasdist.callbacks.writer import WriterCallback
@@ -18,7 +19,10 @@ __all__ = [
     "InMemoryCollectionCallback",
     "Mapper",
     "MultiCallback",
+    "Output",
     "PickList",
+    "PicksWriterCallback",
+    "StoredPicks",
     "WriterCallback",
     "adapt_callback",
 ]
