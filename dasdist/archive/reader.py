@@ -6,6 +6,7 @@ are lines of JSON, so that nothing that a file holds is ever unpickled.
 """
 
 import json
+import math
 import os
 import resource
 import signal
@@ -110,6 +111,8 @@ def _opened(path: str, engine: str | None) -> tuple[DataArray, tuple[int, int] |
     if not isinstance(array, TileArray) or _links(path, array):
         raise _NotFit("links", "it only links to other files; index those")
     open_recording(data)  # whatever a run would refuse
+    if h5py.is_hdf5(path):
+        _check_written(path, array)
     chunk = storage_chunks(path, array.shape, array.dtype)
     if chunk is None or chunk[0] * chunk[1] * data.dtype.itemsize <= CHECKED_CHUNK:
         last = np.asarray(array[-1:, -1:])
@@ -126,6 +129,31 @@ def _links(path: str, array: TileArray) -> bool:
         return False
     with h5py.File(path, "r") as file:
         return bool(file[array.engine["dataset"]].is_virtual)
+
+
+def _check_written(path: str, array: TileArray) -> None:
+    """Refuse a file whose recorder stopped early: HDF5 reads as zeros what was never written."""
+
+    def check(name: str, entry: Any) -> None:
+        if not isinstance(entry, h5py.Dataset) or entry.dtype != array.dtype:
+            return
+        if entry.size < array.size or entry.is_virtual or entry.external:
+            return
+        if entry.chunks is None:
+            written, whole = int(entry.id.get_storage_size() > 0), 1
+        else:
+            parts = zip(entry.shape, entry.chunks, strict=True)
+            whole = math.prod(-(-size // chunk) for size, chunk in parts)
+            written = entry.id.get_num_chunks()
+        if written < whole:
+            raise _NotFit(
+                "unreadable",
+                f"{whole - written} of {whole} storage chunks of {name!r} were never written and "
+                "would read as zeros",
+            )
+
+    with h5py.File(path, "r") as file:
+        file.visititems(check)
 
 
 def _opened_by(path: str, engine: str) -> Any:

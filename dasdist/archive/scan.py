@@ -61,28 +61,25 @@ class _Reader:
         if answer:
             return _parsed(*json.loads(answer))
         code = self.end()
-        if code in (None, -signal.SIGALRM):
+        if answer is None or code == -signal.SIGALRM:
             return Problem(path, "hang", f"reading its header took more than {self.seconds:g} s")
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return Problem(path, "crash", f"the reading library crashed on it ({name})")
 
-    def end(self) -> int | None:
-        """End the process, and return its exit status; None where it would not end."""
+    def end(self) -> int:
+        """End the process, and return its exit status, which is its own if it had ended before."""
         process, self.process = self.process, None
         if process is None:
-            return None
-        try:
-            if process.stdin:
+            return 0
+        process.kill()
+        for stream in (process.stdin, process.stdout):
+            if stream:
                 with suppress(BrokenPipeError):
-                    process.stdin.close()
-            code = process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return None
-        finally:
-            if process.stdout:
-                process.stdout.close()
-        return code
+                    stream.close()
+        try:
+            return process.wait(timeout=_GRACE)
+        except subprocess.TimeoutExpired:  # a file system holds it
+            return -signal.SIGKILL
 
     def _start(self) -> None:
         paths = os.pathsep.join(path for path in sys.path if path)
@@ -101,8 +98,8 @@ class _Reader:
                 f"`{sys.executable} -m dasdist.archive.reader` to see why."
             )
 
-    def _ask(self, question: str | None, seconds: float) -> str:
-        """Return the answer, empty if the process ended or did not give any in time."""
+    def _ask(self, question: str | None, seconds: float) -> str | None:
+        """Return the answer, empty if the process ended, None if there was none in time."""
         process = self.process
         if process is None or process.stdin is None or process.stdout is None:
             return ""
@@ -113,7 +110,7 @@ class _Reader:
         except BrokenPipeError:
             return ""
         ready, _, _ = select.select([process.stdout], [], [], seconds)
-        return process.stdout.readline() if ready else ""
+        return process.stdout.readline() if ready else None
 
 
 def scan_here(
@@ -169,7 +166,7 @@ def scan_on(
     batches = [paths[first : first + _BATCH] for first in range(0, len(paths), _BATCH)]
     futures = client.map(_scan_batch, batches, engine=engine, seconds=seconds, pure=False)
     try:
-        for future in as_completed(futures):
+        for future in as_completed(futures, loop=client.loop):
             forms, answers = future.result()
             future.release()
             for kind, fields in answers:

@@ -47,7 +47,10 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     """
     where = os.fspath(path)
     if not os.path.exists(where):
-        raise InvalidInput(f"There is no file {where!r}; make an index with `index_archive`.")
+        raise InvalidInput(
+            f"There is no file {where!r}; pass an index that `index_archive` made, or open data "
+            "with xdas.open_mfdataarray or xarray.open_zarr first."
+        )
     if not is_index(where):
         raise InvalidInput(
             f"{where!r} is no index of an archive; make one with `index_archive`, or open data "
