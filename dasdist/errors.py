@@ -11,6 +11,12 @@ __all__ = [
     "InvalidInput",
     "ModelMismatch",
     "OutputExists",
+    "OutputInUse",
+    "OutputUnwritable",
+    "RunInterrupted",
+    "RunMismatch",
+    "RunSuperseded",
+    "TooManyFailures",
     "UnreadableData",
 ]
 
@@ -37,6 +43,30 @@ class UnreadableData(DasdistError, OSError):
 
 class OutputExists(DasdistError, FileExistsError):
     """An output path that already holds something."""
+
+
+class OutputInUse(DasdistError, RuntimeError):
+    """An output that another run is writing at this moment."""
+
+
+class OutputUnwritable(DasdistError, OSError):
+    """An output that cannot be written: a full disk, a used-up quota, a closed folder."""
+
+
+class RunMismatch(DasdistError, ValueError):
+    """An output that was begun with another model, other arguments or another recording."""
+
+
+class RunSuperseded(DasdistError, RuntimeError):
+    """A run whose output a newer run has taken over; what it still writes goes nowhere."""
+
+
+class TooManyFailures(DasdistError, RuntimeError):
+    """A run that stopped because too many blocks failed, or all of them; what is done is kept."""
+
+
+class RunInterrupted(DasdistError, KeyboardInterrupt):
+    """A run that was told to stop; what is done is kept, and the same call resumes it."""
 
 
 class DataWarning(UserWarning):

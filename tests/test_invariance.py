@@ -86,7 +86,7 @@ def test_blocks_may_run_in_any_order_and_twice(seed):
     parts = {}
     for block in blocks:
         work = Work(plan.grids[0], block, recipe, job.payload.token, callback.mapper(), False)
-        parts[block.index] = run_block(job.recording.part(block.read), work)
+        parts[block.index] = run_block(job.recording.part(block.read), work).part
     callback.finalize(callback.combine(list(parts.values())))
     pd.testing.assert_frame_equal(callback.get_results_dataframe(), expected)
 

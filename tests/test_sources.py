@@ -641,13 +641,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "path": (lambda: "archive/*.h5", "xdas.open_mfdataarray"),
     "numpy": (lambda: VALUES, "Give the samples their time"),
     "dataset": (lambda: relabelled().to_dataset(), "Pass one of its variables: 'strain'"),
-    "sequence": (
-        lambda: xdas.DataSequence([as_xdas(VALUES, ORDERS["time first"])]),
-        "one member of a collection",
+    "empty collection": (lambda: xdas.DataSequence([]), "holds no arrays"),
+    "collection of two kinds": (
+        lambda: [relabelled(), relabelled().rename(time="when")],
+        "rename them",
     ),
-    "mapping": (
-        lambda: xdas.DataMapping({"a": as_xdas(VALUES, ORDERS["time first"])}),
-        "one member of a collection",
+    "collection of graphs": (
+        lambda: [relabelled().chunk(), relabelled().chunk()],
+        "one at a time",
     ),
     "one dimension": (lambda: relabelled()[:, 0], "1 dimensions"),
     "three dimensions": (lambda: relabelled().expand_dims("component"), "3 dimensions"),

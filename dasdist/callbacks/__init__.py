@@ -1,6 +1,6 @@
 """What consumes annotations: picking, stacking in memory, writing, or several at once."""
 
-from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper
+from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper, Output
 from dasdist.callbacks.client_side import ClientSideCallback, adapt_callback
 from dasdist.callbacks.memory import InMemoryCollectionCallback
 from dasdist.callbacks.multi import MultiCallback
@@ -18,6 +18,7 @@ __all__ = [
     "InMemoryCollectionCallback",
     "Mapper",
     "MultiCallback",
+    "Output",
     "PickList",
     "WriterCallback",
     "adapt_callback",

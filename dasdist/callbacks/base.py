@@ -17,12 +17,29 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.patches import Patch
 
-__all__ = ["Accumulator", "Context", "DASAnnotateCallback", "Mapper", "unknown"]
+__all__ = ["Accumulator", "Context", "DASAnnotateCallback", "Mapper", "Output", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results last.
+
+    Parameters
+    ----------
+    path : Path or str
+        What the user named.
+    journal : Path
+        The folder in which the run keeps its ledger, its lock and files that are being written.
+    """
+
+    path: Path | str
+    journal: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +58,12 @@ class Context:
         Provenance to keep beside results: version, model, arguments.
     phases : tuple of str, optional
         The annotation keys whose peaks are arrivals; None is all of them.
+    run : str
+        Names the run.  What lasts is first written to the folder ``staging-<run>`` of its journal,
+        which a newer run moves away: then nothing late can get into the output.
+    resume : bool
+        Whether the output is there and belongs to this run: keep what it holds.  Its segments may
+        have grown, and new ones may have come.
     """
 
     annotate_keys: tuple[str, ...]
@@ -48,6 +71,8 @@ class Context:
     dims: tuple[str, str]
     attrs: Mapping[str, Any] = field(default_factory=dict)
     phases: tuple[str, ...] | None = None
+    run: str = ""
+    resume: bool = False
 
 
 class Accumulator(Protocol):
@@ -94,6 +119,24 @@ class DASAnnotateCallback(ABC):
     held_outputs: int = 0
     in_order: bool = False
     whole_patches: bool = False
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Where the results last; empty if they are in memory.
+
+        Where there is any, a part is a mapping of names to counts, and the run can be resumed.
+        """
+        return ()
+
+    def lost(self, parts: Mapping[int, Any]) -> list[int]:
+        """Return the blocks whose results are no longer in the output.
+
+        Parameters
+        ----------
+        parts : mapping
+            By index, the parts of blocks that were finished.
+        """
+        return []
 
     def setup(self, context: Context) -> None:  # noqa: B027 -- optional
         """Check options against the run and create outputs, on the client, before any block."""

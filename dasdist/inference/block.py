@@ -7,8 +7,10 @@
 Nothing here knows of other blocks, of dask or of where the result goes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from dasdist.inference.predictor import Predictor
 from dasdist.inference.preprocess import prepare
 from dasdist.sources import Part
 
-__all__ = ["Recipe", "process_block"]
+__all__ = ["Processed", "Recipe", "process_block"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,22 @@ class Recipe:
     sections: NDArray[np.float64] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """One block's part of the result, and the seconds that each stage took.
+
+    Parameters
+    ----------
+    part : object
+        What the mapper's accumulator made of the block's patches.
+    seconds : mapping of str to float
+        By stage: read, preprocess, model, reduce, write.
+    """
+
+    part: Any
+    seconds: Mapping[str, float]
+
+
 def process_block(
     part: Part,
     grid: SegmentGrid,
@@ -50,7 +68,7 @@ def process_block(
     recipe: Recipe,
     predictor: Predictor,
     mapper: Mapper,
-) -> Any:
+) -> Processed:
     """Compute one block's part of the result.
 
     Parameters
@@ -70,16 +88,41 @@ def process_block(
 
     Returns
     -------
-    object
-        What the mapper's accumulator makes of the block's patches.
+    Processed
 
     Raises
     ------
     UnreadableData
         If samples are missing.
     """
+    stage = _Stages()
     accumulator = mapper.begin(grid, block)
-    data = prepare(part.read(), grid, block, recipe.sections)
-    for patch in annotate_patches(data, grid, block, predictor, recipe.batching, recipe.arguments):
-        accumulator.add(patch)
-    return accumulator.part()
+    with stage("read"):
+        samples = part.read()
+    with stage("preprocess"):
+        data = prepare(samples, grid, block, recipe.sections)
+    del samples
+    patches = annotate_patches(data, grid, block, predictor, recipe.batching, recipe.arguments)
+    while True:
+        with stage("model"):
+            patch = next(patches, None)
+        if patch is None:
+            break
+        with stage("reduce"):
+            accumulator.add(patch)
+    with stage("write"):
+        result = accumulator.part()
+    return Processed(result, stage.seconds)
+
+
+class _Stages:
+    """A stopwatch with a hand for every stage."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(("read", "preprocess", "model", "reduce", "write"), 0.0)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        started = perf_counter()
+        yield
+        self.seconds[name] += perf_counter() - started

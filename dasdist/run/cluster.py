@@ -22,6 +22,7 @@ from distributed import Client, Future, WorkerPlugin, as_completed
 
 from dasdist.run.plan import Resources
 from dasdist.run.replica import Payload, remember
+from dasdist.run.report import Done, Failure
 from dasdist.run.work import Work, run_block
 from dasdist.sources import Part
 
@@ -123,7 +124,7 @@ def run_on_cluster(
     tasks: Iterable[tuple[Part | Delayed, Work]],
     *,
     in_order: bool = False,
-) -> Generator[tuple[Work, Any], None, None]:
+) -> Generator[tuple[Work, Done | Failure], None, None]:
     """Run blocks on the workers of a cluster.
 
     Parameters
@@ -139,8 +140,8 @@ def run_on_cluster(
 
     Yields
     ------
-    Work, object
-        The block's work and its part or :class:`~dasdist.run.report.Failure`.
+    Work, Done or Failure
+        The block's work and what became of it.
     """
     client.register_plugin(ReplicaPlugin(payload))
     run = uuid4().hex[:8]

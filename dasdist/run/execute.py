@@ -68,13 +68,13 @@ def execute(
         Progress(len(plan), plan.data_seconds, shown=shown) as progress,
         closing(results),  # whatever happens here, nothing stays in flight
     ):
-        for work, part in results:
-            if isinstance(part, Failure):
-                failures.append(part)
+        for work, result in results:
+            if isinstance(result, Failure):
+                failures.append(result)
             elif callback.in_order:
-                parts.add(callback.consume(part, work.grid))
+                parts.add(callback.consume(result.part, work.grid))
             else:
-                parts.add(part)
+                parts.add(result.part)
             progress.step(len(failures))
     callback.finalize(parts.result())
     _warn_of(failures)

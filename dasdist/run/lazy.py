@@ -191,11 +191,11 @@ def _annotate(
 
     def outputs(work: Work) -> NDArray[np.float32]:
         part = source if held is None else _cut(source, held, work)
-        stacked = run_block(part, work)
-        if isinstance(stacked, Failure):
+        result = run_block(part, work)
+        if isinstance(result, Failure):
             keys = len(work.mapper.keys)  # type: ignore[attr-defined]
             return np.full((keys, *work.block.core.shape), np.nan, dtype=np.float32)
-        (_, _, by_key), *_ = stacked
+        (_, _, by_key), *_ = result.part
         return np.stack(list(by_key.values()))
 
     rows = [np.concatenate([outputs(work) for work in row], axis=2) for row in works]

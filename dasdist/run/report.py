@@ -1,10 +1,31 @@
 """What a run did, and what it had to leave out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from dasdist.geometry import Axis, Region
 
-__all__ = ["Failure", "RunReport", "Skipped", "time_span"]
+__all__ = ["Done", "Failure", "RunReport", "Skipped", "time_span"]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What comes back of a block that was computed.
+
+    Parameters
+    ----------
+    part : object
+        The block's part of the result.
+    seconds : mapping of str to float
+        How long its stages took: read, preprocess, model, reduce and write.
+    peak : int
+        The most memory that the process ever had, in bytes.
+    """
+
+    part: Any
+    seconds: Mapping[str, float]
+    peak: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +53,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A block that was left out because its data could not be read.
+    """A block that was left out.
 
     Parameters
     ----------
@@ -42,12 +63,22 @@ class Failure:
         The outputs that are missing.
     error : str
         What was wrong, with file and time span.
+    kind : {"unreadable", "error", "deadline", "killed"}
+        Its data could not be read; it raised; it took too long; it killed its worker.
+    traceback : str
+        Where it was raised, if it was.
+    start, stop : str
+        Times of the first and the last output that are missing.
     """
 
     block: int
     segment: int
     core: Region
     error: str
+    kind: Literal["unreadable", "error", "deadline", "killed"] = "unreadable"
+    traceback: str = ""
+    start: str = ""
+    stop: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,17 @@
 """The serial executor: the specification of what a run is."""
 
 from collections.abc import Generator, Iterable
-from typing import Any
 
+from dasdist.run.report import Done, Failure
 from dasdist.run.work import Work, run_block
 from dasdist.sources import Part
 
 __all__ = ["run_serially"]
 
 
-def run_serially(tasks: Iterable[tuple[Part, Work]]) -> Generator[tuple[Work, Any], None, None]:
+def run_serially(
+    tasks: Iterable[tuple[Part, Work]],
+) -> Generator[tuple[Work, Done | Failure], None, None]:
     """Run one block after the other in this process.
 
     Parameters
@@ -19,8 +21,8 @@ def run_serially(tasks: Iterable[tuple[Part, Work]]) -> Generator[tuple[Work, An
 
     Yields
     ------
-    Work, object
-        The block's work and its part or :class:`~dasdist.run.report.Failure`.
+    Work, Done or Failure
+        The block's work and what became of it.
     """
     for part, work in tasks:
         yield work, run_block(part, work)

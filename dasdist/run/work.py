@@ -1,14 +1,14 @@
 """The work of one block, as both executors call it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from dasdist.callbacks.base import Mapper
 from dasdist.errors import UnreadableData
 from dasdist.geometry import Block, SegmentGrid
 from dasdist.inference import Recipe, process_block
+from dasdist.run.memory import peak_bytes
 from dasdist.run.replica import predictor_of
-from dasdist.run.report import Failure
+from dasdist.run.report import Done, Failure
 from dasdist.sources import Part
 
 __all__ = ["Work", "run_block"]
@@ -40,18 +40,18 @@ class Work:
     skip_errors: bool
 
 
-def run_block(part: Part, work: Work) -> Any:
+def run_block(part: Part, work: Work) -> Done | Failure:
     """Process a block with this process's replica.
 
     Returns
     -------
-    object
-        The block's part, or a :class:`Failure`.
+    Done or Failure
     """
     try:
-        return process_block(
+        done = process_block(
             part, work.grid, work.block, work.recipe, predictor_of(work.token), work.mapper
         )
+        return Done(done.part, done.seconds, peak_bytes())
     except UnreadableData as error:
         if not work.skip_errors:
             raise

@@ -7,21 +7,28 @@
      lazy values)      segments                        worker: a few kB
 
 Whatever the order of the dimensions in the user's array, here samples come first, then channels.
+Arrays of a collection lie one after the other along the samples, each with channels of its own::
+
+    sample    0           n0        n0 + n1
+    array     |---- 0 ----|--- 1 ---|
+    channels  0 .. c0     0 .. c1
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
 from dasdist.errors import InvalidInput
-from dasdist.geometry import Axis, Region
+from dasdist.geometry import Axis, Region, Span
 from dasdist.sources.coordinates import Run
 from dasdist.sources.part import Part, Source
 
-__all__ = ["Recording", "SegmentAxes"]
+__all__ = ["Member", "Recording", "SegmentAxes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,29 @@ class SegmentAxes:
     distance: Axis
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """One array of a recording.
+
+    Parameters
+    ----------
+    place : Region
+        Its samples and channels in the recording.
+    dtype : numpy.dtype
+        Type of the samples, in this machine's byte order.
+    source : Source
+        Where they are.
+    times, distances : tuple of Run
+        Its coordinates; times count the samples of the recording.
+    """
+
+    place: Region
+    dtype: np.dtype[Any]
+    source: Source
+    times: tuple[Run, ...]
+    distances: tuple[Run, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """Samples and channels with their coordinates; nothing is read before a part is.
@@ -50,16 +80,19 @@ class Recording:
     time_name, channel_name : str
         Names of the dimensions.
     shape : tuple of int
-        Number of samples and channels.
+        Number of samples of all members, and of channels of the widest.
     dtype : numpy.dtype
-        Type of the samples, in this machine's byte order.
+        Type of the samples, in this machine's byte order; of several, the one with most bytes.
     segments : tuple of SegmentAxes
-        All uniform stretches, time slowest, then distance; together they hold every sample once.
+        All uniform stretches, member by member, time slowest, then distance; together they hold
+        every sample once.
     chunks : tuple of int, or None
         Samples and channels of a storage chunk: reading any of it costs all of it.  None where
         storage is contiguous, in memory or unknown.
     graph : dask array, or None
         The (samples, channels) themselves, where they exist only as a dask graph.
+    members : tuple of Member
+        The arrays, in the order of their samples.
 
     Examples
     --------
@@ -83,8 +116,7 @@ class Recording:
     segments: tuple[SegmentAxes, ...] = field(repr=False)
     chunks: tuple[int, int] | None
     graph: Any | None
-    source: Source = field(repr=False)
-    times: tuple[Run, ...] = field(repr=False)
+    members: tuple[Member, ...] = field(repr=False)
 
     def part(self, region: Region) -> Part:
         """Return a rectangle of the recording, not yet read.
@@ -92,7 +124,7 @@ class Recording:
         Parameters
         ----------
         region : Region
-            Its samples and channels.
+            Its samples and channels, of one member.
 
         Returns
         -------
@@ -102,23 +134,94 @@ class Recording:
         Raises
         ------
         InvalidInput
-            If the region is empty or not within the recording.
+            If the region is empty or not within one member of the recording.
         """
-        time, distance = region.time, region.distance
+        member = self._member_of(region.time.start)
+        place = member.place
         if not (
-            0 <= time.start < time.stop <= self.shape[0]
-            and 0 <= distance.start < distance.stop <= self.shape[1]
+            place.time.start <= region.time.start < region.time.stop <= place.time.stop
+            and 0 <= region.distance.start < region.distance.stop <= place.distance.stop
         ):
             raise InvalidInput(
                 f"The {region} does not lie within the recording of {self.shape[0]} samples x "
-                f"{self.shape[1]} channels; ask for a rectangle inside it that is not empty."
+                f"{self.shape[1]} channels, there samples {place.time.start} to "
+                f"{place.time.stop} x {place.distance.stop} channels; ask for a rectangle inside "
+                "it that is not empty."
             )
-        return Part(region, self.dtype, self.source.select(region), self._times_of(region))
+        inside = Region(region.time.shift(-place.time.start), region.distance)
+        times = tuple(_touched(member.times, region.time))
+        return Part(region, member.dtype, member.source.select(inside), times)
 
-    def _times_of(self, region: Region) -> tuple[Run, ...]:
-        first = bisect_right(self.times, region.time.start, key=lambda run: run.span.start) - 1
-        touched = takewhile(
-            lambda run: run.span.start < region.time.stop,
-            (self.times[i] for i in range(first, len(self.times))),
-        )
-        return tuple(touched)
+    def identity(self, until: int | None = None) -> str:
+        """Digest what determines the samples ``[0, until)``, without reading any from storage.
+
+        Parameters
+        ----------
+        until : int, optional
+            End of the samples that count; all by default.  A recording that only grew at its end
+            has, up to its old end, its old identity.
+
+        Returns
+        -------
+        str
+            40 hexadecimal digits, of the types, the channels, where uniform stretches begin, and
+
+            - of files: base name, size, time of modification and samples of each, as an index of
+              the archive states them, else as the file system does;
+            - of arrays in memory: their bytes;
+            - of stores that are folders: their name;
+            - of dask graphs: nothing more.  Two graphs of the same shape, type and coordinates
+              cannot be told apart.
+
+        Raises
+        ------
+        InvalidInput
+            If there are no such samples.
+
+        Examples
+        --------
+        >>> import numpy as np, xarray
+        >>> from dasdist.sources import open_recording
+        >>> time = np.datetime64("2024-01-01", "ns") + np.arange(6) * np.timedelta64(10, "ms")
+        >>> data = xarray.DataArray(np.zeros((6, 2)), {"time": time, "distance": [0.0, 5.0]})
+        >>> long, short = open_recording(data), open_recording(data[:4])
+        >>> long.identity(4) == short.identity(), long.identity() == short.identity()
+        (True, False)
+        """
+        end = self.shape[0] if until is None else until
+        if not 0 < end <= self.shape[0]:
+            raise InvalidInput(
+                f"until is {until}; use a number of samples from 1 to {self.shape[0]}."
+            )
+        digest = blake2b(digest_size=20)
+        for member in self.members:
+            if member.place.time.start < end:
+                for fact in _facts(member, end):
+                    digest.update(len(fact).to_bytes(8))
+                    digest.update(fact)
+        return digest.hexdigest()
+
+    def _member_of(self, sample: int) -> Member:
+        starts = [member.place.time.start for member in self.members]
+        return self.members[max(bisect_right(starts, sample) - 1, 0)]
+
+
+def _facts(member: Member, end: int) -> Iterator[bytes]:
+    """Yield what determines the samples of a member up to a sample of the recording."""
+    place = member.place
+    stop = min(end, place.time.stop)
+    yield repr((place.time.start, stop, place.distance.stop, member.dtype.str)).encode()
+    for run in (*_touched(member.times, Span(place.time.start, stop)), *member.distances):
+        first, last = run.span.start, run.span.stop
+        if run.axis.is_time:
+            last = min(last, stop)
+        # a fitted step changes in its last digits when samples follow
+        yield repr((first, last, str(run.axis.value(0)), f"{float(run.axis.step):.6g}")).encode()
+    samples = Span(0, stop - place.time.start)
+    yield from member.source.select(Region(samples, place.distance)).identity()
+
+
+def _touched(runs: tuple[Run, ...], samples: Span) -> Iterator[Run]:
+    first = bisect_right(runs, samples.start, key=lambda run: run.span.start) - 1
+    rest = (runs[i] for i in range(max(first, 0), len(runs)))
+    return takewhile(lambda run: run.span.start < samples.stop, rest)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry import Region, Span
+from dasdist.sources.part import file_identity
 
 __all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "storage_chunks"]
 
@@ -124,6 +125,16 @@ class Hdf5Source:
         for piece in self.pieces:
             found += linked_files(piece, self.time_axis) or [(self._samples(piece), piece.path)]
         return found
+
+    def identity(self) -> Iterator[bytes]:
+        """Yield pieces and their files; links are followed from a single piece only."""
+        facts = {path: file_identity(path) for path in {piece.path for piece in self.pieces}}
+        for piece in self.pieces:
+            yield repr((piece.rows, piece.columns, piece.name, piece.index)).encode()
+            yield facts[piece.path]
+        if len(self.pieces) == 1:
+            for span, path in linked_files(self.pieces[0], self.time_axis):
+                yield repr(span).encode() + file_identity(path)
 
     def _samples(self, piece: Piece) -> Span:
         return piece.rows if self.time_axis == 0 else piece.columns

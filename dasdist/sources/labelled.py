@@ -1,6 +1,6 @@
 """A labelled array, whichever library made it: what the opening of a recording asks of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,10 @@ class GraphSource:
         """Return the largest chunk along either axis."""
         samples, channels = self.values.chunksize
         return samples, channels
+
+    def identity(self) -> Iterator[bytes]:
+        """Yield nothing: what a graph computes is not known before it does."""
+        yield from ()
 
     def __reduce__(self) -> Any:
         """Leave out the tasks that these values do not need."""

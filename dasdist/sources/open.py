@@ -1,5 +1,6 @@
 """Open a recording: find its axes, cut it into segments, refuse what no model could work on."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -7,9 +8,9 @@ import numpy as np
 import xarray
 
 from dasdist.errors import InvalidInput
-from dasdist.geometry import Region
-from dasdist.sources.base import Recording, SegmentAxes
-from dasdist.sources.coordinates import runs_of
+from dasdist.geometry import Region, Span
+from dasdist.sources.base import Member, Recording, SegmentAxes
+from dasdist.sources.coordinates import Run, runs_of
 from dasdist.sources.labelled import Labelled
 from dasdist.sources.xarray_arrays import labelled_xarray
 
@@ -19,13 +20,15 @@ __all__ = ["open_recording"]
 def open_recording(
     data: Any, *, channel_coord_name: str | None = None, tolerance: float = 0.25
 ) -> Recording:
-    """Open a two-dimensional labelled array as a recording; no sample is read.
+    """Open labelled arrays of samples and channels as a recording; no sample is read.
 
     Parameters
     ----------
-    data : xdas.DataArray or xarray.DataArray
+    data : xdas.DataArray, xarray.DataArray, xdas.DataCollection or sequence of arrays
         Samples and channels, dimensions in either order.  Of xdas: tiles, HDF5 stacks, numpy or
-        dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.
+        dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
+        collection keep their channels and their sampling, and lie one after the other along the
+        samples of the recording.
     channel_coord_name : str, optional
         Dimension along the fibre.  Default: the one that is not time.
     tolerance : float
@@ -40,7 +43,8 @@ def open_recording(
     ------
     InvalidInput
         If `data` is not such an array, has no time or channel axis, holds anything but real
-        numbers, or if its time does not increase.
+        numbers, or if its time does not increase; if arrays of a collection name their dimensions
+        differently, or exist only as dask graphs.
 
     Examples
     --------
@@ -56,35 +60,65 @@ def open_recording(
         raise InvalidInput(
             f"tolerance is {tolerance!r} samples; use 0 to less than 0.5, such as 0.25."
         )
-    array = _labelled(data)
-    _check(array)
-    time_name = _time_dimension(array)
-    channel_name = _channel_dimension(array, time_name, channel_coord_name)
-    time_axis = array.dims.index(time_name)
+    arrays = [_labelled(array) for array in _arrays(data)]
+    if not arrays:
+        raise InvalidInput("The collection holds no arrays; pass one or more.")
+    for array in arrays:
+        _check(array)
+    time_name = _time_dimension(arrays[0])
+    channel_name = _channel_dimension(arrays[0], time_name, channel_coord_name)
+    members: list[Member] = []
+    for array in arrays:
+        _check_alike(array, time_name, channel_name, alone=len(arrays) == 1)
+        first = members[-1].place.time.stop if members else 0
+        members.append(_member(array, first, time_name, channel_name, tolerance))
+    graph = arrays[0].graph
+    if graph is not None and arrays[0].dims.index(time_name) == 1:
+        graph = graph.T
+    return Recording(
+        time_name=time_name,
+        channel_name=channel_name,
+        shape=(members[-1].place.time.stop, max(m.place.distance.stop for m in members)),
+        dtype=max((m.dtype for m in members), key=lambda dtype: dtype.itemsize),
+        segments=tuple(segment for member in members for segment in _segments(member)),
+        chunks=members[0].source.chunks(),
+        graph=graph,
+        members=tuple(members),
+    )
+
+
+def _arrays(data: Any) -> Iterator[Any]:
+    """Yield the arrays of a collection, of whatever depth, in its order."""
+    if isinstance(data, Mapping) and not isinstance(data, xarray.Dataset | xarray.DataTree):
+        data = list(data.values())
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        for entry in data:
+            yield from _arrays(entry)
+    else:
+        yield data
+
+
+def _member(
+    array: Labelled, first: int, time_name: str, channel_name: str, tolerance: float
+) -> Member:
     times, distances = (
         runs_of(array.coordinates[name].ties(), name, tolerance)
         for name in (time_name, channel_name)
     )
-    segments = tuple(
-        SegmentAxes(Region(time.span, distance.span), time.axis, distance.axis)
-        for time, distance in product(times, distances)
-    )
+    time_axis = array.dims.index(time_name)
     samples, channels = array.shape if time_axis == 0 else array.shape[::-1]
-    source = array.source(time_axis)
-    graph = None
-    if array.graph is not None:
-        graph = array.graph if time_axis == 0 else array.graph.T
-    return Recording(
-        time_name=time_name,
-        channel_name=channel_name,
-        shape=(samples, channels),
+    return Member(
+        place=Region(Span(first, first + samples), Span(0, channels)),
         dtype=array.dtype.newbyteorder("="),
-        segments=segments,
-        chunks=source.chunks(),
-        graph=graph,
-        source=source,
-        times=times,
+        source=array.source(time_axis),
+        times=tuple(Run(run.span.shift(first), run.axis) for run in times) if first else times,
+        distances=distances,
     )
+
+
+def _segments(member: Member) -> Iterator[SegmentAxes]:
+    for time, distance in product(member.times, member.distances):
+        yield SegmentAxes(Region(time.span, distance.span), time.axis, distance.axis)
 
 
 def _labelled(data: Any) -> Labelled:
@@ -99,7 +133,8 @@ def _labelled(data: Any) -> Labelled:
             return labelled_xdas(data)
     kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
     raise InvalidInput(
-        f"Got a {kind}; a recording is one xdas.DataArray or xarray.DataArray. {_remedy(data)}"
+        f"Got a {kind}; a recording is an xdas.DataArray or xarray.DataArray, or a collection of "
+        f"them. {_remedy(data)}"
     )
 
 
@@ -111,7 +146,7 @@ def _remedy(data: Any) -> str:
         return "Open the files first, with xdas.open_mfdataarray or xarray.open_zarr."
     if isinstance(data, np.ndarray):
         return "Give the samples their time and distance: xarray.DataArray(values, coords)."
-    return "Pass one member of a collection at a time."
+    return "Pass the arrays themselves."
 
 
 def _check(array: Labelled) -> None:
@@ -131,6 +166,21 @@ def _check(array: Labelled) -> None:
         )
         raise InvalidInput(
             f"The samples are {array.dtype}; models take integer or floating-point ones. {remedy}"
+        )
+
+
+def _check_alike(array: Labelled, time_name: str, channel_name: str, *, alone: bool) -> None:
+    """Refuse an array of a collection that could not share a recording with the first one."""
+    if set(array.dims) != {time_name, channel_name}:
+        raise InvalidInput(
+            f"The collection holds an array with dimensions {array.dims} beside one with "
+            f"{(time_name, channel_name)}; rename them, or pass one array at a time."
+        )
+    _channel_dimension(array, _time_dimension(array), channel_name)
+    if array.graph is not None and not alone:
+        raise InvalidInput(
+            "An array of the collection is a dask graph; pass such arrays one at a time, or arrays "
+            "that are read from files."
         )
 
 

@@ -5,7 +5,8 @@ where a file is missing all raise :class:`~dasdist.errors.UnreadableData`; nothi
 """
 
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,9 +17,10 @@ from dasdist.errors import UnreadableData
 from dasdist.geometry import Axis, Region, Span
 from dasdist.sources.coordinates import Run
 
-__all__ = ["ArraySource", "Part", "Source", "array_part"]
+__all__ = ["ArraySource", "Part", "Source", "array_part", "file_identity"]
 
 _NAMED = 3  # of files or channels in a message; the rest is counted
+_AT_ONCE = 2**24  # bytes of samples to hash at once
 _REMEDY = 'Repair the archive, or pass on_error="skip" to leave such blocks out and list them.'
 
 
@@ -36,6 +38,9 @@ class Source(Protocol):
 
     def chunks(self) -> tuple[int, int] | None:
         """Return samples and channels of a storage chunk, if known and not contiguous."""
+
+    def identity(self) -> Iterator[bytes]:
+        """Yield what tells these samples from others, reading none from storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,27 @@ class ArraySource:
 
     def chunks(self) -> None:
         """Return none."""
+
+    def identity(self) -> Iterator[bytes]:
+        """Yield the bytes, some rows at a time."""
+        rows = max(1, _AT_ONCE // max(1, self.values[:1].nbytes))
+        for first in range(0, len(self.values), rows):
+            yield np.ascontiguousarray(self.values[first : first + rows]).tobytes()
+
+
+def file_identity(path: str) -> bytes:
+    """Return what the file system says of a file: base name, size, time of modification.
+
+    Of a folder or an address it is the name alone, of a missing file that it is missing.
+    """
+    name = os.path.basename(path)
+    try:
+        found = os.stat(path)
+    except OSError:
+        return repr((name, "://" in path or "missing")).encode()
+    if stat.S_ISDIR(found.st_mode):
+        return repr((name, "folder")).encode()
+    return repr((name, found.st_size, found.st_mtime_ns)).encode()
 
 
 def array_part(values: NDArray[Any], region: Region, time: Axis | None = None) -> Part:

@@ -1,7 +1,7 @@
 """Recordings that xarray opened: numpy, dask, or lazy values of a Zarr store or NetCDF file."""
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources.coordinates import ties_of_values
 from dasdist.sources.labelled import Coordinate, GraphSource, Labelled, in_memory, is_graph
-from dasdist.sources.part import Source
+from dasdist.sources.part import Source, file_identity
 
 __all__ = ["LazySource", "labelled_xarray"]
 
@@ -84,6 +84,11 @@ class LazySource:
             return None
         rows, columns = (min(c, n) for c, n in zip(chunk, self.variable.shape, strict=True))
         return (int(rows), int(columns)) if self.time_axis == 0 else (int(columns), int(rows))
+
+    def identity(self) -> Iterator[bytes]:
+        """Yield the file or the name of the store."""
+        for _, path in self.files():
+            yield file_identity(path)
 
     def __reduce__(self) -> Any:
         """Refuse with a remedy what has no path to be opened by elsewhere."""

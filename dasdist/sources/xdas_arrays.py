@@ -14,10 +14,11 @@ from xdas.virtual import TileArray, VirtualLayout, VirtualSource, VirtualStack
 
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
+from dasdist.sources.checked import CHECKED
 from dasdist.sources.coordinates import ties_of_xdas
 from dasdist.sources.hdf5 import Hdf5Source, Index, Piece, box, linked_files, storage_chunks
 from dasdist.sources.labelled import Coordinate, GraphSource, Labelled, in_memory, is_graph
-from dasdist.sources.part import Source
+from dasdist.sources.part import Source, file_identity
 
 __all__ = ["TileSource", "labelled_xdas"]
 
@@ -101,11 +102,37 @@ class TileSource:
         return found
 
     def chunks(self) -> tuple[int, int] | None:
-        """Return the storage chunk of the first tile."""
+        """Return the storage chunk of the first tile, as the index states it if there is one."""
         (rows, *_), (columns, *_) = self.array.chunks
-        first, *_ = _paths(self.array[:rows, :columns])
-        chunk = storage_chunks(first, (rows, columns), self.array.dtype)
+        if self.array.engine["name"] == CHECKED:
+            stated = self.array.engine.get("chunk")
+            chunk = (min(stated[0], rows), min(stated[1], columns)) if stated else None
+        else:
+            first, *_ = _paths(self.array[:rows, :columns])
+            chunk = storage_chunks(first, (rows, columns), self.array.dtype)
         return chunk if chunk is None or self.time_axis == 0 else chunk[::-1]
+
+    def identity(self) -> Iterator[bytes]:
+        """Yield the manifest, every column written out, and what the files are if it is silent."""
+        header = _header(self.array)
+        grid = {f"tile_{axis}": count for axis, count in enumerate(header.pop("ntiles"))}
+        header.pop("root", None)
+        yield json.dumps(header, sort_keys=True).encode()
+        piece = _single_piece(self.array)
+        for span, path in linked_files(piece, self.time_axis) if piece else ():
+            yield repr(span).encode() + file_identity(path)
+        columns = self.array.dataset.data_vars
+        for name in sorted(map(str, columns)):
+            yield name.encode()
+            values = columns[name].variable.set_dims(grid).values
+            if name != "paths":
+                yield values.tobytes()
+            elif "bytes" in columns:
+                yield b"\0".join(os.path.basename(path) for path in values.flat)
+            else:
+                paths = [os.path.join(self.array.root, os.fsdecode(path)) for path in values.flat]
+                facts = {path: file_identity(path) for path in set(paths)}
+                yield b"\0".join(facts[path] for path in paths)
 
     def _paths(self, span: Span) -> list[str]:
         return _paths(self.array[self._key(span, None)])

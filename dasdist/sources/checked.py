@@ -1,0 +1,69 @@
+"""Read the files of an archive index, after a look at whether each still is what was indexed.
+
+The manifest of an index names this reader, an engine of xdas, and beside each path the size of the
+file.  So every read of a tile is checked, whoever asks for it and however the array was sliced.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+from xdas.io import Engine
+
+__all__ = ["CHECKED", "CheckedEngine"]
+
+CHECKED = "dasdist"
+"""Name of the engine among those of xdas."""
+
+
+class CheckedEngine(Engine, name=CHECKED):  # type: ignore[call-arg, misc]
+    """Tiles of an archive index; it opens no file by itself, an index names the engine that does.
+
+    Importing dasdist makes it known to xdas, so that ``xdas.open("2024.nc", group="archive")`` can
+    read an index too.
+    """
+
+    @staticmethod
+    def load_tile(
+        path: str,
+        selection: tuple[slice, ...],
+        *,
+        engine: Mapping[str, Any],
+        bytes: int,
+        modified: int,
+        chunk: Any = None,
+    ) -> NDArray[Any]:
+        """Read a part of a file.
+
+        Parameters
+        ----------
+        path : str
+            The file.
+        selection : tuple of slice
+            What of it.
+        engine : mapping
+            The engine of xdas that read its header, with ``"name"`` and constants.
+        bytes : int
+            Its size when it was indexed.
+        modified : int
+            When it was last modified then, in nanoseconds since 1970; archives are copied and
+            restored, so this is not checked.
+        chunk : sequence of int, optional
+            Storage chunk; not needed here.
+
+        Raises
+        ------
+        OSError
+            If the file is missing, or has another size.
+        """
+        del modified, chunk
+        size = os.stat(path).st_size
+        if size != bytes:
+            raise OSError(
+                f"{path} has {size} bytes where the index states {bytes}: it was cut or replaced "
+                "since; index the archive again"
+            )
+        constants = dict(engine)
+        values: NDArray[Any] = Engine[constants.pop("name")].load_tile(path, selection, **constants)
+        return values
