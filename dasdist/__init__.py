@@ -10,16 +10,19 @@ from dasdist.api import (
     ClassifyOutput,
     DASModel,
     DASWaveformModelWrapper,
+    Status,
     annotate,
     classify,
     from_pretrained,
     plan,
+    status,
 )
 from dasdist.callbacks import (
     DASAnnotateCallback,
     DASPickingCallback,
     InMemoryCollectionCallback,
     MultiCallback,
+    PicksWriterCallback,
     WriterCallback,
 )
 from dasdist.errors import (
@@ -59,9 +62,11 @@ __all__ = [
     "OutputUnwritable",
     "PatchCoordinate",
     "PatchingStructure",
+    "PicksWriterCallback",
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",
+    "Status",
     "TooManyFailures",
     "UnreadableData",
     "WriterCallback",
@@ -71,4 +76,5 @@ __all__ = [
     "from_pretrained",
     "open_annotations",
     "plan",
+    "status",
 ]

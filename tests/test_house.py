@@ -39,9 +39,11 @@ PUBLIC = (
     "OutputUnwritable",
     "PatchCoordinate",
     "PatchingStructure",
+    "PicksWriterCallback",
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",
+    "Status",
     "TooManyFailures",
     "UnreadableData",
     "WriterCallback",
@@ -51,6 +53,7 @@ PUBLIC = (
     "from_pretrained",
     "open_annotations",
     "plan",
+    "status",
 )
 
 

@@ -2,14 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 from distributed import Client
 
 from dasdist.api.job import Job, needs_of, with_callback
+from dasdist.api.lasting import run_job
 from dasdist.api.output import ClassifyOutput
-from dasdist.callbacks import DASPickingCallback, adapt_callback
+from dasdist.callbacks import (
+    DASPickingCallback,
+    MultiCallback,
+    PicksWriterCallback,
+    WriterCallback,
+    adapt_callback,
+)
 from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.coordinates import coordinate
 from dasdist.errors import InvalidInput
@@ -17,6 +25,7 @@ from dasdist.geometry.choose import Limits
 from dasdist.inference import Recipe
 from dasdist.models import WaveformWrapper, as_das_model
 from dasdist.run.lazy import lazy_annotations
+from dasdist.run.options import RunOptions
 from dasdist.run.plan import Needs, Plan
 
 __all__ = ["annotate", "classify", "plan"]
@@ -32,6 +41,10 @@ def annotate(
     *,
     client: Client | None = None,
     block: Mapping[str, int] | None = None,
+    overwrite: bool = False,
+    max_failures: int | None = None,
+    retry_failed: bool = False,
+    block_timeout: float | None = None,
     **kwargs: Any,
 ) -> Any:
     """Annotate a recording with a model.
@@ -50,6 +63,15 @@ def annotate(
     block : mapping, optional
         ``{"time": samples, "distance": channels}``: the output samples that one task owns.  By
         default the plan chooses; results do not depend on it.
+    overwrite : bool
+        Whether a callback whose results last replaces what its output holds.  By default the run
+        goes on with it, if it is the same run.
+    max_failures : int, optional
+        Blocks that may fail before the run stops.  By default none, but 100 where results last.
+    retry_failed : bool
+        Whether to try blocks again that an earlier run gave up; by default they stay so.
+    block_timeout : float, optional
+        Seconds after which a block counts as hanging and is given up; needs worker processes.
     batch_size : int, optional
         Patches per batch; None (the default) chooses for the device.
     overlap_samples, overlap_channels : float or int
@@ -80,8 +102,12 @@ def annotate(
     ------
     InvalidInput, ModelMismatch, BlockTooLarge, TypeError
         Before any block runs.
+    OutputInUse, OutputExists, RunMismatch
+        Before any block runs: another run writes the output, or it holds something else.
     UnreadableData
-        If data is missing and ``on_error`` is "raise".
+        If data is missing, ``on_error`` is "raise" and `max_failures` is not given.
+    TooManyFailures, OutputUnwritable, RunInterrupted
+        The run stopped; where results last, what is done is kept, and the same call resumes.
 
     Examples
     --------
@@ -92,7 +118,8 @@ def annotate(
     if callback is None:
         return _lazy(Job.of(model, data, client, kwargs, {"stacking"}), block, kwargs)
     job = Job.of(model, data, client, kwargs, set())
-    return job.run(adapt_callback(callback), block)
+    options = RunOptions(overwrite, max_failures, retry_failed, block_timeout)
+    return run_job(job, adapt_callback(callback), block, options)
 
 
 def classify(
@@ -101,14 +128,27 @@ def classify(
     *,
     client: Client | None = None,
     block: Mapping[str, int] | None = None,
+    out: str | Path | None = None,
+    annotations: Any = None,
+    overwrite: bool = False,
+    max_failures: int | None = None,
+    retry_failed: bool = False,
+    block_timeout: float | None = None,
     **kwargs: Any,
 ) -> ClassifyOutput:
     """Apply a model and its default callback, such as picking, to a recording.
 
     Parameters
     ----------
-    model, data, client, block
+    model, data, client, block, overwrite, max_failures, retry_failed, block_timeout
         As for :func:`annotate`.
+    out : str or Path, optional
+        Folder of a Parquet dataset that the workers write the picks to; see
+        :class:`PicksWriterCallback`.  The same call resumes a run that died.  By default picks are
+        gathered in memory.
+    annotations : str, Path or zarr store, optional
+        With `out`: where to write the annotations as well, in the same pass; see
+        :class:`WriterCallback`.
     thresholds : float or dict of str to float
         Smallest confidence of a pick, for all phases or by phase; 0.2 by default.
     min_time_separation : float
@@ -129,8 +169,27 @@ def classify(
     >>> classify(model, data, thresholds=0.3).picks  # doctest: +SKIP
     """
     das_model = as_das_model(model)
-    job, callback = with_callback(das_model, _classify_callback(das_model), data, client, kwargs)
-    report = job.run(callback, block)
+    kind = _classify_callback(das_model)
+    options = RunOptions(overwrite, max_failures, retry_failed, block_timeout)
+    if out is None:
+        if annotations is not None:
+            raise InvalidInput(
+                "annotations= goes with out=: name a folder for the picks too, or pass "
+                "WriterCallback to annotate."
+            )
+        job, callback = with_callback(das_model, kind, data, client, kwargs)
+    else:
+        if kind is not DASPickingCallback:
+            raise InvalidInput(
+                f"out= takes picks, and the default callback of {type(das_model).__name__} is "
+                f"{kind.__name__}; call annotate with a callback that writes."
+            )
+        job, callback = with_callback(
+            das_model, PicksWriterCallback, data, client, {"path": out, **kwargs}
+        )
+        if annotations is not None:
+            callback = MultiCallback([callback, WriterCallback(annotations)])
+    report = run_job(job, callback, block, options)
     return ClassifyOutput(job.spec.name, report, callback.get_results_dict())
 
 

@@ -1,7 +1,7 @@
 """A model and a recording, checked and ready: what annotate, classify and plan begin with."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -16,10 +16,12 @@ from dasdist.models import ModelSpec, as_das_model, check_arguments
 from dasdist.run.cluster import cluster_resources, current_client, synchronous
 from dasdist.run.execute import execute
 from dasdist.run.local import local_resources
+from dasdist.run.options import DEFAULT_FAILURES, RunOptions
 from dasdist.run.plan import Needs, Plan
 from dasdist.run.planning import make_plan
 from dasdist.run.replica import Payload, pack, predictor_of, remember
 from dasdist.run.report import RunReport
+from dasdist.run.tally import Tally
 from dasdist.sources import Recording, open_recording
 
 __all__ = ["Job", "needs_of", "with_callback"]
@@ -85,8 +87,13 @@ class Job:
         remember(payload)
         return cls(ModelSpec.of(das_model), payload, recording, found, arguments)
 
-    def plan(self, needs: Needs, block: Mapping[str, int] | None) -> Plan:
-        """Plan for what a callback needs."""
+    def plan(
+        self,
+        needs: Needs,
+        block: Mapping[str, int] | None,
+        cores: Sequence[tuple[int, int]] = (),
+    ) -> Plan:
+        """Plan for what a callback needs; ``cores`` of the first segments may be given."""
         with synchronous(self.client) as client:
             resources = cluster_resources(client) if client else local_resources()
         return make_plan(
@@ -96,24 +103,45 @@ class Job:
             needs=needs,
             resources=resources,
             block=block,
+            cores=cores,
         )
 
-    def run(self, callback: DASAnnotateCallback, block: Mapping[str, int] | None) -> RunReport:
-        """Plan, set the callback up, run all blocks and finalize the callback."""
-        run_plan = self.plan(needs_of(callback), block)
-        callback.setup(
-            Context(
-                annotate_keys=self.spec.annotate_keys,
-                phases=self.spec.phases,
-                grids=run_plan.grids,
-                dims=(self.recording.time_name, self.recording.channel_name),
-                attrs=self.attributes,
-            )
+    def context(self, run_plan: Plan) -> Context:
+        """Return what a callback learns before the first block."""
+        return Context(
+            annotate_keys=self.spec.annotate_keys,
+            phases=self.spec.phases,
+            grids=run_plan.grids,
+            dims=(self.recording.time_name, self.recording.channel_name),
+            attrs=self.attributes,
         )
+
+    def execute(
+        self,
+        run_plan: Plan,
+        callback: DASAnnotateCallback,
+        options: RunOptions,
+        tally: Tally | None = None,
+    ) -> RunReport:
+        """Run what is left of a plan and finalize the callback, which was set up."""
         with synchronous(self.client) as client:
             return execute(
-                run_plan, self.recording, self.payload, callback, self.arguments, client=client
+                run_plan,
+                self.recording,
+                self.payload,
+                callback,
+                self.arguments,
+                client=client,
+                most_failures=self._most_failures(options, lasting=tally is not None),
+                tally=tally,
             )
+
+    def _most_failures(self, options: RunOptions, *, lasting: bool) -> int | None:
+        if options.max_failures is not None:
+            return options.max_failures
+        if "on_error" in self.arguments:
+            return None if self.arguments["on_error"] == "skip" else 0
+        return DEFAULT_FAILURES if lasting else 0
 
     @property
     def attributes(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from dasdist.callbacks.parquet import StoredPicks
 from dasdist.run.report import RunReport
 
 __all__ = ["ClassifyOutput"]
@@ -29,8 +30,9 @@ class ClassifyOutput:
         value of the channel coordinate), ``channel_index`` (int64), ``phase`` (str),
         ``confidence`` (float32), ``sample_index`` (int64) and ``segment`` (int64), sorted by time,
         then channel.  The indices point at the nearest sample and channel of the data.
+        Where they were written to a dataset, they are read from it whenever this is asked for.
     P, S, ... : sequence of DASPick
-        The picks of one phase, as in SeisBench.
+        The picks of one phase, as in SeisBench; not of a dataset.
     """
 
     def __init__(self, creator: str, report: RunReport, results: Mapping[str, Any]) -> None:
@@ -41,7 +43,8 @@ class ClassifyOutput:
     def __getattr__(self, name: str) -> Any:
         results = self.__dict__.get("_results", {})
         if name in results:
-            return results[name]
+            value = results[name]
+            return value.read() if isinstance(value, StoredPicks) else value
         raise AttributeError(f"{name!r} is no result; there are {sorted(results)}.")
 
     def __dir__(self) -> list[str]:
@@ -49,6 +52,8 @@ class ClassifyOutput:
 
     def __repr__(self) -> str:
         picks = self._results.get("picks")
+        if isinstance(picks, StoredPicks):
+            return f"{picks}\n{self.report}"
         if not isinstance(picks, pd.DataFrame):
             return f"{self.creator}: {', '.join(self._results)}\n{self.report}"
         counts = picks["phase"].value_counts().sort_index()
@@ -58,4 +63,6 @@ class ClassifyOutput:
     def _repr_html_(self) -> str:
         picks = self._results.get("picks")
         table = picks.to_html(max_rows=10) if isinstance(picks, pd.DataFrame) else ""
+        if isinstance(picks, StoredPicks):
+            table = f"<pre>{picks}</pre>"
         return f"{table}<pre>{self.report}</pre>"

@@ -4,6 +4,7 @@ from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Ma
 from dasdist.callbacks.client_side import ClientSideCallback, adapt_callback
 from dasdist.callbacks.memory import InMemoryCollectionCallback
 from dasdist.callbacks.multi import MultiCallback
+from dasdist.callbacks.parquet import PicksWriterCallback, StoredPicks
 from dasdist.callbacks.picking import DASPickingCallback
 from dasdist.callbacks.picks import DASPick, PickList
 from dasdist.callbacks.writer import WriterCallback
@@ -20,6 +21,8 @@ __all__ = [
     "MultiCallback",
     "Output",
     "PickList",
+    "PicksWriterCallback",
+    "StoredPicks",
     "WriterCallback",
     "adapt_callback",
 ]

@@ -64,6 +64,8 @@ class Context:
     resume : bool
         Whether the output is there and belongs to this run: keep what it holds.  Its segments may
         have grown, and new ones may have come.
+    overwrite : bool
+        Whether to replace results of dasdist that the output holds.
     """
 
     annotate_keys: tuple[str, ...]
@@ -73,6 +75,7 @@ class Context:
     phases: tuple[str, ...] | None = None
     run: str = ""
     resume: bool = False
+    overwrite: bool = False
 
 
 class Accumulator(Protocol):
@@ -113,12 +116,15 @@ class DASAnnotateCallback(ABC):
     whole_patches : bool
         Whether patches that touch a block must be whole, also where the model treats every channel
         on its own.
+    overwrite : bool
+        Whether to replace results that last, instead of going on with them.
     """
 
     pick_halo: float = 0.0
     held_outputs: int = 0
     in_order: bool = False
     whole_patches: bool = False
+    overwrite: bool = False
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -128,8 +134,22 @@ class DASAnnotateCallback(ABC):
         """
         return ()
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the results depend on besides model and data: plain values, by name."""
+        return {}
+
+    def by_output(self, part: Any) -> tuple[Any, ...]:
+        """Return what a part holds for each of :attr:`outputs`."""
+        return (part,)
+
+    def of_outputs(self, parts: Sequence[Any]) -> Any:
+        """Return the part that :meth:`by_output` took apart."""
+        (part,) = parts
+        return part
+
     def lost(self, parts: Mapping[int, Any]) -> list[int]:
-        """Return the blocks whose results are no longer in the output.
+        """Return the blocks whose results are no longer in the output; called after :meth:`setup`.
 
         Parameters
         ----------

@@ -1,10 +1,11 @@
 """Feed several callbacks in one pass."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper
+from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper, Output
 from dasdist.callbacks.client_side import adapt_callback
 from dasdist.errors import InvalidInput
 from dasdist.geometry.blocks import Block, SegmentGrid
@@ -66,6 +67,42 @@ class MultiCallback(DASAnnotateCallback):
     def whole_patches(self) -> bool:  # type: ignore[override]
         """Whether any child needs whole patches."""
         return any(child.whole_patches for child in self._children)
+
+    @property
+    def overwrite(self) -> bool:  # type: ignore[override]
+        """Whether any child replaces what its output holds."""
+        return any(child.overwrite for child in self._children)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Those of all children; none if the results of any of them are in memory."""
+        each = [child.outputs for child in self._children]
+        return tuple(output for outputs in each for output in outputs) if all(each) else ()
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Those of all children, by their position."""
+        return {str(i): child.settings for i, child in enumerate(self._children)}
+
+    def by_output(self, part: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what the children's parts hold for each of their outputs."""
+        pairs = zip(self._children, part, strict=True)
+        return tuple(held for child, p in pairs for held in child.by_output(p))
+
+    def of_outputs(self, parts: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the children's parts."""
+        left = iter(parts)
+        return tuple(
+            child.of_outputs(list(islice(left, len(child.outputs)))) for child in self._children
+        )
+
+    def lost(self, parts: Mapping[int, tuple[Any, ...]]) -> list[int]:
+        """Return the blocks that any child lost."""
+        each = (
+            child.lost({block: part[i] for block, part in parts.items()})
+            for i, child in enumerate(self._children)
+        )
+        return sorted({block for lost in each for block in lost})
 
     def setup(self, context: Context) -> None:
         """Set all children up."""

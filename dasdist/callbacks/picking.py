@@ -117,6 +117,15 @@ class DASPickingCallback(DASAnnotateCallback):
         return float(self.min_time_separation)
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """The options."""
+        return {
+            "thresholds": self.thresholds,
+            "min_time_separation": self.min_time_separation,
+            "blinding": self.blinding,
+        }
+
+    @property
     def picks(self) -> pd.DataFrame:
         """The picks of the last run."""
         if self._picks is None:

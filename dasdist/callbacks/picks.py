@@ -13,7 +13,7 @@ from dasdist.geometry.blocks import SegmentGrid, Span
 from dasdist.geometry.patches import PatchGrid
 from dasdist.geometry.resampling import Ratio
 
-__all__ = ["PICK_COLUMNS", "DASPick", "PickList", "PickTable", "join", "to_dataframe"]
+__all__ = ["PICK_COLUMNS", "DASPick", "PickList", "PickTable", "join", "order", "to_dataframe"]
 
 PickTable = dict[str, NDArray[Any]]
 """Picks as columns of equal length, named and typed as in `PICK_COLUMNS`."""
@@ -88,6 +88,18 @@ def join(tables: Iterable[PickTable]) -> PickTable:
     return {name: np.concatenate([empty[name], *(t[name] for t in tables)]) for name in empty}
 
 
+def order(table: PickTable) -> NDArray[np.intp]:
+    """Return the rows of picks by time, channel and phase, then by all else: there are no ties.
+
+    Examples
+    --------
+    >>> order(join([])).tolist()
+    []
+    """
+    first = ("time", "channel_index", "phase", "distance", "segment", "sample_index", "confidence")
+    return np.lexsort([table[name] for name in reversed(first)])
+
+
 def to_dataframe(table: PickTable) -> pd.DataFrame:
     """Sort picks by time, channel and phase.
 
@@ -103,11 +115,9 @@ def to_dataframe(table: PickTable) -> pd.DataFrame:
         where time, channel and phase are equal, the other columns decide.
     """
     phases, codes = np.unique(table["phase"], return_inverse=True)
-    first = ("time", "channel_index", codes, "distance", "segment", "sample_index", "confidence")
-    keys = [table[key] if isinstance(key, str) else key for key in first]
-    order = np.lexsort(keys[::-1])
-    columns = {name: table[name][order] for name in PICK_COLUMNS}
-    columns["phase"] = phases.astype(object)[codes[order]]  # one Python string per phase, not pick
+    rows = order({**table, "phase": codes})
+    columns = {name: table[name][rows] for name in PICK_COLUMNS}
+    columns["phase"] = phases.astype(object)[codes[rows]]  # one Python string per phase, not pick
     return pd.DataFrame(columns).astype({"phase": str})
 
 

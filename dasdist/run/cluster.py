@@ -9,47 +9,26 @@ A finished future is released as soon as its part is here, so that neither sched
 grows with the archive, and the death of a worker costs only what it held.
 """
 
-import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
-from typing import Any
 from uuid import uuid4
 
 from dask.delayed import Delayed
-from distributed import Client, Future, WorkerPlugin, as_completed
+from distributed import Client
 
+from dasdist.run.delivery import delivered
+from dasdist.run.flight import Flight, Task
 from dasdist.run.plan import Resources
-from dasdist.run.replica import Payload, remember
+from dasdist.run.replica import Payload
 from dasdist.run.report import Done, Failure
-from dasdist.run.work import Work, run_block
+from dasdist.run.stopping import Stop
+from dasdist.run.window import Window
+from dasdist.run.work import Shared, Work
 from dasdist.sources import Part
 
-__all__ = ["ReplicaPlugin", "cluster_resources", "current_client", "run_on_cluster", "synchronous"]
-
-_EMBEDDED_BYTES = 2**20
-"""Samples that travel inside a task; larger arrays in memory are sent ahead of it."""
-
-
-class ReplicaPlugin(WorkerPlugin):
-    """Brings a model to every worker, also to those that join later.
-
-    Parameters
-    ----------
-    payload : Payload
-        The pickled model.
-    """
-
-    idempotent = True
-
-    def __init__(self, payload: Payload) -> None:
-        self.name = f"dasdist-replica-{payload.token}"
-        self.payload = payload
-
-    def setup(self, worker: Any) -> None:
-        """Keep the bytes; the first task that needs the model unpickles it."""
-        remember(self.payload)
+__all__ = ["cluster_resources", "current_client", "run_on_cluster", "synchronous"]
 
 
 def current_client() -> Client | None:
@@ -89,41 +68,14 @@ def synchronous(client: Client | None) -> Iterator[Client | None]:
         yield connection
 
 
-class _Window:
-    """How many blocks may be in flight: one running and one waiting for every task thread."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._size = 2
-        self._asked = -float("inf")
-
-    def size(self) -> int:
-        # clusters grow and shrink, but asking for every block would cost more than it tells
-        if time.monotonic() - self._asked > 2:
-            self._size = 2 * max(1, sum(self._client.nthreads().values()))
-            self._asked = time.monotonic()
-        return self._size
-
-
-class _InOrder:
-    """Futures in the order in which they were added, with the interface of ``as_completed``."""
-
-    def __init__(self) -> None:
-        self._futures: deque[Future[Any]] = deque()
-
-    def add(self, future: Future[Any]) -> None:
-        self._futures.append(future)
-
-    def __next__(self) -> Future[Any]:
-        return self._futures.popleft()
-
-
 def run_on_cluster(
     client: Client,
     payload: Payload,
+    shared: Shared,
     tasks: Iterable[tuple[Part | Delayed, Work]],
     *,
     in_order: bool = False,
+    stop: Stop | None = None,
 ) -> Generator[tuple[Work, Done | Failure], None, None]:
     """Run blocks on the workers of a cluster.
 
@@ -133,45 +85,77 @@ def run_on_cluster(
         A synchronous client.
     payload : Payload
         The model.
+    shared : Shared
+        What all blocks share; it makes the work of the tasks.
     tasks : iterable of (Part or Delayed, Work)
         The blocks; consumed as the window moves on.
     in_order : bool
         Whether to yield in the order of the tasks instead of as they complete.
+    stop : Stop, optional
+        Ends the run before its last block.
 
     Yields
     ------
     Work, Done or Failure
         The block's work and what became of it.
+
+    Raises
+    ------
+    ClusterLost
+        If the scheduler is gone.
+    RunInterrupted
+        If the run was told to stop.
     """
-    client.register_plugin(ReplicaPlugin(payload))
     run = uuid4().hex[:8]
-    waiting = iter(tasks)
-    window = _Window(client)
-    flight: dict[Future[Any], Work] = {}
-    arrivals = _InOrder() if in_order else as_completed(loop=client.loop)
-    try:
+    with (
+        delivered(client, run, payload, shared),
+        closing(Flight(client, run)) as flight,
+    ):
+        waiting = (Task(part, work) for part, work in tasks)
+        window = Window(client, steady=in_order)
+        queue = _InOrder() if in_order else _AsTheyCome()
         while True:
-            for part, work in islice(waiting, max(0, window.size() - len(flight))):
-                future = _submit(client, part, work, f"dasdist-{run}-{work.block.index}")
-                flight[future] = work
-                arrivals.add(future)
+            free = window.free(len(flight) + len(queue))
+            submitted = list(islice(waiting, free))
+            queue.expect(submitted)
+            flight.submit(submitted)
             if not flight:
                 return
-            future = next(arrivals)
-            result = future.result()
-            work = flight.pop(future)
-            future.release()
-            yield work, result
-    finally:
-        if flight:
-            client.cancel(list(flight), force=True)
+            for task, outcome in flight.arrived():
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                window.learn(outcome)
+                yield from queue.add(task, outcome)
 
 
-def _submit(client: Client, part: Part | Delayed, work: Work, key: str) -> Future[Any]:
-    """Submit a block; what it reads is a recipe, a dask graph, or samples sent ahead of it."""
-    sent: Any = part
-    if isinstance(part, Delayed):
-        sent = client.compute(part)
-    elif part.held_bytes > _EMBEDDED_BYTES:
-        sent = client.scatter(part, hash=False)
-    return client.submit(run_block, sent, work, key=key, pure=False)
+class _AsTheyCome:
+    """Passes results on."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def expect(self, tasks: Iterable[Task]) -> None:
+        """Take note of what is to come."""
+
+    def add(self, task: Task, outcome: Done | Failure) -> Iterator[tuple[Work, Done | Failure]]:
+        """Take one result and yield those whose turn it is."""
+        yield task.work, outcome
+
+
+class _InOrder(_AsTheyCome):
+    """Keeps results until it is their turn."""
+
+    def __init__(self) -> None:
+        self._expected: deque[int] = deque()
+        self._kept: dict[int, tuple[Work, Done | Failure]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def expect(self, tasks: Iterable[Task]) -> None:
+        self._expected.extend(task.index for task in tasks)
+
+    def add(self, task: Task, outcome: Done | Failure) -> Iterator[tuple[Work, Done | Failure]]:
+        self._kept[task.index] = (task.work, outcome)
+        while self._expected and self._expected[0] in self._kept:
+            yield self._kept.pop(self._expected.popleft())

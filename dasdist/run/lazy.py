@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from dasdist.callbacks.memory import StackMapper
 from dasdist.callbacks.stacking import Stacking, check_stacking
+from dasdist.errors import UnreadableData
 from dasdist.geometry import Block, Region, SegmentGrid, Span
 from dasdist.inference import Recipe
 from dasdist.run.replica import Payload, remember
-from dasdist.run.report import Failure
-from dasdist.run.work import Work, run_block
+from dasdist.run.work import Work, compute_block
 from dasdist.sources import Part, Recording, array_part
 
 __all__ = ["lazy_annotations"]
@@ -191,11 +191,13 @@ def _annotate(
 
     def outputs(work: Work) -> NDArray[np.float32]:
         part = source if held is None else _cut(source, held, work)
-        result = run_block(part, work)
-        if isinstance(result, Failure):
+        try:
+            (_, _, by_key), *_ = compute_block(part, work).part
+        except UnreadableData:
+            if not work.skip_errors:
+                raise
             keys = len(work.mapper.keys)  # type: ignore[attr-defined]
             return np.full((keys, *work.block.core.shape), np.nan, dtype=np.float32)
-        (_, _, by_key), *_ = result.part
         return np.stack(list(by_key.values()))
 
     rows = [np.concatenate([outputs(work) for work in row], axis=2) for row in works]

@@ -4,7 +4,7 @@ Everything that can be wrong about data, model and arguments is found here, befo
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -41,6 +41,7 @@ def make_plan(
     needs: Needs,
     resources: Resources,
     block: Mapping[str, int] | None = None,
+    cores: Sequence[tuple[int, int]] = (),
 ) -> Plan:
     """Plan a run.
 
@@ -58,6 +59,8 @@ def make_plan(
         What the run may use.
     block : mapping, optional
         Core of a block: ``{"time": samples, "distance": channels}``.
+    cores : sequence of tuple of int
+        Cores of the blocks of the first segments, where an earlier run chose them.
 
     Raises
     ------
@@ -115,7 +118,7 @@ def make_plan(
         resources=resources,
     )
     plan = replace(plan, batch_bytes=batch_bytes(predictor, plan, arguments))
-    return _with_blocks(plan, block, needs, recording)
+    return _with_blocks(plan, block, needs, recording, cores)
 
 
 def _fit(
@@ -230,14 +233,20 @@ def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: R
 
 
 def _with_blocks(
-    plan: Plan, block: Mapping[str, int] | None, needs: Needs, recording: Recording
+    plan: Plan,
+    block: Mapping[str, int] | None,
+    needs: Needs,
+    recording: Recording,
+    cores: Sequence[tuple[int, int]],
 ) -> Plan:
     """Give every segment its core, number the blocks and check that they fit."""
-    core = _given_core(block or {}, recording.channel_name)
+    wanted = _given_core(block or {}, recording.channel_name)
     memory = plan.resources.memory
     slots = plan.resources.workers * plan.resources.threads
     grids: list[SegmentGrid] = []
+    first = 0
     for grid in plan.grids:
+        core = cores[grid.index] if grid.index < len(cores) and not block else wanted
         fixed = [
             min(size, given) if given else 0 for size, given in zip(grid.shape, core, strict=True)
         ]
@@ -255,7 +264,8 @@ def _with_blocks(
             )
         along_fibre = grid.shape[1] if needs.whole_patches else fixed[1] or chosen[1]
         sized = replace(grid, core=(fixed[0] or chosen[0], along_fibre))
-        grids.append(replace(sized, first_block=sum(map(len, grids))))
+        grids.append(replace(sized, first_block=first))
+        first += len(sized)
     plan = replace(plan, grids=tuple(grids))
     if memory and plan.peak_bytes > LARGEST_SHARE * memory:
         raise BlockTooLarge(

@@ -11,11 +11,11 @@ The first task that needs it builds the replica::
 import copy
 import hashlib
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 import cloudpickle
 import torch
@@ -29,7 +29,7 @@ _KEPT = 4
 """Replicas that a process keeps; the least recently used one goes first, and may be rebuilt."""
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Payload:
     """A pickled model.
 
@@ -49,8 +49,10 @@ class Payload:
 
 
 _lock = threading.Lock()
-# a payload lives as long as the run, the worker plugin or the graph that holds it
-_payloads: WeakValueDictionary[str, Payload] = WeakValueDictionary()
+_known = threading.Lock()
+# a payload lives as long as the run, the worker plugin or the graph that holds it; several runs
+# may bring the same model, and the first that ends must not take it from the others
+_payloads: defaultdict[str, WeakSet[Payload]] = defaultdict(WeakSet)
 _predictors: OrderedDict[str, Predictor] = OrderedDict()
 
 
@@ -73,7 +75,8 @@ def pack(model: torch.nn.Module, device: str | None = None) -> Payload:
 
 def remember(payload: Payload) -> None:
     """Let this process build the replica, for as long as something holds the payload."""
-    _payloads[payload.token] = payload
+    with _known:
+        _payloads[payload.token].add(payload)
 
 
 def predictor_of(token: str) -> Predictor:
@@ -88,7 +91,8 @@ def predictor_of(token: str) -> Predictor:
 
 
 def _build(token: str) -> Predictor:
-    payload = _payloads.get(token)
+    with _known:
+        payload = next(iter(_payloads[token]), None)
     if payload is None:
         raise DasdistError(
             f"This process was not given the model {token}; the worker plugin that brings it did "

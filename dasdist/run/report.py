@@ -1,7 +1,7 @@
 """What a run did, and what it had to leave out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dasdist.geometry import Axis, Region
@@ -98,7 +98,15 @@ class RunReport:
     skipped : tuple of Skipped
         Segments too short for a patch.
     failures : tuple of Failure
-        Blocks left out because of unreadable data.
+        Blocks left out, also by the earlier runs that this one resumed.
+    before : int
+        Blocks that earlier runs had done.
+    done : int or None
+        Blocks that are done, those of earlier runs included; None is all that did not fail.
+    seconds : mapping of str to float
+        Time that the blocks of this run took, added up over task threads, by stage.
+    peak, planned : int
+        The most memory that a worker process had, and what the plan said, in bytes.
     """
 
     model: str
@@ -107,17 +115,30 @@ class RunReport:
     wall_seconds: float
     skipped: tuple[Skipped, ...] = ()
     failures: tuple[Failure, ...] = ()
+    before: int = 0
+    done: int | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak: int = 0
+    planned: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Number of blocks that are done."""
+        return self.blocks - len(self.failures) if self.done is None else self.done
 
     @property
     def complete(self) -> bool:
         """Whether nothing was left out."""
-        return not self.skipped and not self.failures
+        return not self.skipped and self.finished == self.blocks
 
     def __str__(self) -> str:
-        speed = self.data_seconds / self.wall_seconds if self.wall_seconds else float("inf")
+        share = (self.finished - self.before) / self.blocks if self.blocks else 0.0
+        seconds = share * self.data_seconds
+        speed = seconds / self.wall_seconds if self.wall_seconds else float("inf")
+        earlier = f" ({self.before} of them earlier)" if self.before else ""
         lines = [
-            f"{self.model}: {self.blocks - len(self.failures)} of {self.blocks} blocks, "
-            f"{self.data_seconds:.0f} s of data in {self.wall_seconds:.1f} s ({speed:.0f}x)"
+            f"{self.model}: {self.finished} of {self.blocks} blocks{earlier}, "
+            f"{seconds:.0f} s of data in {self.wall_seconds:.1f} s ({speed:.0f}x)"
         ]
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]

@@ -1,9 +1,12 @@
-"""The work of one block, as both executors call it."""
+"""The work of one block, as every executor calls it, and what becomes of it."""
 
+import traceback
+from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Literal
 
 from dasdist.callbacks.base import Mapper
-from dasdist.errors import UnreadableData
+from dasdist.errors import OutputUnwritable, RunSuperseded, UnreadableData
 from dasdist.geometry import Block, SegmentGrid
 from dasdist.inference import Recipe, process_block
 from dasdist.run.memory import peak_bytes
@@ -11,12 +14,15 @@ from dasdist.run.replica import predictor_of
 from dasdist.run.report import Done, Failure
 from dasdist.sources import Part
 
-__all__ = ["Work", "run_block"]
+__all__ = ["Shared", "Work", "compute_block", "failure", "run_block"]
+
+_LONGEST = 8000
+"""Characters of a traceback or a message that are kept: its end, where the error is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a task carries besides the slice of the recording: a few kilobytes.
+    """What is to be done with the slice of the recording that a block reads.
 
     Parameters
     ----------
@@ -29,7 +35,7 @@ class Work:
     mapper : Mapper
         The worker half of the callback.
     skip_errors : bool
-        Whether unreadable data becomes a :class:`Failure` instead of an error.
+        Whether an error of the block becomes a :class:`Failure` instead of being raised.
     """
 
     grid: SegmentGrid
@@ -40,19 +46,91 @@ class Work:
     skip_errors: bool
 
 
-def run_block(part: Part, work: Work) -> Done | Failure:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all blocks of a run share: with it, the number of a block says what is to be done.
+
+    Parameters
+    ----------
+    grids : tuple of SegmentGrid
+        The segments, with their blocks.
+    recipes : tuple of Recipe
+        One for each segment.
+    token, mapper, skip_errors
+        See :class:`Work`.
+    """
+
+    grids: tuple[SegmentGrid, ...]
+    recipes: tuple[Recipe, ...]
+    token: str
+    mapper: Mapper
+    skip_errors: bool
+
+    def work(self, index: int) -> Work:
+        """Return the work of the block with this index within the plan."""
+        segment = bisect_right(self.grids, index, key=lambda grid: grid.first_block) - 1
+        grid = self.grids[segment]
+        block = grid.block(index - grid.first_block)
+        recipe = self.recipes[segment]
+        return Work(grid, block, recipe, self.token, self.mapper, self.skip_errors)
+
+
+def compute_block(part: Part, work: Work) -> Done:
     """Process a block with this process's replica.
 
-    Returns
-    -------
-    Done or Failure
+    Raises
+    ------
+    UnreadableData
+        If samples are missing.
+    """
+    predictor = predictor_of(work.token)
+    done = process_block(part, work.grid, work.block, work.recipe, predictor, work.mapper)
+    return Done(done.part, done.seconds, peak_bytes())
+
+
+def run_block(part: Part, work: Work) -> Done | Failure:
+    """Process a block; what goes wrong with it alone is a failure if the run goes on after those.
+
+    Raises
+    ------
+    OutputUnwritable, RunSuperseded
+        These are about the run, whatever it does after failures.
     """
     try:
-        done = process_block(
-            part, work.grid, work.block, work.recipe, predictor_of(work.token), work.mapper
-        )
-        return Done(done.part, done.seconds, peak_bytes())
-    except UnreadableData as error:
+        return compute_block(part, work)
+    except (OutputUnwritable, RunSuperseded):
+        raise
+    except Exception as error:
         if not work.skip_errors:
             raise
-        return Failure(work.block.index, work.block.segment, work.block.core, str(error))
+        if isinstance(error, UnreadableData):
+            return failure(work, str(error), "unreadable", traceback.format_exc())
+        what = f"{type(error).__name__}: {error}"[-_LONGEST:]
+        return failure(work, f"{what}{_of_files(part)}", "error", traceback.format_exc())
+
+
+def failure(
+    work: Work,
+    error: str,
+    kind: Literal["unreadable", "error", "deadline", "killed"],
+    trace: str = "",
+) -> Failure:
+    """Describe a block that was left out."""
+    block, time = work.block, work.grid.out_time
+    return Failure(
+        block=block.index,
+        segment=block.segment,
+        core=block.core,
+        error=error[:_LONGEST],
+        kind=kind,
+        traceback=trace[-_LONGEST:],
+        start=str(time.value(block.core.time.start)),
+        stop=str(time.value(block.core.time.stop - 1)),
+    )
+
+
+def _of_files(part: Part) -> str:
+    """Say from which files a block came, as far as they are known."""
+    paths = list(dict.fromkeys(path for _, path in part.source.files()))
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return f" (data of {', '.join(paths[:3])}{more})" if paths else ""

@@ -1,0 +1,318 @@
+"""Pick arrivals and write them to a Parquet dataset, straight from the workers.
+
+::
+
+    picks.parquet/
+        block-000000000.parquet     the picks of a block's core, sorted; no rows if it has none
+        block-000000001.parquet     columns: PICK_COLUMNS; units and the run in the metadata
+        ...
+
+A part is renamed into place when it is whole, so that the folder can be read while it grows, and
+the same block gives the same bytes.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Output
+from dasdist.callbacks.picking import DASPickingCallback, PickMapper
+from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, order, to_dataframe
+from dasdist.callbacks.staged import Staging, journal_of, writing
+from dasdist.errors import DasdistError, InvalidInput, OutputExists
+from dasdist.geometry.blocks import Block, SegmentGrid
+from dasdist.geometry.patches import Patch
+
+__all__ = ["FORMAT", "PickWriteMapper", "PicksWriterCallback", "StoredPicks"]
+
+FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
+_NAME = re.compile(r"block-(\d{9})\.parquet")
+_UNITS = {
+    "time": "ns since 1970-01-01T00:00:00",
+    "distance": "that of the recording's coordinate",
+    "channel_index": "channels of the recording",
+    "confidence": "1",
+    "sample_index": "samples of the recording",
+}
+_Counts = dict[str, int]
+
+
+class PicksWriterCallback(DASAnnotateCallback):
+    """Pick peaks of the annotations and write the picks to a Parquet dataset.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder that does not exist yet or is empty.  All workers must reach it.
+    thresholds, min_time_separation, blinding
+        As for :class:`DASPickingCallback`.
+    overwrite : bool
+        Whether to replace picks that the path already holds.  Anything else stays.
+
+    Attributes
+    ----------
+    path : Path
+        Where the picks are; absolute.
+    counts : dict of str to int
+        After the run: ``"picks"``, the picks of each phase, and ``"bytes"``, the size of all parts.
+    picks : pandas.DataFrame
+        As of :class:`DASPickingCallback`; read from the dataset whenever it is asked for.
+
+    Raises
+    ------
+    InvalidInput, OutputExists
+        Options are out of range, or the path is a URL; and, from :meth:`setup`, as for
+        :class:`DASPickingCallback`, or the path holds something.
+
+    Notes
+    -----
+    ``pandas.read_parquet(path)``, ``polars.scan_parquet(path)``, duckdb's ``FROM
+    'path/*.parquet'`` and ``dask.dataframe.read_parquet(path)`` read the folder, also while it
+    grows.  Every column states its unit and every part what made it:
+    ``pyarrow.parquet.read_schema(part).metadata``.
+
+    Picks stay on the workers: this process holds counts.
+
+    Examples
+    --------
+    >>> model.annotate(data, PicksWriterCallback("picks.parquet", thresholds=0.3))  # doctest: +SKIP
+    >>> polars.scan_parquet("picks.parquet").filter(phase="P").collect()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        thresholds: float | Mapping[str, float] = 0.2,
+        min_time_separation: float = 1.0,
+        blinding: tuple[int, int] = (100, 100),
+        *,
+        overwrite: bool = False,
+    ):
+        name = str(path).removeprefix("file://")
+        if "://" in name:
+            raise InvalidInput(
+                f"{path} is a URL, and picks are written to a folder that all workers reach: name "
+                "one, and copy it there after the run."
+            )
+        self._picking = DASPickingCallback(thresholds, min_time_separation, blinding)
+        self.path = Path(name).absolute()
+        self.overwrite = overwrite
+        self._counts: _Counts | None = None
+        self._mapper: PickWriteMapper | None = None
+
+    @property
+    def pick_halo(self) -> float:  # type: ignore[override]
+        """Seconds around a core within which other picks compete with those of the core."""
+        return self._picking.pick_halo
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The dataset, and its journal beside it."""
+        return (Output(self.path, journal_of(self.path)),)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Options of the picking."""
+        return self._picking.settings
+
+    @property
+    def counts(self) -> _Counts:
+        """Picks, picks by phase, and bytes, of the last run."""
+        if self._counts is None:
+            raise DasdistError("There are no picks yet: pass the callback to annotate first.")
+        return self._counts
+
+    @property
+    def picks(self) -> pd.DataFrame:
+        """The picks of the dataset."""
+        return StoredPicks(self.path, self.counts).read()
+
+    def setup(self, context: Context) -> None:
+        """Check the options and the path, and make the folder."""
+        self._picking.setup(context)
+        picking = self._picking.mapper()
+        if clash := {"picks", "bytes"} & {key for key, _ in picking.thresholds}:
+            raise InvalidInput(f"{clash} names a count and an annotation key; rename the latter.")
+        ours = [] if context.resume else _check_free(self.path, self.overwrite or context.overwrite)
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            for part in ours:
+                part.unlink()
+        attrs = {**context.attrs, "dasdist_format": FORMAT}
+        attrs.pop("model_token", None)  # of the same model it differs from session to session
+        self._mapper = PickWriteMapper(
+            picking,
+            self.path,
+            Staging.make(journal_of(self.path), context.run),
+            tuple((name, str(value)) for name, value in attrs.items()),
+        )
+        self._counts = None
+
+    def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
+        """Return the blocks whose part is missing or has another size."""
+        sizes = {number: entry.stat().st_size for number, entry in _parts(self.path)}
+        return [block for block, part in parts.items() if sizes.get(block) != part["bytes"]]
+
+    def mapper(self) -> "PickWriteMapper":
+        """Return the half that picks a block and writes its part."""
+        assert self._mapper is not None
+        return self._mapper
+
+    def combine(self, parts: Sequence[_Counts | None]) -> _Counts:
+        """Add the counts; those of skipped blocks may be ``None``."""
+        total: Counter[str] = Counter()
+        for part in parts:
+            total.update(part or {})
+        return dict(total)
+
+    def finalize(self, part: _Counts | None) -> None:
+        """Keep the counts."""
+        keys = [key for key, _ in self.mapper().picking.thresholds]
+        self._counts = {**dict.fromkeys(["picks", *keys, "bytes"], 0), **(part or {})}
+
+    def get_results_dict(self) -> dict[str, Any]:
+        """Return as ``"picks"`` where they are and how many: they are read only when asked for."""
+        return {"picks": StoredPicks(self.path, self.counts)}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicks:
+    """Picks in a Parquet dataset.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    counts : mapping of str to int
+        ``"picks"``, the picks of each phase, and ``"bytes"``.
+    """
+
+    path: Path
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.counts.get("picks", 0)
+
+    def __str__(self) -> str:
+        by_phase = (f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes"))
+        return f"{len(self):,} picks ({', '.join(by_phase)}) in {self.path}"
+
+    def read(self) -> pd.DataFrame:
+        """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them."""
+        files = sorted(entry.path for _, entry in _parts(self.path))
+        found = ds.dataset(files, schema=_schema(()), format="parquet").to_table()
+        table = {name: found.column(name).to_numpy() for name in PICK_COLUMNS}
+        return to_dataframe({**table, "phase": table["phase"].astype(str)})
+
+
+@dataclass(frozen=True, slots=True)
+class PickWriteMapper:
+    """Picks the patches of a block and writes the picks of its core.
+
+    Parameters
+    ----------
+    picking : PickMapper
+        What picks.
+    path : Path
+        The folder of the dataset.
+    staging : Staging
+        Where parts are written before they are renamed.
+    attrs : tuple of (str, str)
+        Metadata of every part.
+    """
+
+    picking: PickMapper
+    path: Path
+    staging: Staging
+    attrs: tuple[tuple[str, str], ...]
+
+    def begin(self, grid: SegmentGrid, block: Block) -> "_BlockPart":
+        """Begin picking one block."""
+        return _BlockPart(self, self.picking.begin(grid, block), block.index)
+
+
+@dataclass(frozen=True, slots=True)
+class _BlockPart:
+    to: PickWriteMapper
+    picks: Accumulator
+    block: int
+
+    def add(self, patch: Patch) -> None:
+        self.picks.add(patch)
+
+    def part(self) -> _Counts:
+        table: PickTable = self.picks.part()
+        target = self.to.path / f"block-{self.block:09d}.parquet"
+        size = self.to.staging.write(target, _encode(table, _schema(self.to.attrs)))
+        keys = [key for key, _ in self.to.picking.thresholds]
+        counts = {key: int(np.count_nonzero(table["phase"] == key)) for key in keys}
+        return {"picks": len(table["phase"]), **counts, "bytes": size}
+
+
+@lru_cache(maxsize=4)
+def _schema(attrs: tuple[tuple[str, str], ...]) -> pa.Schema:
+    """Return the schema of a part, with the run's metadata."""
+    kinds = {"datetime64[ns]": pa.timestamp("ns"), "str": pa.string(), "float32": pa.float32()}
+    kinds |= {"float64": pa.float64(), "int64": pa.int64()}
+    fields = [
+        pa.field(name, kinds[kind], metadata={"unit": _UNITS[name]} if name in _UNITS else None)
+        for name, kind in PICK_COLUMNS.items()
+    ]
+    return pa.schema(fields, metadata=dict(attrs))
+
+
+def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
+    """Return sorted picks as a Parquet file, always the same bytes for the same picks."""
+    rows = order(table)
+    columns = [pa.array(table[item.name][rows], item.type) for item in schema]
+    file = pa.BufferOutputStream()
+    pq.write_table(
+        pa.Table.from_arrays(columns, schema=schema),
+        file,
+        compression="zstd",
+        use_dictionary=["phase"],
+    )
+    return file.getvalue()
+
+
+def _parts(folder: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
+    """Yield the parts in a folder, by the number of their block."""
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if found := _NAME.fullmatch(entry.name):
+                    yield int(found[1]), entry
+
+
+def _check_free(path: Path, overwrite: bool) -> list[Path]:
+    """Return the parts to replace; raise if there are any unasked, or anything else."""
+    if not path.exists():
+        return []
+    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    parts = [entry for entry in found if _NAME.fullmatch(entry.name)]
+    ours = found == parts and all(map(_is_ours, parts[:1]))
+    if found and not (overwrite and ours):
+        strange = [entry for entry in found if entry not in parts] or found
+        raise OutputExists(
+            f"{path} already holds {', '.join(entry.name for entry in strange[:5])}; choose "
+            f"another path{', or replace these picks with overwrite=True' if ours else ''}."
+        )
+    return found
+
+
+def _is_ours(part: Path) -> bool:
+    try:
+        return b"dasdist_format" in (pq.read_schema(part).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False

@@ -1,0 +1,172 @@
+"""Put files into an output whole or not at all, and only while the run owns the output.
+
+::
+
+    picks.parquet.dasdist/staging-<run>/    write, fsync    what dies here leaves nothing below
+             |
+             v  rename
+    picks.parquet/                          readers see the old file or the new one
+
+The journal stands beside the output, not in it: polars, duckdb and dask read every file below the
+folder that they are given, and zarr and xarray warn of what is no node.
+
+A newer run moves the staging folders of older ones away before it begins.  A task of an older run
+that is still alive then has nothing left to rename: its output belongs to another.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dasdist.errors import DasdistError, OutputUnwritable, RunSuperseded
+
+__all__ = ["Staging", "journal_of", "writing"]
+
+_GONE = (errno.ENOENT, errno.ESTALE)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def journal_of(path: Path) -> Path:
+    """Return the journal of an output: beside it, and where it really is if it is a link.
+
+    Examples
+    --------
+    >>> journal_of(Path("/data/prob.zarr")).as_posix()
+    '/data/prob.zarr.dasdist'
+    """
+    real = path.resolve()
+    return real.with_name(f"{real.name}.dasdist")
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """The folder in which the files of one run are written before they are renamed.
+
+    Parameters
+    ----------
+    folder : Path
+        ``staging-<run>`` in the journal of an output, on the same file system as the output.
+
+    Examples
+    --------
+    >>> staging = Staging.make(Path("picks.parquet.dasdist"), "1f0c")  # doctest: +SKIP
+    >>> staging.write(Path("picks.parquet/block-000000000.parquet"), b"...")  # doctest: +SKIP
+    3
+    """
+
+    folder: Path
+
+    @classmethod
+    def make(cls, journal: Path, run: str) -> "Staging":
+        """Make the folder of a run unless it is there; only a client does, before any block.
+
+        Raises
+        ------
+        OutputUnwritable
+            If that is not possible.
+        """
+        staging = cls(journal / f"staging-{run or 'unnamed'}")
+        with writing(staging.folder):
+            journal.mkdir(parents=True, exist_ok=True)
+            staging.folder.mkdir(mode=0o700, exist_ok=True)
+        return staging
+
+    def write(self, target: Path, data: Any) -> int:
+        """Write a file, or replace it.
+
+        Parameters
+        ----------
+        target : Path
+            The file, with the permissions that a new file of this process has.  Folders between it
+            and the output are made.
+        data : bytes-like
+            All of it.
+
+        Returns
+        -------
+        int
+            Its size in bytes, which are on the disk when this returns.
+
+        Raises
+        ------
+        OutputUnwritable
+            If the disk is full, a quota is used up or writing is not allowed; the target is then
+            as it was.
+        RunSuperseded
+            If the staging folder is gone.
+        """
+        aside = self.folder / f"{target.name}.{secrets.token_hex(8)}"
+        with writing(target, self.folder):
+            try:
+                with open(aside, "xb") as file:
+                    size = file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                _place(aside, target)
+            except OSError:
+                with suppress(OSError):
+                    aside.unlink()
+                raise
+        return size
+
+
+def _place(aside: Path, target: Path) -> None:
+    # The folder of the target is not synced: a rename that a power cut undoes leaves a block that
+    # is missing, and a resumed run looks for those.
+    try:
+        os.replace(aside, target)
+    except FileNotFoundError:
+        if not aside.exists():  # superseded: not even a folder may be made in the output
+            raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(aside, target)
+
+
+@contextmanager
+def writing(target: Any, staging: Path | None = None) -> Iterator[None]:
+    """Turn the system's errors while an output is written into errors that say what to do.
+
+    Parameters
+    ----------
+    target : Path or str
+        What is written.
+    staging : Path, optional
+        The staging folder that must be there.
+
+    Raises
+    ------
+    OutputUnwritable, RunSuperseded
+        In place of `OSError`; errors of dasdist pass.
+    """
+    try:
+        yield
+    except DasdistError:
+        raise
+    except OSError as error:
+        if staging is not None and error.errno in _GONE and not os.path.isdir(staging):
+            raise RunSuperseded(
+                f"{target} was not written, because the run's folder {staging} is gone: a newer "
+                "run has taken the output over. This one can do no more; let it end."
+            ) from error
+        raise OutputUnwritable(_reason(error, target, staging)) from error
+
+
+def _reason(error: OSError, target: Any, staging: Path | None) -> str:
+    """Say what could not be written, why, how much space is left, and what to do."""
+    fact = f"{target} cannot be written: {error.strerror or error}"
+    resumes = "then the same call or command resumes."
+    if error.errno == errno.EXDEV:
+        return f"{fact}: {staging} lies on another file system. Choose a folder within one of them."
+    if error.errno not in _FULL:
+        return f"{fact}. See that the folder is there and that you may write to it; {resumes}"
+    folder = next((p for p in [staging, *Path(target).parents] if p and p.is_dir()), Path())
+    free = "an unknown number of"
+    with suppress(OSError):
+        free = f"{shutil.disk_usage(folder).free:,}"
+    return f"{fact}; {free} bytes are free where {folder} lies. Make space there; {resumes}"

@@ -1,0 +1,196 @@
+"""What a run is, as plain JSON: the model, the arguments, the blocks and the recording.
+
+Two runs with the same fingerprint give the same result, so that one can go on where the other
+ended.  Nothing in it depends on the machine, the cluster or the process.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from dasdist.coordinates import axis_attrs, axis_from_attrs
+from dasdist.geometry import PatchGrid, Ratio, Region, SegmentGrid, Span
+
+__all__ = [
+    "continued",
+    "describe_grid",
+    "describe_model",
+    "differences",
+    "grid_from_description",
+    "plain",
+]
+
+Json = Any
+
+
+def describe_model(model: torch.nn.Module) -> dict[str, Json]:
+    """Describe a model by its class, the hash of its tensors and its settings.
+
+    Settings are the plain values among the attributes of the model and its parts, such as a kernel
+    size; code is not looked at.
+
+    Examples
+    --------
+    >>> sorted(describe_model(torch.nn.Linear(2, 1)))
+    ['class', 'settings', 'weights']
+    """
+    weights = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if isinstance(tensor, torch.Tensor):
+            values = tensor.detach().cpu().contiguous()
+            weights.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+            weights.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    settings = hashlib.sha256()
+    for name, module in model.named_modules():
+        kind = type(module)
+        own = {k: v for k, v in sorted(vars(module).items()) if k not in ("training", "_version")}
+        known = {k: plain(v) for k, v in own.items() if k[0] != "_" and _is_plain(v)}
+        line = json.dumps([name, f"{kind.__module__}.{kind.__qualname__}", known], sort_keys=True)
+        settings.update(line.encode())
+    kind = type(model)
+    return {
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "weights": weights.hexdigest()[:32],
+        "settings": settings.hexdigest()[:32],
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(v) for v in value.values())
+    if isinstance(value, tuple | list | set | frozenset):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float | np.generic | np.ndarray)
+
+
+def plain(value: Any) -> Json:
+    """Return a value as JSON knows it; what JSON has no form for becomes its text.
+
+    Examples
+    --------
+    >>> plain({"thresholds": {"P": np.float32(0.5)}, "blinding": (100, 100)})
+    {'thresholds': {'P': 0.5}, 'blinding': [100, 100]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(v) for key, v in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(map(plain, value), key=str)
+    if isinstance(value, tuple | list):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return str(value)
+
+
+# ---------------------------------------------------------------- segments and their blocks
+
+
+def describe_grid(grid: SegmentGrid) -> dict[str, Json]:
+    """Describe a segment, its patches and its blocks; exact."""
+    return {
+        "index": grid.index,
+        "first_block": grid.first_block,
+        "recorded": [_ends(grid.recorded.time), _ends(grid.recorded.distance)],
+        "time": axis_attrs(grid.time),
+        "distance": axis_attrs(grid.distance),
+        "ratios": [[ratio.up, ratio.down] for ratio in grid.ratios],
+        "rows": _describe_patches(grid.rows),
+        "columns": _describe_patches(grid.columns),
+        "channelwise": grid.channelwise,
+        "settling": int(grid.settling),
+        "pick_halo": int(grid.pick_halo),
+        "core": [int(size) for size in grid.core],
+    }
+
+
+def grid_from_description(described: Mapping[str, Json]) -> SegmentGrid:
+    """Return the segment that :func:`describe_grid` described."""
+    time, distance = described["recorded"]
+    up_down = [Ratio(up, down) for up, down in described["ratios"]]
+    return SegmentGrid(
+        index=described["index"],
+        first_block=described["first_block"],
+        recorded=Region(Span(*time), Span(*distance)),
+        time=axis_from_attrs(described["time"]),
+        distance=axis_from_attrs(described["distance"]),
+        ratios=(up_down[0], up_down[1]),
+        rows=_patches(described["rows"]),
+        columns=_patches(described["columns"]),
+        channelwise=described["channelwise"],
+        settling=described["settling"],
+        pick_halo=described["pick_halo"],
+        core=(described["core"][0], described["core"][1]),
+    )
+
+
+def _ends(span: Span) -> list[int]:
+    return [int(span.start), int(span.stop)]
+
+
+def _describe_patches(grid: PatchGrid) -> list[Json]:
+    return [*map(int, (grid.size, grid.window, grid.shift, grid.out)), [*map(int, grid.covers)]]
+
+
+def _patches(described: Sequence[Any]) -> PatchGrid:
+    size, window, shift, out, covers = described
+    return PatchGrid(size, window, shift, out, (covers[0], covers[1]))
+
+
+def continued(old: Sequence[SegmentGrid], new: Sequence[SegmentGrid]) -> bool:
+    """Tell whether new segments are the old ones, the last perhaps longer, and perhaps more.
+
+    Blocks of the old segments then have the numbers that they had.
+    """
+    if not old or len(new) < len(old):
+        return False
+    last, now = old[-1], new[len(old) - 1]
+    longer = now.time.size >= last.time.size and now.rows.size >= last.rows.size
+    shortened = replace(
+        now,
+        time=replace(now.time, size=last.time.size),
+        rows=replace(now.rows, size=last.rows.size),
+        recorded=replace(now.recorded, time=last.recorded.time),
+    )
+    starts_alike = now.recorded.time.start == last.recorded.time.start
+    same = tuple(old[:-1]) == tuple(new[: len(old) - 1])
+    return same and longer and starts_alike and shortened == last
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def differences(old: Json, new: Json, path: str = "") -> Iterator[str]:
+    """Yield, in words, where two fingerprints differ.
+
+    Examples
+    --------
+    >>> list(differences({"arguments": {"threshold": 0.3}}, {"arguments": {"threshold": 0.2}}))
+    ['arguments.threshold was 0.3 and is 0.2 now']
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            name = f"{path}.{key}" if path else str(key)
+            yield from differences(old.get(key, "absent"), new.get(key, "absent"), name)
+    elif _are_records(old) and _are_records(new) and len(old) == len(new):
+        for i, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from differences(a, b, f"{path}[{i}]")
+    elif old != new:
+        yield f"{path} was {_short(old)} and is {_short(new)} now"
+
+
+def _are_records(value: Json) -> bool:
+    return isinstance(value, list) and any(isinstance(v, Mapping) for v in value)
+
+
+def _short(value: Json) -> str:
+    if isinstance(value, list) and len(json.dumps(value)) > 60:
+        return f"a list of {len(value)}"
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,81 @@
+"""How many blocks may be in flight at a time."""
+
+import logging
+import time
+
+from distributed import Client
+
+from dasdist.run.report import Done, Failure
+
+__all__ = ["Window"]
+
+_log = logging.getLogger("dasdist")
+
+_ASK = 2.0
+"""Seconds between two looks at the cluster."""
+
+_PATIENCE = 30.0
+"""Seconds without any worker after which the log says so."""
+
+_SHORT = 0.1
+"""Seconds of work that a task thread should have before it, where blocks are short."""
+
+_MOST = 16
+"""Blocks in flight for a task thread at the most."""
+
+
+class Window:
+    """One running block and one waiting for every task thread; more where blocks are short.
+
+    A scheduler hands over two blocks per thread and keeps the others, so that a worker that dies
+    costs no more for a wider window.
+
+    Parameters
+    ----------
+    client : Client
+        A synchronous client.
+    steady : bool
+        Whether blocks in flight are held in memory, so that there may not be more of short ones.
+    """
+
+    def __init__(self, client: Client, *, steady: bool) -> None:
+        self._client = client
+        self._steady = steady
+        self._threads = 1
+        self._seconds: float | None = None
+        self._asked = -float("inf")
+        self._alone_since: float | None = None
+
+    def free(self, taken: int) -> int:
+        """Return how many blocks to submit: none, or as many as are worth a message."""
+        size = self._size()
+        free = size - taken
+        return free if 2 * free >= size or size <= 2 * self._threads else 0
+
+    def learn(self, result: Done | Failure) -> None:
+        """Learn how long blocks take."""
+        if isinstance(result, Done):
+            seconds = sum(result.seconds.values())
+            known = seconds if self._seconds is None else self._seconds
+            self._seconds = 0.9 * known + 0.1 * seconds
+
+    def _size(self) -> int:
+        # clusters grow and shrink, but asking for every block would cost more than it tells
+        if time.monotonic() - self._asked > _ASK:
+            threads = sum(self._client.nthreads().values())
+            self._notice(threads)
+            self._threads = max(1, threads)
+            self._asked = time.monotonic()
+        each = 2
+        if self._seconds is not None and not self._steady:
+            each = min(_MOST, each + int(_SHORT / max(self._seconds, 1e-6)))
+        return each * self._threads
+
+    def _notice(self, threads: int) -> None:
+        if threads:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = time.monotonic()
+        elif time.monotonic() - self._alone_since > _PATIENCE:
+            _log.warning("The cluster has no workers; the run goes on as soon as there is one.")
+            self._alone_since = float("inf")

@@ -1,0 +1,202 @@
+"""A run that a test kills: ``python -m tests.survivor FOLDER [options]`` in a process of its own.
+
+Every block leaves a line in ``FOLDER/begun``, when it begins, and in ``FOLDER/finished``, when its
+results are written, so that a test can count what ran twice.  Options, as JSON::
+
+    scheduler   address of a cluster; else two worker processes of its own
+    die         blocks that kill their process once, by the phase in which they do
+    client_dies [n, "before" or "after"]: kill this process when block n goes into the ledger
+    pause       seconds that every block takes at the least
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dasdist
+from dasdist.callbacks.staged import Staging
+from dasdist.run.journal import Journal
+from tests.toys import Toy, noise, recording
+
+BLOCK = {"time": 100, "distance": 6}
+BLOCKS = 60
+
+
+def data():
+    return recording(noise(400 * BLOCKS // 2, 12))  # an output for every fourth sample
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def once(folder: Path, name: str) -> bool:
+    """Whether nobody asked for this name before, in any process."""
+    try:
+        (folder / f"once-{name}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def note(path: Path, block: int) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, b"%d\n" % block)
+    os.close(file)
+
+
+class Watched(dasdist.DASAnnotateCallback):
+    """A callback that notes its blocks, and kills the process where it is told to."""
+
+    def __init__(self, inner, folder, options):
+        self.inner, self.folder, self.options = inner, Path(folder), options
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    pick_halo = property(lambda self: self.inner.pick_halo)
+    held_outputs = property(lambda self: self.inner.held_outputs)
+    outputs = property(lambda self: self.inner.outputs)
+    settings = property(lambda self: self.inner.settings)
+
+    def by_output(self, part):
+        return self.inner.by_output(part)
+
+    def of_outputs(self, parts):
+        return self.inner.of_outputs(parts)
+
+    def lost(self, parts):
+        return self.inner.lost(parts)
+
+    def setup(self, context):
+        self.inner.setup(context)
+
+    def combine(self, parts):
+        return self.inner.combine(parts)
+
+    def finalize(self, part):
+        self.inner.finalize(part)
+
+    def get_results_dict(self):
+        return self.inner.get_results_dict()
+
+    def mapper(self):
+        deaths = {block: phase for phase, block in self.options.get("die", {}).items()}
+        return WatchedMapper(
+            self.inner.mapper(), self.folder, deaths, self.options.get("pause", 0.0)
+        )
+
+
+@dataclass(frozen=True)
+class WatchedMapper:
+    inner: Any
+    folder: Path
+    deaths: dict
+    pause: float
+
+    def begin(self, grid, block):
+        note(self.folder / "begun", block.index)
+        phase = self.deaths.get(block.index)
+        accumulator = WatchedBlock(self, self.inner.begin(grid, block), block.index, phase)
+        accumulator.die_in("read")  # which comes next
+        time.sleep(self.pause)
+        return accumulator
+
+
+@dataclass
+class WatchedBlock:
+    mapper: WatchedMapper
+    inner: Any
+    block: int
+    phase: str | None
+
+    def die_in(self, phase):
+        if self.phase == phase and once(self.mapper.folder, phase):
+            die()
+
+    def add(self, patch):
+        self.die_in("model")  # between two patches of it
+        self.inner.add(patch)
+
+    def part(self):
+        if self.phase == "write" and once(self.mapper.folder, "write"):
+            with dying_in_mid_write():
+                self.inner.part()
+        part = self.inner.part()
+        self.die_in("written")  # and the ledger does not know
+        note(self.mapper.folder / "finished", self.block)
+        return part
+
+
+@contextmanager
+def dying_in_mid_write():
+    """Write half of a file, then die."""
+
+    def write(self, target, values):
+        half = bytes(memoryview(values).cast("B"))[: max(1, memoryview(values).nbytes // 2)]
+        (self.folder / f"{target.name}.half").write_bytes(half)
+        die()
+
+    Staging.write = write
+    yield
+
+
+def watch_ledger(number: int, when: str) -> None:
+    """Kill this process just before or after the entry of so many blocks."""
+    add, count = Journal.add, iter(range(10**6))
+
+    def dying_add(self, *args):
+        last = next(count) == number
+        if last and when == "before":
+            die()
+        add(self, *args)
+        if last:
+            die()
+
+    Journal.add = dying_add
+
+
+def callback(folder: Path, options):
+    picks = dasdist.PicksWriterCallback(folder / "picks.parquet", 0.5, blinding=(1, 1))
+    store = dasdist.WriterCallback(folder / "prob.zarr")
+    return Watched(dasdist.MultiCallback([picks, store]), folder, options)
+
+
+def run(folder, options):
+    from distributed import Client, LocalCluster
+
+    if "client_dies" in options:
+        watch_ledger(*options["client_dies"])
+    if "scheduler" in options:
+        client = Client(options["scheduler"], timeout=20)
+    else:
+        cluster = LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            protocol="tcp://",
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        )
+        client = Client(cluster)
+    print("ready", flush=True)
+    report = Toy(gain=3.0).annotate(
+        data(), callback(folder, options), block=BLOCK, client=client, pbar=False
+    )
+    print(json.dumps({"before": report.before, "finished": report.finished}), flush=True)
+    client.close()
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise")
+    warnings.simplefilter("ignore")
+    run(Path(sys.argv[1]), json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})
