@@ -145,10 +145,21 @@ def _times(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextmanager
-def local_client(workers: int) -> "Iterator[Client]":
-    """Start a cluster of one-threaded processes on this machine, reachable from it alone.
+def local_client(
+    workers: int, *, threads: int = 1, memory: int | str = "auto"
+) -> "Iterator[Client]":
+    """Start a cluster on this machine, reachable from it alone.
 
     Its dashboard, if bokeh is installed, is at ``client.dashboard_link``.
+
+    Parameters
+    ----------
+    workers : int
+        Processes, each watched by a nanny that replaces it if it dies.
+    threads : int
+        Task threads of each.
+    memory : int or str
+        Bytes of memory of each; "auto" is its share of the machine's.
     """
     from distributed import Client, LocalCluster
 
@@ -156,7 +167,8 @@ def local_client(workers: int) -> "Iterator[Client]":
     with (
         LocalCluster(
             n_workers=workers,
-            threads_per_worker=1,
+            threads_per_worker=threads,
+            memory_limit=memory,
             host="127.0.0.1",
             protocol="tcp://",
             dashboard_address="127.0.0.1:0" if dashboard else None,
