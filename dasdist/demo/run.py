@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 TOLERANCE = 0.5  # s
 MIN_SNR = 4.0
 
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers run first: Ctrl-C reaches all processes of a terminal, and theirs should finish
+their blocks while the client's stops the run."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -174,6 +178,7 @@ def local_client(
             dashboard_address="127.0.0.1:0" if dashboard else None,
             silence_logs=logging.ERROR,  # on a busy machine workers warn that they stop slowly
             scheduler_kwargs={"dashboard": dashboard, "dashboard_address": "127.0.0.1:0"},
+            preload=[DEAF],
         ) as cluster,
         Client(cluster) as client,
     ):
