@@ -24,7 +24,6 @@ from dasdist.run.replica import Payload, pack, predictor_of, remember
 from dasdist.run.report import RunReport
 from dasdist.run.tally import Tally
 from dasdist.sources import Recording, open_recording
-from dasdist.sources.index import read_problems
 
 __all__ = ["Job", "needs_of", "with_callback"]
 
@@ -90,8 +89,8 @@ class Job:
         here = None if found else str(getattr(das_model, "device", torch.device("cpu")))
         payload = pack(das_model, device=here)
         remember(payload)
-        listed = read_problems(data) if isinstance(data, str | PathLike) else ()
-        return cls(ModelSpec.of(das_model), payload, recording, found, arguments, listed)
+        spec = ModelSpec.of(das_model)
+        return cls(spec, payload, recording, found, arguments, _listed(data))
 
     def plan(
         self,
@@ -158,6 +157,15 @@ class Job:
             "model_token": self.payload.token,
             "arguments": repr(dict(self.arguments)),
         }
+
+
+def _listed(data: Any) -> Sequence[tuple[str, str, str]]:
+    """Return what the index of an archive says of files that are not, or not wholly, in it."""
+    if not isinstance(data, str | PathLike):
+        return ()
+    from dasdist.sources.index import read_problems  # with xdas, which is slow to import
+
+    return read_problems(data)
 
 
 def with_callback(
