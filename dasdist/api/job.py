@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from os import PathLike
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from dasdist.run.replica import Payload, pack, predictor_of, remember
 from dasdist.run.report import RunReport
 from dasdist.run.tally import Tally
 from dasdist.sources import Recording, open_recording
+from dasdist.sources.index import read_problems
 
 __all__ = ["Job", "needs_of", "with_callback"]
 
@@ -43,6 +45,8 @@ class Job:
         Where to compute; None is this process.
     arguments : mapping
         The model's default arguments and the user's.
+    listed : sequence of (path, kind, reason)
+        Files that the index of an archive lists as left out, or changed.
     """
 
     spec: ModelSpec
@@ -50,6 +54,7 @@ class Job:
     recording: Recording
     client: Client | None
     arguments: Mapping[str, Any]
+    listed: Sequence[tuple[str, str, str]] = ()
 
     @classmethod
     def of(
@@ -85,7 +90,8 @@ class Job:
         here = None if found else str(getattr(das_model, "device", torch.device("cpu")))
         payload = pack(das_model, device=here)
         remember(payload)
-        return cls(ModelSpec.of(das_model), payload, recording, found, arguments)
+        listed = read_problems(data) if isinstance(data, str | PathLike) else ()
+        return cls(ModelSpec.of(das_model), payload, recording, found, arguments, listed)
 
     def plan(
         self,
