@@ -1,5 +1,6 @@
 """Open the arrays of an archive index."""
 
+import json
 import os
 from typing import Any
 
@@ -9,7 +10,7 @@ import xdas
 from dasdist.errors import InvalidInput
 from dasdist.sources.checked import CHECKED
 
-__all__ = ["ARRAYS", "TABLE", "is_index", "read_index"]
+__all__ = ["ARRAYS", "TABLE", "is_index", "read_index", "read_problems"]
 
 ARRAYS = "archive"
 """Group of the arrays in the file."""
@@ -62,3 +63,15 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     found = xdas.open_datacollection(where, group=ARRAYS)
     members = [found[key] for key in sorted(found, key=int)] if found.ismapping() else list(found)
     return members[0] if len(members) == 1 else xdas.DataCollection(members, ARRAYS)
+
+
+def read_problems(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:
+    """Return what an index lists of files that are not, or not wholly, in its arrays.
+
+    Returns
+    -------
+    list of (path, kind, reason)
+    """
+    with h5py.File(path, "r") as file:
+        listed = json.loads(file[TABLE]["problems"][()].tobytes())
+    return [(file, kind, reason) for file, kind, reason in listed]
