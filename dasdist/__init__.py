@@ -17,6 +17,7 @@ from dasdist.api import (
     plan,
     status,
 )
+from dasdist.archive import ArchiveIndex, index_archive, open_archive
 from dasdist.callbacks import (
     DASAnnotateCallback,
     DASPickingCallback,
@@ -46,6 +47,7 @@ from dasdist.geometry import PatchCoordinate, PatchingStructure
 __version__ = version("dasdist")
 
 __all__ = [
+    "ArchiveIndex",
     "BlockTooLarge",
     "ClassifyOutput",
     "ClusterLost",
@@ -76,7 +78,9 @@ __all__ = [
     "annotate",
     "classify",
     "from_pretrained",
+    "index_archive",
     "open_annotations",
+    "open_archive",
     "plan",
     "status",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 import zarr
 
-from dasdist.callbacks.writer import FORMAT
+from dasdist.callbacks.form import FORMAT, RUN
 from dasdist.coordinates import axis_from_attrs, coordinate
 from dasdist.errors import InvalidInput
 
@@ -61,6 +61,8 @@ def open_annotations(
             f"{path} has format {root.attrs['dasdist_format']}, and this version of dasdist reads "
             f"format {FORMAT}; update dasdist."
         )
+    if "segments" not in root.attrs:
+        raise InvalidInput(f"{path} was not finished being created; run its annotate once more.")
     names = json.loads(root.attrs["segments"])
     if not names:
         return _open_segment(root, path, chunks)
@@ -76,7 +78,7 @@ def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None)
         time, distance = group[keys[0]].shards
         count = -(-axes[0].size // time) * -(-axes[1].size // distance)
         chunks = {dims[0]: time * -(-count // _MOST_CHUNKS), dims[1]: distance}
-    options: dict[str, Any] = {"chunks": chunks, "consolidated": False, "zarr_format": 3}
+    options: dict[str, Any] = {"chunks": chunks, "consolidated": True, "zarr_format": 3}
     ds: xr.Dataset = xr.open_zarr(path, group=group.path or None, drop_variables=dims, **options)
     ds.attrs = _provenance(group)
     return ds[keys].assign_coords(coordinate(*axes))
@@ -84,5 +86,5 @@ def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None)
 
 def _provenance(group: Any) -> dict[str, Any]:
     """Return the attributes but for those that describe the store."""
-    own = ("axes", "dasdist_format", "keys", "segments")
+    own = ("axes", "blocks", "dasdist_format", "keys", "segments", RUN)
     return {name: value for name, value in group.attrs.items() if name not in own}

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 PUBLIC = (
+    "ArchiveIndex",
     "BlockTooLarge",
     "ClassifyOutput",
     "ClusterLost",
@@ -52,7 +53,9 @@ PUBLIC = (
     "annotate",
     "classify",
     "from_pretrained",
+    "index_archive",
     "open_annotations",
+    "open_archive",
     "plan",
     "status",
 )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pandas as pd
@@ -24,30 +25,43 @@ IN_FLIGHT = 4
 """Blocks that two workers of one thread hold: one running and one waiting each."""
 
 
-def start(folder, **options):
-    """Start the run in a session of its own, so that all its processes can be killed at once."""
-    command = [sys.executable, "-m", "tests.survivor", str(folder), json.dumps(options)]
-    return subprocess.Popen(
-        command,
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def start(tmp_path):
+    """Start the run in a session of its own, so that it can be killed as a whole."""
+    started = []
+
+    def start(**options):
+        command = [sys.executable, "-m", "tests.survivor", str(tmp_path), json.dumps(options)]
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        kill_all(process)
 
 
-def finish(folder, **options):
-    process = start(folder, **options)
-    out, err = process.communicate(timeout=120)
+def finish(process):
+    """Wait for the end of a run and return what it says."""
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err[-3000:]
     return json.loads(out.splitlines()[-1])
 
 
 def kill_all(process):
-    """SIGKILL a run and its workers.  Nannies put each worker in a session of no one's."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    """SIGKILL a run, its nannies and its workers."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if not process.stdout.closed:
+        process.communicate(timeout=60)
 
 
 def done(folder):
@@ -61,9 +75,12 @@ def ran(folder, name="begun"):
 
 
 def wait_for(condition, process):
-    while not condition():
-        assert process.poll() is None, process.stderr.read()[-3000:]
+    """Wait until something holds; tell whether it did before the process ended."""
+    while process.poll() is None:
+        if condition():
+            return True
         time.sleep(0.02)
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +103,9 @@ def check_results(folder, undisturbed):
     assert names[0] == names[1]
 
 
-def test_workers_die_in_every_phase(tmp_path, undisturbed):
+def test_workers_die_in_every_phase(tmp_path, start, undisturbed):
     phases = {"read": 5, "model": 17, "write": 30, "written": 43}
-    report = finish(tmp_path, die=phases)
+    report = finish(start(die=phases))
     assert report == {"before": 0, "finished": survivor.BLOCKS}
     assert {path.name for path in tmp_path.glob("once-*")} == {f"once-{p}" for p in phases}
     check_results(tmp_path, undisturbed)
@@ -97,85 +114,81 @@ def test_workers_die_in_every_phase(tmp_path, undisturbed):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_the_client_dies_around_an_entry_of_the_ledger(tmp_path, undisturbed, when):
-    process = start(tmp_path, client_dies=[20, when])
-    process.communicate(timeout=120)
+def test_the_client_dies_around_an_entry_of_the_ledger(tmp_path, start, undisturbed, when):
+    process = start(client_dies=[20, when])
+    process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL
+    kill_all(process)
     known = done(tmp_path)
     assert 15 <= len(known) <= 21
     (tmp_path / "begun").unlink()
-    report = finish(tmp_path)
+    report = finish(start())
     assert report == {"before": len(known), "finished": survivor.BLOCKS}
     assert not known & set(ran(tmp_path))  # nothing is done twice that the ledger had
     check_results(tmp_path, undisturbed)
 
 
-def test_everything_dies_again_and_again(tmp_path, undisturbed):
+def test_everything_dies_again_and_again(tmp_path, start, undisturbed):
     chance = random.Random(0)
-    while True:
-        known, before = done(tmp_path) if (tmp_path / "begun").exists() else set(), ran(tmp_path)
-        process = start(tmp_path, pause=0.03)
-        wanted = len(known) + chance.randint(5, 25)
-        try:
-            wait_for(lambda: len(ran(tmp_path, "finished")) >= wanted, process)  # noqa: B023
-        except AssertionError:
-            break  # it is over
+    for _ in range(10):
+        known, before = done(tmp_path), ran(tmp_path)
+        process = start(pause=0.03)
+        wanted = before.total() + chance.randint(15, 25)
+        was_killed = wait_for(lambda: ran(tmp_path).total() >= wanted, process)  # noqa: B023
+        if not was_killed:
+            break
         kill_all(process)
         assert not known & set(ran(tmp_path) - before)
-    assert process.wait(timeout=60) == 0
+    assert finish(process)["finished"] == survivor.BLOCKS
     check_results(tmp_path, undisturbed)
 
 
-def test_the_scheduler_dies(tmp_path, undisturbed):
-    for attempt in range(2):
-        with scheduler_and_workers(tmp_path / f"scheduler{attempt}.json") as (scheduler, address):
-            process = start(tmp_path, scheduler=address, pause=0.03)
-            if attempt == 0:
-                wait_for(lambda: len(ran(tmp_path, "finished")) >= 20, process)
-                scheduler.kill()
-                _, error = process.communicate(timeout=120)
-                assert process.returncode not in (0, None)
-                assert "scheduler" in error.splitlines()[-1].lower()
-                known = done(tmp_path)
-                (tmp_path / "begun").unlink()
-            else:
-                out, error = process.communicate(timeout=120)
-                assert process.returncode == 0, error[-3000:]
-    assert json.loads(out.splitlines()[-1])["before"] == len(known)
+def test_the_scheduler_dies(tmp_path, start, undisturbed):
+    with scheduler_and_workers(tmp_path / "first.json") as (scheduler, address):
+        process = start(scheduler=address, pause=0.03)
+        assert wait_for(lambda: len(ran(tmp_path, "finished")) >= 20, process)
+        scheduler.kill()
+        _, error = process.communicate(timeout=240)
+        assert process.returncode == 1
+        assert "scheduler" in error.strip().splitlines()[-1]
+    known = done(tmp_path)
+    assert len(known) >= 10
+    (tmp_path / "begun").unlink()
+    with scheduler_and_workers(tmp_path / "second.json") as (_, address):
+        report = finish(start(scheduler=address))
+    assert report == {"before": len(known), "finished": survivor.BLOCKS}
     assert not known & set(ran(tmp_path))
     check_results(tmp_path, undisturbed)
 
 
-class scheduler_and_workers:
-    """A scheduler and two workers, each a process of its own."""
+@contextmanager
+def scheduler_and_workers(file):
+    """A scheduler and two workers, each with processes of its own."""
+    processes = []
 
-    def __init__(self, file):
-        self.file, self.processes = file, []
-
-    def spawn(self, *command):
+    def spawn(command, *options):
         process = subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli." + command[0], *command[1:]],
+            [sys.executable, "-m", f"distributed.cli.{command}", *map(str, options)],
             cwd=REPOSITORY,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self.processes.append(process)
+        processes.append(process)
         return process
 
-    def __enter__(self):
-        private = ["--host", "127.0.0.1", "--no-dashboard"]
-        scheduler = self.spawn(
-            "dask_scheduler", "--port", "0", *private, "--scheduler-file", self.file
-        )
-        wait_for(lambda: self.file.exists() and self.file.read_text().endswith("}"), scheduler)
-        address = json.loads(self.file.read_text())["address"]
+    try:
+        scheduler = spawn(
+            "dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard",
+            "--scheduler-file", file,
+        )  # fmt: skip
+        assert wait_for(lambda: file.exists() and file.read_text().endswith("}"), scheduler)
+        address = json.loads(file.read_text())["address"]
         for _ in range(2):
-            self.spawn("dask_worker", address, "--nthreads", "1", *private)
-        return scheduler, address
-
-    def __exit__(self, *error):
-        for process in self.processes:
-            if process.poll() is None:
+            spawn("dask_worker", address, "--nthreads", 1, "--host", "127.0.0.1", "--no-dashboard")
+        yield scheduler, address
+    finally:
+        for process in processes:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(timeout=30)

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from os import PathLike
 from typing import Any
 
 import torch
@@ -43,6 +44,8 @@ class Job:
         Where to compute; None is this process.
     arguments : mapping
         The model's default arguments and the user's.
+    listed : sequence of (path, kind, reason)
+        Files that the index of an archive lists as left out, or changed.
     """
 
     spec: ModelSpec
@@ -50,6 +53,7 @@ class Job:
     recording: Recording
     client: Client | None
     arguments: Mapping[str, Any]
+    listed: Sequence[tuple[str, str, str]] = ()
 
     @classmethod
     def of(
@@ -85,7 +89,8 @@ class Job:
         here = None if found else str(getattr(das_model, "device", torch.device("cpu")))
         payload = pack(das_model, device=here)
         remember(payload)
-        return cls(ModelSpec.of(das_model), payload, recording, found, arguments)
+        spec = ModelSpec.of(das_model)
+        return cls(spec, payload, recording, found, arguments, _listed(data))
 
     def plan(
         self,
@@ -153,6 +158,15 @@ class Job:
             "model_token": self.payload.token,
             "arguments": repr(dict(self.arguments)),
         }
+
+
+def _listed(data: Any) -> Sequence[tuple[str, str, str]]:
+    """Return what the index of an archive says of files that are not, or not wholly, in it."""
+    if not isinstance(data, str | PathLike):
+        return ()
+    from dasdist.sources.index import read_problems  # with xdas, which is slow to import
+
+    return read_problems(data)
 
 
 def with_callback(

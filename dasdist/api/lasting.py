@@ -97,7 +97,7 @@ def _run_lasting(
         if resume:
             callback.setup(context)
         journal.write(fingerprint)
-        with _reported(journal, callback, fingerprint, tally, run):
+        with _reported(journal, callback, fingerprint, tally, run, job.listed):
             return job.execute(run_plan, callback, options, tally)
 
 
@@ -172,6 +172,7 @@ def _reported(
     fingerprint: Mapping[str, Any],
     tally: Tally,
     run: str,
+    files: Sequence[tuple[str, str, str]],
 ) -> Iterator[None]:
     """Leave a report, however the run ends."""
     started, state, reason = _now(), "stopped", ""
@@ -193,6 +194,7 @@ def _reported(
             outputs=[str(output.path) for output in callback.outputs],
             counts=plain(tally.result()),
             fingerprint=fingerprint,
+            files=files,
             started=started,
             ended=_now(),
         )

@@ -159,7 +159,8 @@ def writing(target: Any, staging: Path | None = None) -> Iterator[None]:
 
 def _reason(error: OSError, target: Any, staging: Path | None) -> str:
     """Say what could not be written, why, how much space is left, and what to do."""
-    fact = f"{target} cannot be written: {error.strerror or error}"
+    why = error.strerror or next(iter(str(error).splitlines()), type(error).__name__)
+    fact = f"{target} cannot be written: {why}"
     resumes = "then the same call or command resumes."
     if error.errno == errno.EXDEV:
         return f"{fact}: {staging} lies on another file system. Choose a folder within one of them."

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 TOLERANCE = 0.5  # s
 MIN_SNR = 4.0
 
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers run first: Ctrl-C reaches all processes of a terminal, and theirs should finish
+their blocks while the client's stops the run."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -145,10 +149,21 @@ def _times(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextmanager
-def local_client(workers: int) -> "Iterator[Client]":
-    """Start a cluster of one-threaded processes on this machine, reachable from it alone.
+def local_client(
+    workers: int, *, threads: int = 1, memory: int | str = "auto"
+) -> "Iterator[Client]":
+    """Start a cluster on this machine, reachable from it alone.
 
     Its dashboard, if bokeh is installed, is at ``client.dashboard_link``.
+
+    Parameters
+    ----------
+    workers : int
+        Processes, each watched by a nanny that replaces it if it dies.
+    threads : int
+        Task threads of each.
+    memory : int or str
+        Bytes of memory of each; "auto" is its share of the machine's.
     """
     from distributed import Client, LocalCluster
 
@@ -156,12 +171,14 @@ def local_client(workers: int) -> "Iterator[Client]":
     with (
         LocalCluster(
             n_workers=workers,
-            threads_per_worker=1,
+            threads_per_worker=threads,
+            memory_limit=memory,
             host="127.0.0.1",
             protocol="tcp://",
             dashboard_address="127.0.0.1:0" if dashboard else None,
             silence_logs=logging.ERROR,  # on a busy machine workers warn that they stop slowly
             scheduler_kwargs={"dashboard": dashboard, "dashboard_address": "127.0.0.1:0"},
+            preload=[DEAF],
         ) as cluster,
         Client(cluster) as client,
     ):

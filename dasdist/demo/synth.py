@@ -5,6 +5,7 @@ each other exactly, so an archive of any length is written file by file in the m
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -180,7 +181,7 @@ def write_archive(
     return truth
 
 
-def write_file(folder: Path, data: Section, first: int, rate: float, dx: float) -> Path:
+def write_file(folder: Path, data: npt.NDArray[Any], first: int, rate: float, dx: float) -> Path:
     """Write one file of an archive with xdas and return its path."""
     samples, channels = data.shape
     ends = [
@@ -191,6 +192,18 @@ def write_file(folder: Path, data: Section, first: int, rate: float, dx: float) 
         "distance": {"tie_indices": [0, channels - 1], "tie_values": [0.0, dx * (channels - 1)]},
     }
     array = xdas.DataArray(data, coords, dims=("time", "distance"), name="strain_rate")
-    path = folder / f"{str(ends[0])[:23].replace('-', '').replace(':', '')}.nc"
+    path = folder / file_name(first, rate)
     array.to_netcdf(path)
     return path
+
+
+def file_name(first: int, rate: float) -> str:
+    """Name a file by the time of its first sample.
+
+    Examples
+    --------
+    >>> file_name(6000, 100.0)
+    '20250601T000100.000.nc'
+    """
+    time = START + np.timedelta64(round(first / rate * 1e9), "ns")
+    return f"{str(time)[:23].replace('-', '').replace(':', '')}.nc"

@@ -13,6 +13,7 @@ A few dozen sizes are tried and the one is taken whose run should end first.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 from dasdist.geometry.blocks import SegmentGrid
@@ -102,11 +103,18 @@ def choose_core(
         What blocks should stay within.
     """
 
+    @cache  # what blocks cost along one axis does not depend on their size along the other
+    def along(axis: int, size: int) -> tuple[float, float]:
+        core = (size, grid.core[1]) if axis == 0 else (grid.core[0], size)
+        trial = replace(grid, core=core)
+        return _recomputed(trial, axis), _read(trial, axis, chunks)
+
     def cost(core: tuple[int, int]) -> Cost:
         trial = replace(grid, core=core)
         blocks = len(trial)
-        recompute = recompute_factor(trial)
-        amplification = samples_read(trial, chunks) / (grid.time.size * grid.distance.size)
+        (rows, samples), (columns, channels) = along(0, core[0]), along(1, core[1])
+        recompute = rows * columns
+        amplification = samples * channels / (grid.time.size * grid.distance.size)
         rounds = -(-blocks // slots)
         largest = trial.largest_block()
         work = largest.rows.size * grid.rows.window * largest.inputs.distance.size
@@ -154,27 +162,32 @@ def _widths(grid: SegmentGrid) -> list[int]:
 
 def recompute_factor(grid: SegmentGrid) -> float:
     """Return patches (or windows) that the blocks evaluate over those of the grid."""
-    rows = _total(grid.blocks[0], lambda i: grid.along_time(i)[1].size) / grid.rows.count
-    if grid.channelwise:
-        return rows
-    columns = _total(grid.blocks[1], lambda i: grid.along_fibre(i)[1].size) / grid.columns.count
-    return rows * columns
+    return _recomputed(grid, 0) * _recomputed(grid, 1)
 
 
 def samples_read(grid: SegmentGrid, chunks: tuple[int, int] | None) -> float:
     """Return the samples that reading all blocks costs, whole storage chunks counted."""
-    along_time, along_fibre = chunks or (1, 1)
-    origin = grid.recorded
+    return _read(grid, 0, chunks) * _read(grid, 1, chunks)
 
-    def read_time(i: int) -> int:
-        span = grid.along_time(i)[3].shift(origin.time.start)
-        return _whole_chunks(span.start, span.stop, along_time)
 
-    def read_channels(i: int) -> int:
-        span = grid.along_fibre(i)[3].shift(origin.distance.start)
-        return _whole_chunks(span.start, span.stop, along_fibre)
+def _recomputed(grid: SegmentGrid, axis: int) -> float:
+    if axis == 0:
+        return _total(grid.blocks[0], lambda i: grid.along_time(i)[1].size) / grid.rows.count
+    if grid.channelwise:
+        return 1.0
+    return _total(grid.blocks[1], lambda i: grid.along_fibre(i)[1].size) / grid.columns.count
 
-    return _total(grid.blocks[0], read_time) * _total(grid.blocks[1], read_channels)
+
+def _read(grid: SegmentGrid, axis: int, chunks: tuple[int, int] | None) -> float:
+    chunk = (chunks or (1, 1))[axis]
+    first = (grid.recorded.time, grid.recorded.distance)[axis].start
+    blocks = (grid.along_time, grid.along_fibre)[axis]
+
+    def read(i: int) -> int:
+        span = blocks(i)[3].shift(first)
+        return _whole_chunks(span.start, span.stop, chunk)
+
+    return _total(grid.blocks[axis], read)
 
 
 def _whole_chunks(start: int, stop: int, chunk: int) -> int:

@@ -87,7 +87,7 @@ def _of_segment(
         core = grid.block(index - grid.first_block).core
         time = grid.out_time.slice(core.time.start, core.time.stop)
         distance = grid.out_distance.slice(core.distance.start, core.distance.stop)
-        yield _hole("failed", time, distance, f"block {index}: {failed[index].error}")
+        yield _hole("failed", time, distance, f"block {index} failed ({failed[index].kind})")
     given_up = np.isin(np.arange(numbers.start, numbers.stop), list(failed))
     left = ~done[numbers.start : numbers.stop] & ~given_up
     rows: NDArray[np.bool_] = np.any(left.reshape(grid.blocks), axis=1)
@@ -142,10 +142,12 @@ class Coverage:
     def __str__(self) -> str:
         cells = range(self.done.shape[1])
         lines = ["".join(self._cell((i, j)) for j in cells) for i in range(len(self.done))]
-        width = self.done.shape[1]
+        ends = [f"{self.first:,.0f}", *[""] * len(lines[1:-1]), f"{self.last:,.0f}"][: len(lines)]
+        margin = max(map(len, ends))
         start, stop = self.start[:19], self.stop[:19]
-        lines.append(start + stop.rjust(max(width - len(start), len(stop) + 1)))
-        return "\n".join(lines)
+        width = max(self.done.shape[1] - len(start), len(stop) + 1)
+        rows = [f"{end.rjust(margin)} {line}" for end, line in zip(ends, lines, strict=True)]
+        return "\n".join([*rows, " " * (margin + 1) + start + stop.rjust(width)])
 
     def _cell(self, at: tuple[int, ...]) -> str:
         if self.recorded[at] <= 0:

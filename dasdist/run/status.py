@@ -114,7 +114,8 @@ def status(path: str | Path) -> Status:
     Parameters
     ----------
     path : str or Path
-        What was passed as ``out`` to :func:`classify`, or to :class:`WriterCallback`.
+        What was passed as ``out`` to :func:`classify`, or to :class:`WriterCallback`; or the
+        journal beside it.
 
     Returns
     -------
@@ -166,8 +167,11 @@ def journal_folder(path: str | Path) -> Path | None:
     """Return the journal of an output, if it has one here."""
     name = str(path).removeprefix("file://").rstrip("/")
     beside = name.rpartition("/")[2] if "://" in name else name
-    folder = Path(beside).resolve().with_name(f"{Path(beside).name}.dasdist")
-    return folder if (folder / "run.json").is_file() else None
+    real = Path(beside).resolve()
+    for folder in (real.with_name(f"{real.name}.dasdist"), real):
+        if (folder / "run.json").is_file():
+            return folder
+    return None
 
 
 def _state(done: int, failed: int, total: int, *, running: bool) -> str:

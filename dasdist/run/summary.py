@@ -41,6 +41,7 @@ def summarise(
     outputs: Sequence[str],
     counts: Any,
     fingerprint: Mapping[str, Any],
+    files: Sequence[tuple[str, str, str]],
     started: str,
     ended: str,
 ) -> dict[str, Any]:
@@ -62,6 +63,8 @@ def summarise(
         What the results amount to, such as the number of picks.
     fingerprint : mapping
         What the run is.
+    files : sequence of (path, kind, reason)
+        Files that the index of the archive lists as left out, or changed.
     started, ended : str
         ISO times.
     """
@@ -92,6 +95,7 @@ def summarise(
             "bytes": plan.archive_bytes,
             "covered": _covered(plan.grids, tally.done),
             "not_covered": [asdict(hole) for hole in missing],
+            "files": [{"path": path, "kind": kind, "reason": why} for path, kind, why in files],
         },
         "stages": _stages(report.seconds, share * report.data_seconds, share * plan.archive_bytes),
         "memory": {"peak": report.peak, "planned": report.planned},
@@ -175,6 +179,10 @@ def as_text(summary: Mapping[str, Any]) -> str:
         for name, stage in summary["stages"].items()
     ]
     lines += _listed("not covered", [_hole_line(Hole(**h)) for h in data["not_covered"]])
+    lines += _listed(
+        "files that the index lists",
+        [f"{file['path']} ({file['kind']}): {file['reason']}" for file in data["files"]],
+    )
     lines += _listed("failed", [_failure_line(f) for f in summary["failures"]])
     lines.append("versions   " + ", ".join(f"{k} {v}" for k, v in summary["versions"].items()))
     return "\n".join(lines) + "\n"

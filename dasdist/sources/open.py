@@ -1,5 +1,6 @@
 """Open a recording: find its axes, cut it into segments, refuse what no model could work on."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -24,11 +25,11 @@ def open_recording(
 
     Parameters
     ----------
-    data : xdas.DataArray, xarray.DataArray, xdas.DataCollection or sequence of arrays
+    data : xdas.DataArray, xarray.DataArray, xdas.DataCollection, sequence of arrays, or path
         Samples and channels, dimensions in either order.  Of xdas: tiles, HDF5 stacks, numpy or
         dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
         collection keep their channels and their sampling, and lie one after the other along the
-        samples of the recording.
+        samples of the recording.  A path is that of an index of :func:`dasdist.index_archive`.
     channel_coord_name : str, optional
         Dimension along the fibre.  Default: the one that is not time.
     tolerance : float
@@ -60,6 +61,10 @@ def open_recording(
         raise InvalidInput(
             f"tolerance is {tolerance!r} samples; use 0 to less than 0.5, such as 0.25."
         )
+    if isinstance(data, str | os.PathLike):
+        from dasdist.sources.index import read_index
+
+        data = read_index(data)
     arrays = [_labelled(array) for array in _arrays(data)]
     if not arrays:
         raise InvalidInput("The collection holds no arrays; pass one or more.")
@@ -142,8 +147,6 @@ def _remedy(data: Any) -> str:
     if isinstance(data, xarray.Dataset):
         names = ", ".join(repr(name) for name in data.data_vars) or "none"
         return f"Pass one of its variables: {names}."
-    if isinstance(data, str) or hasattr(data, "__fspath__"):
-        return "Open the files first, with xdas.open_mfdataarray or xarray.open_zarr."
     if isinstance(data, np.ndarray):
         return "Give the samples their time and distance: xarray.DataArray(values, coords)."
     return "Pass the arrays themselves."

@@ -1,42 +1,21 @@
-"""The command line: ``dasdist demo`` and what may join it."""
+"""``dasdist demo``: from nothing to a picture of picks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dasdist.cli.application import app, examples
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from dasdist.demo.run import Score
 
-app = typer.Typer(
-    help="Deep-learning inference on fibre-optic recordings, at cluster scale.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+__all__ = ["demo", "score_table"]
 
 
-def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
-    if wanted:
-        import dasdist
-
-        typer.echo(f"dasdist {dasdist.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def main(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Take the options that stand before a command."""
-
-
-@app.command()
+@app.command(epilog=examples("dasdist demo --minutes 5 --out /tmp/dasdist-demo"))
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path(
         "dasdist-demo"

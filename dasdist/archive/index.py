@@ -1,0 +1,278 @@
+"""Index an archive once; plan and run from the index, however many files there are."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from distributed import Client
+
+from dasdist.errors import InvalidInput
+from dasdist.run.cluster import current_client, synchronous
+
+if TYPE_CHECKING:  # xdas takes seconds to import
+    from dasdist.archive.header import Header, Problem
+    from dasdist.archive.walk import Found
+
+__all__ = ["ArchiveIndex", "index_archive", "open_archive"]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveIndex:
+    """What a scan found.
+
+    Parameters
+    ----------
+    path : Path
+        The index; :func:`dasdist.open_archive` opens its arrays.
+    files : int
+        Readable files in it.
+    members : int
+        Arrays that they make.
+    scanned : int
+        Headers that the scan read; the others are as they were in the index before.
+    problems : pandas.DataFrame, columns path, kind, reason
+        Files that are not in the index, or not all of them, or not in the same array as others.
+    """
+
+    path: Path
+    files: int
+    members: int
+    scanned: int
+    problems: pd.DataFrame = field(repr=False)
+
+    def __str__(self) -> str:
+        text = f"{self.path}: {self.files} files in {self.members} arrays, {self.scanned} scanned"
+        if not len(self.problems):
+            return text
+        kinds = self.problems["kind"].value_counts()
+        return f"{text}; listed: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+
+    @classmethod
+    def read(cls, path: PathLike) -> "ArchiveIndex":
+        """Return what an earlier scan found.
+
+        Raises
+        ------
+        InvalidInput
+            If the file is no index.
+        """
+        from dasdist.archive.store import asked_of, load_places, load_problems
+
+        where = Path(os.path.abspath(path))
+        asked_of(where)
+        places = load_places(where)
+        return cls(
+            path=where,
+            files=int((places >= 0).sum()),
+            members=int(places.max(initial=-1)) + 1,
+            scanned=0,
+            problems=_listed(load_problems(where)),
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Return a row for each readable file.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns path, bytes, modified, start, stop, samples, sampling_interval (seconds), dtype,
+            channels, channel_spacing, engine and array: which of the arrays holds it, or -1.
+        """
+        from dasdist.archive.store import load, load_places
+        from dasdist.archive.table import file_table
+
+        return file_table(load(self.path), load_places(self.path))
+
+    def open(self) -> Any:
+        """Return the arrays, as :func:`dasdist.open_archive` does."""
+        return open_archive(self.path)
+
+
+def index_archive(
+    paths: PathLike | Iterable[PathLike],
+    out: PathLike,
+    *,
+    engine: str | None = None,
+    client: Client | None = None,
+    processes: int | None = None,
+    seconds_per_file: float = 60.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> ArchiveIndex:
+    """Scan the headers of an archive, and write them to an index.
+
+    A scan that was killed goes on where it was when it is called again.  Where there is an index
+    already, only files that are new, or changed in size or time of modification, or could not be
+    read before, are scanned; files that are gone leave the index, which `problems` lists.
+
+    Parameters
+    ----------
+    paths : path or iterable of path
+        Folders with all below them, patterns such as ``"2024/*/*.h5"``, and files.  Of folders,
+        files that end in .h5, .hdf, .hdf5, .nc or .tdms are taken, and all with `engine`; hidden
+        ones never.
+    out : path
+        The index, a NetCDF file such as ``"2024.nc"``.
+    engine : str, optional
+        Engine of xdas.  By default, those that fit the first bytes of a file are tried; formats
+        other than HDF5 and TDMS must be named.
+    client : distributed.Client, optional
+        Where to scan; by default on the current client's cluster, else in this machine.
+    processes : int, optional
+        How many processes scan without a cluster; one per core by default.
+    seconds_per_file : float
+        Time after which a file counts as one that hangs.
+    progress : callable, optional
+        Called with the number of files scanned so far, and that of files to scan.
+
+    Returns
+    -------
+    ArchiveIndex
+        Its `problems` are of these kinds.  Not in the index: ``unreadable``, ``crash`` and
+        ``hang`` (of the reading library), ``format`` and ``dtype`` (nothing a model could be
+        applied to), ``links`` (holds no samples of its own), ``coordinates``, ``repeat`` (of
+        another file's samples), ``gone`` (in the index before).  Perhaps in part: ``overlap`` (in
+        time).  In an array of their own: ``sampling``, ``channels``, ``dtype``, ``format``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is nothing at a path, xdas has no such engine, or `out` is another kind of file.
+
+    Examples
+    --------
+    >>> index = dasdist.index_archive("archive/2024", "2024.nc")  # doctest: +SKIP
+    >>> print(index)  # doctest: +SKIP
+    2024.nc: 525600 files in 1 arrays, 525600 scanned
+    >>> picks = model.classify(dasdist.open_archive("2024.nc"))  # doctest: +SKIP
+    """
+    from dasdist.archive.build import build
+    from dasdist.archive.header import Header
+    from dasdist.archive.journal import open_journal
+    from dasdist.archive.store import VERSION, asked_of, load, save
+    from dasdist.archive.walk import find_files
+
+    target = Path(os.path.abspath(out))
+    _check(target, engine, processes, seconds_per_file)
+    asked = {"version": VERSION, "engine": engine}
+    same = target.exists() and asked_of(target) == asked
+    before = load(target) if same else []
+    found, problems = find_files(paths, every=engine is not None)
+    found.pop(str(target), None)
+    with open_journal(target, asked) as journal:
+        known = _still_true([*before, *journal.headers.values()], found)
+        missing = [path for path in found if path not in known]
+        if progress:
+            progress(0, len(missing))
+        answers = _scan(missing, engine, seconds_per_file, client, processes)
+        for done, answer in enumerate(answers, 1):
+            if isinstance(answer, Header):
+                journal.add(answer)
+                known[answer.path] = answer
+            else:
+                problems.append(answer)
+            if progress:
+                progress(done, len(missing))
+        headers = [known[path] for path in sorted(known)]
+        built = build(headers)
+        problems += [*built.problems, *_gone(before, found)]
+        problems.sort(key=lambda problem: problem.path)
+        save(target, asked, headers, built, problems)
+    return ArchiveIndex(
+        path=target,
+        files=int((built.places >= 0).sum()),
+        members=len(built.members),
+        scanned=len(missing),
+        problems=_listed(problems),
+    )
+
+
+def open_archive(path: PathLike) -> Any:
+    """Open the arrays of an index; no file of the archive is touched.
+
+    Parameters
+    ----------
+    path : path
+        The index.
+
+    Returns
+    -------
+    xdas.DataArray or xdas.DataSequence
+        One lazy array for each stretch in which sampling, channels and type agree, gaps in time
+        included; a sequence of them where those change.  Whatever reads from one of them checks
+        first that the files still have the size that the index states.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such file, if it is no index, or if it holds no readable file.
+
+    Examples
+    --------
+    >>> data = dasdist.open_archive("2024.nc")  # doctest: +SKIP
+    >>> data.sel(time=slice("2024-05-01", "2024-05-02"))  # doctest: +SKIP
+    """
+    from dasdist.sources.index import read_index
+
+    return read_index(path)
+
+
+def _check(
+    target: Path, engine: str | None, processes: int | None, seconds_per_file: float
+) -> None:
+    from xdas.io import Engine
+
+    if not target.parent.is_dir():
+        raise InvalidInput(f"There is no folder {target.parent} to write the index to; make it.")
+    if engine is not None:
+        try:
+            Engine[engine]
+        except KeyError as error:
+            raise InvalidInput(f"engine is {engine!r}: {error.args[0]}.") from error
+    if not seconds_per_file > 0:
+        raise InvalidInput(
+            f"seconds_per_file is {seconds_per_file!r}; use more than 0, such as 60."
+        )
+    if processes is not None and processes < 1:
+        raise InvalidInput(f"processes is {processes!r}; use 1 or more.")
+
+
+def _still_true(headers: Iterable["Header"], found: "Found") -> dict[str, "Header"]:
+    """Return headers of files that have not changed since."""
+    return {h.path: h for h in headers if found.get(h.path) == (h.bytes, h.modified)}
+
+
+def _scan(
+    paths: list[str],
+    engine: str | None,
+    seconds: float,
+    client: Client | None,
+    processes: int | None,
+) -> Iterator["Header | Problem"]:
+    from dasdist.archive.scan import scan_here, scan_on
+
+    with synchronous(client or current_client()) as cluster:
+        if cluster is None:
+            cores = len(os.sched_getaffinity(0))
+            yield from scan_here(paths, engine, seconds, processes or cores)
+        else:
+            yield from scan_on(cluster, paths, engine, seconds)
+
+
+def _gone(before: list["Header"], found: "Found") -> Iterator["Problem"]:
+    from dasdist.archive.header import Problem
+
+    for header in before:
+        if header.path not in found:
+            there = os.path.exists(header.path)
+            why = "it is not among the paths any more" if there else "it was deleted"
+            yield Problem(header.path, "gone", f"{why}, and leaves the index")
+
+
+def _listed(problems: list["Problem"]) -> pd.DataFrame:
+    rows = [(problem.path, problem.kind, problem.reason) for problem in problems]
+    return pd.DataFrame(rows, columns=["path", "kind", "reason"], dtype=object)

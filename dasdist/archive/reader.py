@@ -1,0 +1,201 @@
+"""Read headers, in a process of its own: ``python -m dasdist.archive.reader``.
+
+A reading library may crash or hang on a broken file.  Here it takes only this process with it: the
+kernel ends it when a file takes too long, and whoever asked starts another.  Questions and answers
+are lines of JSON, so that nothing that a file holds is ever unpickled.
+"""
+
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import IO, Any
+
+import h5py
+import numpy as np
+from xdas import DataArray
+from xdas.io import Engine
+from xdas.virtual import TileArray
+
+from dasdist.archive.header import Header, Problem, header_of
+from dasdist.errors import InvalidInput
+from dasdist.sources import open_recording
+from dasdist.sources.hdf5 import storage_chunks
+
+__all__ = ["read_header"]
+
+MEMORY = 8 * 2**30
+"""Most memory that a header may ask for, in bytes: broken ones ask for any amount."""
+
+CHECKED_CHUNK = 64 * 2**20
+"""Largest storage chunk, in bytes, of which one is read to see whether the file is complete."""
+
+_NOT_HDF5 = {"silixa", "miniseed", "obspy", "dasdist"}
+_last: list[str] = []
+
+
+def main() -> None:
+    """Answer lines of ``{"path", "engine", "seconds"}`` until there are none."""
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, most))
+    warnings.simplefilter("ignore")  # xdas guesses what some files leave unsaid
+    with _answers() as answers:
+        print("ready", file=answers, flush=True)
+        for line in sys.stdin:
+            question = json.loads(line)
+            signal.setitimer(signal.ITIMER_REAL, question["seconds"])
+            found = read_header(question["path"], question["engine"])
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            print(json.dumps([type(found).__name__, asdict(found)]), file=answers, flush=True)
+
+
+def _answers() -> IO[str]:
+    """Return where answers go; what libraries print goes elsewhere."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
+def read_header(path: str, engine: str | None = None) -> Header | Problem:
+    """Read the header of a file, and its last sample.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    engine : str, optional
+        Engine of xdas; by default, those that fit the first bytes are tried.
+
+    Returns
+    -------
+    Header or Problem
+        Nothing that is wrong with a file raises.
+    """
+    try:
+        before = os.stat(path)
+        if before.st_size == 0:
+            return Problem(path, "unreadable", "it is empty (0 bytes)")
+        data, chunk = _opened(path, engine)
+        header = header_of(data, path, before.st_size, before.st_mtime_ns, chunk)
+        after = os.stat(path)
+    except _NotFit as error:
+        return Problem(path, error.kind, str(error))
+    except InvalidInput as error:
+        return Problem(path, "format", str(error))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the file is its reason
+        return Problem(path, "unreadable", _reason(error))
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        return Problem(path, "unreadable", "it changed while it was read: index again later")
+    return header
+
+
+class _NotFit(Exception):
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+def _opened(path: str, engine: str | None) -> tuple[DataArray, tuple[int, int] | None]:
+    data = _opened_by(path, engine) if engine else _opened_by_any(path)
+    if not isinstance(data, DataArray) or data.ndim != 2:
+        raise _NotFit("format", f"it holds {data.ndim} dimensions instead of samples x channels")
+    if data.dtype.kind not in "iuf":
+        raise _NotFit("dtype", f"its samples are {data.dtype}, not integers or floating-point")
+    array = data.data
+    if not isinstance(array, TileArray) or _links(path, array):
+        raise _NotFit("links", "it only links to other files; index those")
+    open_recording(data)  # whatever a run would refuse
+    if h5py.is_hdf5(path):
+        _check_written(path, array)
+    chunk = storage_chunks(path, array.shape, array.dtype)
+    if chunk is None or chunk[0] * chunk[1] * data.dtype.itemsize <= CHECKED_CHUNK:
+        last = np.asarray(array[-1:, -1:])
+        if last.shape != (1, 1):
+            raise OSError(f"its last sample came back with shape {last.shape}")
+    return data, chunk
+
+
+def _links(path: str, array: TileArray) -> bool:
+    stored = {os.fsdecode(name) for name in np.unique(array.dataset["paths"].values).tolist()}
+    if stored != {os.path.basename(path)}:
+        return True
+    if "dataset" not in array.engine:
+        return False
+    with h5py.File(path, "r") as file:
+        return bool(file[array.engine["dataset"]].is_virtual)
+
+
+def _check_written(path: str, array: TileArray) -> None:
+    """Refuse a file whose recorder stopped early: HDF5 reads as zeros what was never written."""
+
+    def check(name: str, entry: Any) -> None:
+        if not isinstance(entry, h5py.Dataset) or entry.dtype != array.dtype:
+            return
+        if entry.size < array.size or entry.is_virtual or entry.external:
+            return
+        if entry.chunks is None:
+            written, whole = int(entry.id.get_storage_size() > 0), 1
+        else:
+            parts = zip(entry.shape, entry.chunks, strict=True)
+            whole = math.prod(-(-size // chunk) for size, chunk in parts)
+            written = entry.id.get_num_chunks()
+        if written < whole:
+            raise _NotFit(
+                "unreadable",
+                f"{whole - written} of {whole} storage chunks of {name!r} were never written and "
+                "would read as zeros",
+            )
+
+    with h5py.File(path, "r") as file:
+        file.visititems(check)
+
+
+def _opened_by(path: str, engine: str) -> Any:
+    return Engine[engine](vtype="tiles").open_dataarray(path)
+
+
+def _opened_by_any(path: str) -> Any:
+    refusals = []
+    for name in _engines(path):
+        try:
+            data = _opened_by(path, name)
+        except Exception as error:  # noqa: BLE001 - the next engine may read it
+            refusals.append(f"{name}: {_reason(error)}")
+        else:
+            _last[:] = [name]
+            return data
+    raise _NotFit("unreadable", f"no engine of xdas reads it ({'; '.join(refusals)})")
+
+
+def _engines(path: str) -> Iterator[str]:
+    """Yield the engines that fit the first bytes, the one that fitted last first."""
+    with open(path, "rb") as file:
+        magic = file.read(4)
+    if magic == b"TDSm":
+        yield "silixa"
+    elif h5py.is_hdf5(path):
+        with h5py.File(path, "r"):  # one error that says why, if it cannot even be opened
+            pass
+        names = [name for name in Engine._registry if name not in _NOT_HDF5]
+        yield from sorted(names, key=lambda name: name not in _last)
+    else:  # ObsPy's own search would try unpickling, among others: it must be named
+        raise _NotFit(
+            "unreadable",
+            f"it begins with {magic!r}, which is neither HDF5 nor TDMS; name the engine if it is "
+            "of another format",
+        )
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

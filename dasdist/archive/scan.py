@@ -1,0 +1,203 @@
+"""Read the headers of many files at once, whatever the files do to the reading library."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Event
+from types import TracebackType
+from typing import Any
+
+from distributed import Client, as_completed
+
+from dasdist.archive.header import Header, Problem
+
+__all__ = ["scan_here", "scan_on"]
+
+_GRACE = 30.0
+"""Seconds beyond its limit after which a process that even the kernel cannot end is left behind."""
+
+_START = 300.0
+"""Seconds within which a process must have imported what it reads with."""
+
+_WORTH = 32
+"""Files for which another process is started: that takes as long as reading some hundred."""
+
+_BATCH = 256
+"""Files of one task on a cluster."""
+
+
+class _Reader:
+    """A process that reads headers, started when first asked and again whenever it ended."""
+
+    def __init__(self, engine: str | None, seconds: float) -> None:
+        self.engine = engine
+        self.seconds = seconds
+        self.process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "_Reader":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def read(self, path: str) -> Header | Problem:
+        """Return what a file says, or what is wrong with it."""
+        if self.process is None:
+            self._start()
+        question = {"path": path, "engine": self.engine, "seconds": self.seconds}
+        answer = self._ask(json.dumps(question), self.seconds + _GRACE)
+        if answer:
+            return _parsed(*json.loads(answer))
+        code = self.end()
+        if answer is None or code == -signal.SIGALRM:
+            return Problem(path, "hang", f"reading its header took more than {self.seconds:g} s")
+        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return Problem(path, "crash", f"the reading library crashed on it ({name})")
+
+    def end(self) -> int:
+        """End the process, and return its exit status, which is its own if it had ended before."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.kill()
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                with suppress(BrokenPipeError):
+                    stream.close()
+        try:
+            return process.wait(timeout=_GRACE)
+        except subprocess.TimeoutExpired:  # a file system holds it
+            return -signal.SIGKILL
+
+    def _start(self) -> None:
+        paths = os.pathsep.join(path for path in sys.path if path)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dasdist.archive.reader"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for whoever asked
+        )
+        if not self._ask(None, _START):
+            raise RuntimeError(
+                f"A process to read headers did not start (exit status {self.end()}); run "
+                f"`{sys.executable} -m dasdist.archive.reader` to see why."
+            )
+
+    def _ask(self, question: str | None, seconds: float) -> str | None:
+        """Return the answer, empty if the process ended, None if there was none in time."""
+        process = self.process
+        if process is None or process.stdin is None or process.stdout is None:
+            return ""
+        try:
+            if question is not None:
+                process.stdin.write(question + "\n")
+                process.stdin.flush()
+        except BrokenPipeError:
+            return ""
+        ready, _, _ = select.select([process.stdout], [], [], seconds)
+        return process.stdout.readline() if ready else None
+
+
+def scan_here(
+    paths: Sequence[str], engine: str | None, seconds: float, processes: int
+) -> Iterator[Header | Problem]:
+    """Yield headers as they are read by processes of this machine.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The files.
+    engine : str, optional
+        Engine of xdas.
+    seconds : float
+        Limit for one file.
+    processes : int
+        How many read at once.
+    """
+    waiting: SimpleQueue[str] = SimpleQueue()
+    for path in paths:
+        waiting.put(path)
+    done: SimpleQueue[Header | Problem | BaseException] = SimpleQueue()
+    stop = Event()
+
+    def work() -> None:
+        try:
+            with _Reader(engine, seconds) as reader:
+                while not stop.is_set():
+                    done.put(reader.read(waiting.get_nowait()))
+        except Empty:
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised below, where it is seen
+            done.put(error)
+
+    count = min(processes, -(-len(paths) // _WORTH))
+    with ThreadPoolExecutor(max(count, 1)) as pool:
+        try:
+            for _ in range(count):
+                pool.submit(work)
+            for _ in paths:
+                found = done.get()
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
+        finally:
+            stop.set()
+
+
+def scan_on(
+    client: Client, paths: Sequence[str], engine: str | None, seconds: float
+) -> Iterator[Header | Problem]:
+    """Yield headers as they are read by processes beside the workers of a cluster."""
+    batches = [paths[first : first + _BATCH] for first in range(0, len(paths), _BATCH)]
+    futures = client.map(_scan_batch, batches, engine=engine, seconds=seconds, pure=False)
+    try:
+        for future in as_completed(futures, loop=client.loop):
+            forms, answers = future.result()
+            future.release()
+            for kind, fields in answers:
+                if "form" in fields:
+                    fields["form"] = forms[fields["form"]]
+                yield _parsed(kind, fields)
+    finally:
+        client.cancel(futures)
+
+
+def _scan_batch(
+    paths: Iterable[str], engine: str | None, seconds: float
+) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
+    """Return plain values; a form that many files share travels once."""
+    forms: dict[str, int] = {}
+    answers = []
+    with _Reader(engine, seconds) as reader:
+        for path in paths:
+            found = reader.read(path)
+            fields = {name: getattr(found, name) for name in found.__slots__}
+            if isinstance(found, Header):
+                fields["form"] = forms.setdefault(found.form, len(forms))
+            answers.append((type(found).__name__, fields))
+    return list(forms), answers
+
+
+def _parsed(kind: str, fields: dict[str, Any]) -> Header | Problem:
+    if kind == "Problem":
+        return Problem(**fields)
+    several = {
+        name: tuple(fields[name]) if fields[name] is not None else None
+        for name in ("chunk", "counts", "values", "rate")
+    }
+    return Header(**{**fields, **several})

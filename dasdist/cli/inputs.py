@@ -1,0 +1,214 @@
+"""What stands on the command line, as what the Python functions take."""
+
+import json
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from dasdist.errors import InvalidInput
+
+__all__ = ["load_model", "open_input", "parse_block", "parse_settings", "parse_thresholds"]
+
+
+def load_model(name: str) -> Any:
+    """Load a model by its name; modules are looked for in this folder, too."""
+    import dasdist
+
+    if ":" in name and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    return dasdist.from_pretrained(name)
+
+
+def open_input(name: str, *, engine: str | None = None, variable: str | None = None) -> Any:
+    """Open a recording, lazily.
+
+    Parameters
+    ----------
+    name : str
+        An archive index, a Zarr store (also at a URL), any one file that xdas or xarray can open,
+        or a pattern of files.
+    engine : str, optional
+        Engine of xdas for files.
+    variable : str, optional
+        Variable of a Zarr store or NetCDF file that holds several.
+
+    Raises
+    ------
+    InvalidInput
+        If there is nothing of the kind.
+    """
+    path = Path(name)
+    if "://" in name or (path / "zarr.json").exists() or (path / ".zgroup").exists():
+        return _variable(_zarr(name), name, variable)
+    if path.is_dir():
+        raise InvalidInput(
+            f"{name} is a folder. Index it first, `dasdist index {name} -o {path.name}.nc`, or "
+            "name its files by a pattern in quotation marks, such as "
+            f"'{path}/*.h5'."
+        )
+    if path.is_file():
+        return _file(path, engine, variable)
+    if not has_magic(name):
+        raise InvalidInput(
+            f"There is nothing at {name}; pass an index of `dasdist index`, a Zarr store, a file, "
+            "or a pattern of files in quotation marks."
+        )
+    files = sorted(glob(name, recursive=True))
+    if not files:
+        raise InvalidInput(f"No file matches {name}; mind the folder that it is relative to.")
+    return _with_xdas(files, engine)
+
+
+def _file(path: Path, engine: str | None, variable: str | None) -> Any:
+    import dasdist
+    from dasdist.sources.index import is_index
+
+    if is_index(path):
+        return dasdist.open_archive(path)
+    if variable is not None:
+        return _variable(_netcdf(path), str(path), variable)
+    try:
+        return _with_xdas([str(path)], engine)
+    except InvalidInput:
+        try:
+            dataset = _netcdf(path)
+        except InvalidInput:
+            dataset = None
+        if dataset is None or engine is not None:
+            raise
+        return _variable(dataset, str(path), None)
+
+
+def _with_xdas(files: Sequence[str], engine: str | None) -> Any:
+    import xdas
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = xdas.open_mfdataarray(list(files), vtype="tiles", engine=engine)
+        except Exception as error:
+            raise InvalidInput(
+                f"{_first(files)} could not be opened: {str(error).splitlines()[0]}. Is it one "
+                "recording? --engine names its format, and `dasdist index` lists files that "
+                "cannot be read."
+            ) from error
+    lost = [str(w.message) for w in caught if str(w.message).startswith("could not open")]
+    if lost:
+        raise InvalidInput(
+            f"{len(lost)} of {len(files)} files could not be opened, the first: "
+            f"{lost[0].splitlines()[0]}. Use `dasdist index`, which lists such files, and pass the "
+            "index."
+        )
+    return found
+
+
+def _first(files: Sequence[str]) -> str:
+    return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+
+
+def _zarr(name: str) -> Any:
+    import xarray
+
+    try:
+        with warnings.catch_warnings():  # such a store opens all the same
+            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
+            return xarray.open_zarr(name)
+    except Exception as error:
+        raise InvalidInput(
+            f"The Zarr store {name} could not be opened: {type(error).__name__}: {error}. Is it "
+            "one that xarray.open_zarr opens, and is the package for its kind of URL installed?"
+        ) from error
+
+
+def _netcdf(path: Path) -> Any:
+    import xarray
+
+    try:
+        return xarray.open_dataset(path)
+    except Exception as error:
+        raise InvalidInput(
+            f"{path} could not be opened: {type(error).__name__}: {error}. Name the format that "
+            "xdas reads with --engine."
+        ) from error
+
+
+def _variable(dataset: Any, name: str, wanted: str | None) -> Any:
+    held = {str(key): value for key, value in dataset.data_vars.items()}
+    fitting = [key for key, value in held.items() if value.ndim == 2]
+    if wanted is not None and wanted not in held:
+        raise InvalidInput(
+            f"{name} has no variable {wanted!r}; it has {', '.join(sorted(held)) or 'none'}."
+        )
+    if wanted is None and len(fitting) != 1:
+        raise InvalidInput(
+            f"{name} has {len(fitting)} variables of two dimensions "
+            f"({', '.join(sorted(fitting)) or 'none'}); name one with --variable."
+        )
+    return held[wanted or fitting[0]]
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` words; values are JSON, or else text.
+
+    Examples
+    --------
+    >>> parse_settings(["overlap_samples=0.5", "blinding=[0, 0]", "stacking=max"])
+    {'overlap_samples': 0.5, 'blinding': (0, 0), 'stacking': 'max'}
+    """
+    settings: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise typer.BadParameter(f"{word!r} is not key=value.", param_hint="--set")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        settings[key] = tuple(value) if isinstance(value, list) else value
+    return settings
+
+
+def parse_thresholds(words: Sequence[str]) -> Mapping[str, Any]:
+    """Read one number for all phases, or ``phase=number`` words.
+
+    Examples
+    --------
+    >>> parse_thresholds(["0.3"]), parse_thresholds(["P=0.3", "S=0.2"]), parse_thresholds([])
+    ({'thresholds': 0.3}, {'thresholds': {'P': 0.3, 'S': 0.2}}, {})
+    """
+    if not words:
+        return {}
+    hint = "--threshold"
+    try:
+        if len(words) == 1 and "=" not in words[0]:
+            return {"thresholds": float(words[0])}
+        pairs = [word.partition("=") for word in words]
+        if not all(phase and equals for phase, equals, _ in pairs):
+            raise typer.BadParameter("Give one number, or phase=number words.", param_hint=hint)
+        return {"thresholds": {phase: float(number) for phase, _, number in pairs}}
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.", param_hint=hint) from error
+
+
+def parse_block(word: str | None) -> dict[str, int] | None:
+    """Read the core of a block.
+
+    Examples
+    --------
+    >>> parse_block("time=60000,distance=500")
+    {'time': 60000, 'distance': 500}
+    """
+    if word is None:
+        return None
+    pairs = [part.partition("=") for part in word.split(",")]
+    if not all(key in ("time", "distance") and text.isdigit() for key, _, text in pairs):
+        raise typer.BadParameter(
+            f"{word!r} is not time=SAMPLES,distance=CHANNELS, or one of the two.",
+            param_hint="--block",
+        )
+    return {key: int(text) for key, _, text in pairs}

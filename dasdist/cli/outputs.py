@@ -1,0 +1,27 @@
+"""``dasdist status``: how far an output is."""
+
+from typing import Annotated
+
+import typer
+
+from dasdist.cli import options as opt
+from dasdist.cli.application import app, examples
+from dasdist.cli.voice import speaking
+
+__all__ = ["status"]
+
+
+@app.command(
+    epilog=examples("dasdist status picks.parquet", "dasdist status prob.zarr --json"),
+)
+def status(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="What was passed as -o to a run.")],
+    as_json: opt.Json = False,
+) -> None:
+    """Say how far an output is, while a run writes it or after it died."""
+    with speaking("status", as_json=as_json) as voice:
+        import dasdist
+
+        found = dasdist.status(out)
+        voice.event("status", **found.to_dict())
+        voice.say(found)

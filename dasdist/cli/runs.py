@@ -1,0 +1,198 @@
+"""``dasdist plan``, ``classify`` and ``annotate``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dasdist.cli import options as opt
+from dasdist.cli.application import app, examples
+from dasdist.cli.inputs import parse_block
+from dasdist.cli.running import Asked, conclude, counted, known_arguments, merged, ready
+from dasdist.cli.voice import speaking
+
+__all__ = ["annotate", "classify", "plan"]
+
+
+@app.command(
+    epilog=examples(
+        "dasdist plan 2024.nc --model seisbench:PhaseNet/original",
+        "dasdist plan 2024.nc --model demo --workers 4 --memory 8GB --json",
+    )
+)
+def plan(
+    data: opt.Data,
+    model: opt.Model,
+    threshold: opt.Threshold = None,
+    settings: opt.Settings = None,
+    batch_size: opt.BatchSize = None,
+    block: opt.Block = None,
+    engine: opt.Engine = None,
+    variable: opt.Variable = None,
+    scheduler: opt.Scheduler = None,
+    workers: opt.Workers = None,
+    threads: opt.Threads = None,
+    memory: opt.Memory = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Say what a run would do: blocks, what is read and computed twice, memory of a worker."""
+    asked = Asked(
+        data,
+        model,
+        engine,
+        variable,
+        merged(settings, batch_size, threshold),
+        parse_block(block),
+        {"scheduler": scheduler, "workers": workers, "threads": threads, "memory": memory},
+    )
+    with speaking("plan", as_json=as_json) as voice, ready(asked) as (network, recording, client):
+        import dasdist
+
+        with known_arguments():
+            found = dasdist.plan(
+                network, recording, client=client, block=asked.block, **asked.settings
+            )
+        voice.say(repr(found))
+        voice.fact(
+            model=found.model,
+            blocks=len(found),
+            segments=len(found.grids),
+            too_short=len(found.skipped),
+            data_seconds=found.data_seconds,
+            archive_bytes=found.archive_bytes,
+            read_bytes=found.read_bytes,
+            recompute_factor=found.recompute_factor,
+            peak_bytes=found.peak_bytes,
+        )
+
+
+@app.command(
+    epilog=examples(
+        "dasdist classify 2024.nc --model seisbench:PhaseNet/original -o picks.parquet",
+        "dasdist classify '2024/*.h5' --model demo -o picks.parquet --workers 4 --threshold 0.3",
+        "dasdist classify 2024.nc --model my_models:build -o picks.parquet --annotations prob.zarr "
+        "--scheduler tcp://10.0.0.1:8786 --json",
+    )
+)
+def classify(
+    data: opt.Data,
+    model: opt.Model,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder of a Parquet dataset, a part per block."),
+    ],
+    annotations: Annotated[
+        str | None,
+        typer.Option(help="Write the annotations as well, to a Zarr store, in the same pass."),
+    ] = None,
+    threshold: opt.Threshold = None,
+    settings: opt.Settings = None,
+    batch_size: opt.BatchSize = None,
+    block: opt.Block = None,
+    engine: opt.Engine = None,
+    variable: opt.Variable = None,
+    scheduler: opt.Scheduler = None,
+    workers: opt.Workers = None,
+    threads: opt.Threads = None,
+    memory: opt.Memory = None,
+    overwrite: opt.Overwrite = False,
+    max_failures: opt.MaxFailures = None,
+    retry_failed: opt.RetryFailed = False,
+    block_timeout: opt.BlockTimeout = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Pick an archive. The same command again goes on where it stopped."""
+    asked = Asked(
+        data,
+        model,
+        engine,
+        variable,
+        merged(settings, batch_size, threshold),
+        parse_block(block),
+        {"scheduler": scheduler, "workers": workers, "threads": threads, "memory": memory},
+        {
+            "overwrite": overwrite,
+            "max_failures": max_failures,
+            "retry_failed": retry_failed,
+            "block_timeout": block_timeout,
+        },
+    )
+    with speaking("classify", quiet=quiet, as_json=as_json) as voice:
+        import dasdist
+
+        voice.fact(out=str(out))
+        with ready(asked) as (network, recording, client), known_arguments(), counted(voice, out):
+            result = dasdist.classify(
+                network,
+                recording,
+                out=out,
+                annotations=annotations,
+                client=client,
+                block=asked.block,
+                pbar=voice.view(),
+                **asked.failing,
+                **asked.settings,
+            )
+        conclude(voice, out, result.report)
+
+
+@app.command(
+    epilog=examples(
+        "dasdist annotate 2024.nc --model weights/my_model.json -o prob.zarr --workers 4",
+        "dasdist annotate 2024.nc --model demo -o s3://bucket/prob.zarr --set stacking=max",
+    )
+)
+def annotate(
+    data: opt.Data,
+    model: opt.Model,
+    out: Annotated[str, typer.Option("--out", "-o", help="Zarr store, a path or a URL.")],
+    settings: opt.Settings = None,
+    batch_size: opt.BatchSize = None,
+    block: opt.Block = None,
+    engine: opt.Engine = None,
+    variable: opt.Variable = None,
+    scheduler: opt.Scheduler = None,
+    workers: opt.Workers = None,
+    threads: opt.Threads = None,
+    memory: opt.Memory = None,
+    overwrite: opt.Overwrite = False,
+    max_failures: opt.MaxFailures = None,
+    retry_failed: opt.RetryFailed = False,
+    block_timeout: opt.BlockTimeout = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Write a model's annotations to Zarr. The same command again goes on where it stopped."""
+    asked = Asked(
+        data,
+        model,
+        engine,
+        variable,
+        merged(settings, batch_size),
+        parse_block(block),
+        {"scheduler": scheduler, "workers": workers, "threads": threads, "memory": memory},
+        {
+            "overwrite": overwrite,
+            "max_failures": max_failures,
+            "retry_failed": retry_failed,
+            "block_timeout": block_timeout,
+        },
+    )
+    with speaking("annotate", quiet=quiet, as_json=as_json) as voice:
+        import dasdist
+
+        voice.fact(out=out)
+        of_writer = {"stacking"} & set(asked.settings)
+        with ready(asked) as (network, recording, client), known_arguments(), counted(voice, out):
+            report = dasdist.annotate(
+                network,
+                recording,
+                dasdist.WriterCallback(out, **{k: asked.settings[k] for k in of_writer}),
+                client=client,
+                block=asked.block,
+                pbar=voice.view(),
+                **asked.failing,
+                **{k: v for k, v in asked.settings.items() if k not in of_writer},
+            )
+        conclude(voice, out, report)

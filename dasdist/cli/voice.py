@@ -1,0 +1,187 @@
+"""How a command speaks: to people, to programs in JSON lines, or only when something is wrong."""
+
+import json
+import shlex
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dasdist.errors import DasdistError, DataWarning
+
+if TYPE_CHECKING:
+    from dasdist.run.progress import ProgressView
+
+__all__ = ["Voice", "speaking"]
+
+_ROWS = 20  # of a table
+
+
+class Voice:
+    """What a command says.
+
+    Results go to stdout; progress, warnings and errors to stderr.
+
+    Parameters
+    ----------
+    command : str
+        The command.
+    quiet : bool
+        Say nothing unless something is wrong.
+    as_json : bool
+        Speak in JSON, an object a line: ``event`` says what it is about.
+    """
+
+    def __init__(self, command: str, *, quiet: bool = False, as_json: bool = False) -> None:
+        self.command = command
+        self.quiet = quiet
+        self.as_json = as_json
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(highlight=False, soft_wrap=True, stderr=True)
+        self._started = time.monotonic()
+        self._facts: dict[str, Any] = {}
+
+    def say(self, thing: object) -> None:
+        """Tell people."""
+        if not self.quiet and not self.as_json:
+            self.out.print(str(thing), markup=False)
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Tell programs."""
+        if self.as_json:
+            line = {"event": name, "command": self.command, **facts}
+            sys.stdout.write(json.dumps(line, default=str) + "\n")
+            sys.stdout.flush()
+
+    def wrong(self, text: object) -> None:
+        """Say what is wrong, in any case."""
+        self.err.print(str(text), markup=False)
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], more: str
+    ) -> None:
+        """List what is wrong; ``more`` says where the rest is if there is too much."""
+        if self.as_json or not rows:
+            return
+        table = Table(title=title, title_justify="left")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows[:_ROWS]:
+            table.add_row(*map(str, row))
+        console = self.err if self.quiet else self.out
+        console.print(table, markup=False, soft_wrap=False)
+        if len(rows) > _ROWS:
+            console.print(f"... and {len(rows) - _ROWS} more: {more}", markup=False)
+
+    def view(self) -> "ProgressView":
+        """Return what shows a run's progress."""
+        from dasdist.cli.views import JsonView, LineView, RichView
+        from dasdist.run.progress import NoView
+
+        if self.as_json:
+            return JsonView(self.event)
+        if self.quiet:
+            return NoView()
+        return RichView(self.err) if self.err.is_terminal else LineView(self.wrong)
+
+    @contextmanager
+    def counting(self, unit: str) -> Iterator[Callable[[int, int], None]]:
+        """Yield what shows the progress of anything else, told how much is done of how much."""
+        from dasdist.cli.views import counter
+
+        show = self.event if self.as_json else None
+        with counter(unit, self.err, show, hidden=self.quiet) as count:
+            yield count
+
+    def fact(self, **facts: Any) -> None:
+        """Add to what is said at the end."""
+        self._facts.update(facts)
+
+    def end(self, code: int, **facts: Any) -> None:
+        """Speak the last word and leave, if there is anything to tell by the exit code."""
+        seconds = round(time.monotonic() - self._started, 3)
+        self.event("end", exit_code=code, seconds=seconds, **self._facts, **facts)
+        if code:
+            raise typer.Exit(code)
+
+
+@contextmanager
+def speaking(command: str, *, quiet: bool = False, as_json: bool = False) -> Iterator[Voice]:
+    """Run a command: what it raises becomes a message and an exit code."""
+    voice = Voice(command, quiet=quiet, as_json=as_json)
+    with plain_warnings(voice), terminable():
+        try:
+            yield voice
+        except KeyboardInterrupt as error:  # also a run that was stopped in an orderly way
+            resume = resume_command(sys.argv[1:])
+            voice.wrong(f"{error or 'Stopped.'}\nThis goes on where it stopped:\n  {resume}")
+            voice.end(130, resume=resume)
+        except DasdistError as error:
+            voice.wrong(f"Error: {error}")
+            voice.end(1, error=str(error), kind=type(error).__name__)
+        else:
+            voice.end(0)
+
+
+def resume_command(arguments: Sequence[str]) -> str:
+    """Return the command that goes on with what this one began: the same, but replacing nothing.
+
+    Examples
+    --------
+    >>> resume_command(["classify", "my data.nc", "-o", "picks", "--overwrite"])
+    "dasdist classify 'my data.nc' -o picks"
+    """
+    return shlex.join(["dasdist", *(word for word in arguments if word != "--overwrite")])
+
+
+@contextmanager
+def plain_warnings(voice: Voice) -> Iterator[None]:
+    """Show what dasdist warns of without the line of code that it came from."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, DataWarning):
+                voice.wrong(f"Warning: {message}")
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, unless it is ignored."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt("Stopped by SIGTERM.")
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

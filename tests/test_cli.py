@@ -1,0 +1,456 @@
+"""The command line: what it prints, where, and with which code it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray
+import xdas
+from rich.console import Console
+from typer.testing import CliRunner
+
+import dasdist
+from dasdist.cli import app
+from dasdist.cli.views import JsonView, LineView, RichView
+from dasdist.demo.archive import write_minutes
+from dasdist.demo.endless import Endless
+
+RUN = [sys.executable, "-c", "from dasdist.cli import app; app(prog_name='dasdist')"]
+BLOCKS = ["--block", "time=6000"]
+
+
+def command(*words, folder, **options):
+    """Run a command in a process of its own, as a shell would."""
+    return subprocess.run(
+        [*RUN, *map(str, words)], cwd=folder, capture_output=True, text=True, check=False, **options
+    )
+
+
+def here(*words):
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def in_order(picks):
+    columns = ["time", "channel_index", "phase"]
+    return picks[columns].astype({"phase": str}).sort_values(columns, ignore_index=True)
+
+
+def picks_of(path):
+    return in_order(pd.read_parquet(path))
+
+
+def events(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("archive")
+    write_minutes(folder / "fibre", 0.15, Endless(channels=12, events_per_hour=60.0, seed=3))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(archive):
+    return f"{archive}/fibre/*.nc"
+
+
+@pytest.fixture(scope="module")
+def picked(archive, data):
+    """A run of its own process, with all that it left."""
+    done = command(
+        *("classify", data, "--model", "demo", "-o", "picks.parquet", "--threshold", "P=0.3"),
+        *("--threshold", "S=0.6", "--json", *BLOCKS),
+        folder=archive,
+    )
+    assert done.returncode == 0, done.stderr
+    return archive / "picks.parquet", done
+
+
+# ---------------------------------------------------------------- usage
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["classify"],
+        ["nonsense"],
+        ["--nonsense"],
+        ["synth", "out", "--hours", "many"],
+        ["synth", "out", "--hours", "1", "--gap", "five"],
+        ["classify", "data", "--model", "demo", "-o", "out", "--set", "novalue"],
+        ["classify", "data", "--model", "demo", "-o", "out", "--threshold", "high"],
+        ["classify", "data", "--model", "demo", "-o", "out", "--threshold", "P=1", "--threshold=2"],
+        ["classify", "data", "--model", "demo", "-o", "out", "--block", "time=all"],
+    ],
+)
+def test_bad_usage_ends_with_1_and_writes_nothing(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = here(*words)
+    assert shown.exit_code == 1
+    assert "Usage: dasdist" in shown.stderr or "Usage: root" in shown.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["demo", "synth", "index", "plan", "classify", "annotate", "status"]
+)
+def test_every_command_has_help_with_an_example(name):
+    shown = here(name, "--help")
+    assert shown.exit_code == 0
+    assert f"dasdist {name}" in shown.stdout.partition("Examples:")[2]
+    assert name in here("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "facts"),
+    [
+        (["DATA", "--model", "dmeo"], ["names no model", "Near: demo"]),
+        (["nowhere.nc", "--model", "demo"], ["nothing at nowhere.nc", "dasdist index"]),
+        (["none-*.nc", "--model", "demo"], ["No file matches none-*.nc"]),
+        (["FOLDER", "--model", "demo"], ["is a folder", "dasdist index"]),
+        (["TEXT", "--model", "demo"], ["letter.txt could not be opened", "--engine"]),
+        (["DATA", "--model", "demo", "--set", "tresholds=0.3"], ["'tresholds'", "did you mean"]),
+        (["DATA", "--model", "demo", "--threads", "2"], ["--workers"]),
+        (["DATA", "--model", "demo", "--workers", "1", "--memory", "much"], ["--memory much"]),
+        (["DATA", "--model", "demo", "--workers", "1", "--scheduler", "tcp://x:1"], ["exclude"]),
+        (["DATA", "--model", "demo", "--block", "time=0"], ["time"]),
+    ],
+)
+def test_bad_input_ends_with_1_and_a_message_without_traceback(words, facts, data, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    places = {"DATA": data, "FOLDER": str(tmp_path), "TEXT": str(tmp_path / "letter.txt")}
+    shown = here("classify", *(places.get(word, word) for word in words), "-o", tmp_path / "out")
+    assert shown.exit_code == 1
+    assert shown.stdout == ""
+    assert shown.stderr.startswith("Error: ")
+    assert "Traceback" not in shown.stderr
+    for fact in facts:
+        assert fact in shown.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scheduler_that_is_not_there_is_bad_input(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("dasdist.cli.compute._PATIENCE", "1s")
+    words = ["--model", "demo", "-o", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1"]
+    shown = here("classify", data, *words)
+    assert shown.exit_code == 1
+    assert "No scheduler answers at tcp://127.0.0.1:1" in shown.stderr
+
+
+def test_errors_are_objects_for_programs_too(tmp_path):
+    shown = here("status", tmp_path / "nothing", "--json")
+    assert shown.exit_code == 1
+    (end,) = events(shown.stdout)
+    assert (end["event"], end["exit_code"], end["kind"]) == ("end", 1, "InvalidInput")
+    assert end["error"] in shown.stderr
+
+
+# ---------------------------------------------------------------- inputs
+
+
+def test_anything_that_xdas_or_xarray_opens_is_an_input(data, tmp_path):
+    from dasdist.cli.inputs import open_input
+
+    values = xdas.open_mfdataarray(data, vtype="tiles").values
+    assert np.array_equal(open_input(data).values, values)
+    one = sorted(Path(data).parent.iterdir())[0]
+    assert open_input(str(one)).shape == (6000, 12)
+    time_ = np.datetime64("2025-06-01", "ns") + np.arange(100) * np.timedelta64(10, "ms")
+    samples = xarray.DataArray(
+        np.ones((100, 3), np.float32), {"time": time_, "distance": [0.0, 1.0, 2.0]}
+    )
+    both = xarray.Dataset({"strain": samples, "rate": samples, "length": 3.0})
+    for name, dataset in {"two": both, "one": both.drop_vars("rate")}.items():
+        dataset.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+        dataset.to_zarr(tmp_path / f"{name}.zarr", zarr_format=3, consolidated=False)
+        for path in (tmp_path / f"{name}.nc", tmp_path / f"{name}.zarr"):
+            if name == "two":
+                with pytest.raises(dasdist.InvalidInput, match=r"rate, strain.*--variable"):
+                    open_input(str(path))
+            found = open_input(str(path), variable="strain" if name == "two" else None)
+            assert np.array_equal(found.values, samples.values)
+    with pytest.raises(dasdist.InvalidInput, match="no variable 'stain'; it has length, strain"):
+        open_input(str(tmp_path / "one.zarr"), variable="stain")
+
+
+def test_a_file_of_a_pattern_that_cannot_be_opened_is_not_left_out_silently(data, tmp_path):
+    from dasdist.cli.inputs import open_input
+
+    first = sorted(Path(data).parent.iterdir())[0]
+    (tmp_path / "a.nc").write_bytes(first.read_bytes())
+    (tmp_path / "b.nc").write_bytes(first.read_bytes()[:3000])
+    with pytest.raises(dasdist.InvalidInput, match=r"1 of 2 files.*b\.nc.*dasdist index"):
+        open_input(f"{tmp_path}/*.nc")
+
+
+# ---------------------------------------------------------------- runs
+
+
+def test_a_plan_is_that_of_the_run(data):
+    text = here("plan", data, "--model", "demo", *BLOCKS)
+    assert text.exit_code == 0
+    assert "recompute factor" in text.stdout
+    assert text.stderr == ""
+    shown = here("plan", data, "--model", "demo", "--json", *BLOCKS)
+    (end,) = events(shown.stdout)
+    model = dasdist.from_pretrained("demo")
+    expected = dasdist.plan(model, xdas.open_mfdataarray(data, vtype="tiles"), block={"time": 6000})
+    assert end["blocks"] == len(expected) > 5
+    assert end["peak_bytes"] == expected.peak_bytes
+
+
+def test_a_run_tells_programs_how_it_began_went_and_ended(picked):
+    out, done = picked
+    told = events(done.stdout)
+    assert [one["event"] for one in told] == ["start", "progress", "end"]
+    assert {one["command"] for one in told} == {"classify"}
+    start, progress, end = told
+    assert start["done"] == 0
+    assert start["blocks"] == progress["done"] == end["done"] == 9
+    assert start["data_seconds"] == end["data_seconds"] == 540.0
+    assert progress["data_hours_per_second"] > 0
+    assert (progress["failures"], end["failures"], end["exit_code"]) == (0, 0, 0)
+    picks = pd.read_parquet(out)
+    assert end["counts"]["picks"] == len(picks) > 50
+    least = picks.groupby("phase", observed=True)["confidence"].min()
+    assert 0.3 <= least["P"] < 0.6 <= least["S"]
+
+
+def test_picks_are_those_of_the_python_function(picked, data):
+    model = dasdist.from_pretrained("demo")
+    recording = xdas.open_mfdataarray(data, vtype="tiles")
+    expected = dasdist.classify(model, recording, thresholds={"P": 0.3, "S": 0.6}, pbar=False)
+    pd.testing.assert_frame_equal(picks_of(picked[0]), in_order(expected.picks))
+
+
+def test_the_same_command_again_has_nothing_to_do_and_another_is_refused(picked, data):
+    out, _ = picked
+    words = ["classify", data, "--model", "demo", "-o", out, *BLOCKS]
+    again = here(*words, "--threshold", "P=0.3", "--threshold", "S=0.6", "--json")
+    assert again.exit_code == 0
+    assert [one["event"] for one in events(again.stdout)] == ["start", "end"]
+    assert events(again.stdout)[0]["done"] == 9
+    other = here(*words, "--threshold", "0.2")
+    assert other.exit_code == 1
+    assert "thresholds" in other.stderr
+    assert "--overwrite" in other.stderr
+
+
+def test_status_of_a_run_for_people_and_programs(picked):
+    out, _ = picked
+    shown = here("status", out)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "complete" in shown.stdout
+    told, end = events(here("status", out, "--json").stdout)
+    assert (told["event"], told["state"], told["done"]) == ("status", "complete", 9)
+    assert end["exit_code"] == 0
+
+
+def test_a_quiet_cluster_of_its_own_with_a_model_of_ones_own_gives_the_same(picked, data, tmp_path):
+    (tmp_path / "my_models.py").write_text(
+        "import dasdist\nfrom dasdist.demo.model import DemoPicker\n\n"
+        "class Mine(DemoPicker):\n    pass\n\n"
+        "def build():\n    mine = Mine()\n"
+        "    mine.load_state_dict(dasdist.from_pretrained('demo').state_dict())\n"
+        "    return mine.eval()\n"
+    )
+    words = ["--threshold", "P=0.3", "--threshold", "S=0.6", "--annotations", "prob.zarr"]
+    words += ["--workers", "1", "--threads", "2", "--memory", "3GB", "--quiet", *BLOCKS]
+    model = ["--model", "my_models:build"]
+    done = command("classify", data, *model, "-o", "picks", *words, folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    pd.testing.assert_frame_equal(picks_of(tmp_path / "picks"), picks_of(picked[0]))
+    stored = dasdist.open_annotations(tmp_path / "prob.zarr")
+    assert stored.sizes["distance"] == 12
+    assert float(stored["P"].max()) > 0.9
+    assert "Mine" in here("status", tmp_path / "prob.zarr").stdout
+
+
+def test_annotations_go_to_zarr(data, tmp_path):
+    out = tmp_path / "prob.zarr"
+    words = ["--model", "demo", "-o", out, "--set", "stacking=max", "--batch-size", "16"]
+    done = here("annotate", data, *words, "--quiet")
+    assert (done.exit_code, done.stdout) == (0, "")
+    recording = xdas.open_mfdataarray(data, vtype="tiles")
+    expected = dasdist.annotate(dasdist.from_pretrained("demo"), recording, stacking="max")
+    np.testing.assert_allclose(
+        dasdist.open_annotations(out)["S"].values, expected["S"].values, atol=1e-5
+    )
+
+
+# ---------------------------------------------------------------- failures
+
+
+@pytest.fixture
+def damaged(data, tmp_path):
+    """The archive, with a file of NaN."""
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for number, file in enumerate(sorted(Path(data).parent.iterdir())):
+        if number == 4:
+            array = xdas.open_dataarray(file).load()
+            array.values[:] = np.nan
+            array.to_netcdf(folder / file.name)
+        else:
+            os.link(file, folder / file.name)
+    return f"{folder}/*.nc"
+
+
+def test_a_run_with_failed_blocks_ends_with_2_and_a_table_of_them(damaged, tmp_path):
+    words = ["classify", damaged, "--model", "demo", "-o", tmp_path / "picks", *BLOCKS]
+    done = here(*words, "--json")
+    assert done.exit_code == 2
+    failures = [one for one in events(done.stdout) if one["event"] == "failure"]
+    end = events(done.stdout)[-1]
+    assert end["exit_code"] == 2
+    assert end["failures"] == len(failures) > 0
+    assert end["done"] == 9 - len(failures)
+    for failure in failures:
+        assert failure["kind"] == "unreadable"
+        assert "NaN" in failure["error"]
+        assert failure["start"] < "2025-06-01T00:05:30"
+        assert failure["stop"] > "2025-06-01T00:03:30"
+    people = here(*words)  # nothing is left to do, and it failed all the same
+    assert people.exit_code == 2
+    assert f"{len(failures)} failed blocks" in people.stdout
+    assert "Traceback" not in people.stderr
+    quiet = here(*words, "--quiet")
+    assert (quiet.exit_code, quiet.stdout) == (2, "")
+    assert "failed blocks" in quiet.stderr
+
+
+def test_too_many_failures_stop_the_run_with_2(damaged, tmp_path):
+    words = ["classify", damaged, "--model", "demo", "-o", tmp_path / "picks", *BLOCKS]
+    done = here(*words, "--max-failures", "1", "--json")
+    assert done.exit_code == 2
+    *_, failure, end = events(done.stdout)
+    assert (failure["event"], end["kind"]) == ("failure", "TooManyFailures")
+    assert end["error"] in done.stderr
+
+
+# ---------------------------------------------------------------- stopping
+
+
+def lines_of(path):
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+@pytest.mark.parametrize(
+    ("number", "extra"),
+    [(signal.SIGINT, ["--workers", "2"]), (signal.SIGTERM, [])],
+    ids=["ctrl-c, cluster", "sigterm, one process"],
+)
+def test_a_stopped_run_ends_with_130_and_the_command_that_goes_on(
+    data, picked, tmp_path, number, extra
+):
+    words = ["classify", data, "--model", "demo", "-o", "picks", "--block", "time=2000", *extra]
+    words += ["--threshold", "P=0.3", "--threshold", "S=0.6"]
+    process = subprocess.Popen(
+        [*RUN, *words, "--overwrite"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    ledger = tmp_path / "picks.dasdist" / "ledger.jsonl"
+    while lines_of(ledger) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: the workers get it, too
+    else:
+        process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    before = lines_of(ledger)
+    assert 2 <= before < 27
+    (resume,) = re.findall(r"^  (dasdist .*)$", said, re.M)
+    assert shlex.split(resume)[1:] == words  # all but --overwrite
+    done = command(*shlex.split(resume)[1:], "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = events(done.stdout)
+    assert told[0]["done"] == before
+    assert told[-1]["done"] == told[-1]["blocks"]
+    pd.testing.assert_frame_equal(picks_of(tmp_path / "picks"), picks_of(picked[0]))
+
+
+# ---------------------------------------------------------------- archives
+
+
+def test_synth_writes_what_the_python_function_does(archive, tmp_path):
+    words = ["--hours", "0.15", "--channels", "12", "--events-per-hour", "60", "--seed", "3"]
+    done = here("synth", tmp_path / "fibre", *words, "--gap", "2-5", "--json")
+    assert done.exit_code == 0
+    told = events(done.stdout)
+    assert told[-1]["files"] == told[-1]["written"] == 6
+    assert [told[0]["done"], told[0]["total"], told[-2]["done"]] == [1, 6, 6]
+    for file in (tmp_path / "fibre").iterdir():
+        assert file.read_bytes() == (archive / "fibre" / file.name).read_bytes()
+    refused = here("synth", tmp_path / "fibre", "--hours", "0.1")
+    assert refused.exit_code == 1
+    assert "another synthetic archive" in refused.stderr
+
+
+def test_an_index_lists_what_cannot_be_read_and_is_an_input(archive, tmp_path):
+    (tmp_path / "broken.nc").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    out = tmp_path / "index.nc"
+    done = here("index", archive / "fibre", tmp_path / "broken.nc", "-o", out, "--json")
+    assert done.exit_code == 0, done.stderr
+    problems = [one for one in events(done.stdout) if one["event"] == "problem"]
+    assert [Path(one["path"]).name for one in problems] == ["broken.nc"]
+    end = events(done.stdout)[-1]
+    assert (end["files"], end["arrays"], end["scanned"]) == (9, 1, 10)
+    people = here("index", archive / "fibre", tmp_path / "broken.nc", "-o", out)
+    assert "broken.nc" in people.stdout.replace("\n", "")
+    shown = here("plan", out, "--model", "demo", "--json")
+    assert events(shown.stdout)[0]["data_seconds"] == 540.0
+
+
+# ---------------------------------------------------------------- progress
+
+
+def told_by(view):
+    view.start(blocks=10, done=4, data_seconds=36_000.0)
+    view.step(done=5, failures=0)
+    view.step(done=7, failures=1)
+    view.close()
+
+
+def test_a_terminal_shows_speed_time_left_and_failures():
+    screen = io.StringIO()
+    told_by(RichView(Console(file=screen, force_terminal=True, width=100)))
+    shown = screen.getvalue()
+    assert "7/10" in shown
+    assert "h of data/s" in shown
+    assert "left, 1 failed" in shown
+
+
+def test_a_log_is_told_how_much_there_is_to_do():
+    lines = []
+    told_by(LineView(lines.append))
+    assert lines == ["10 blocks, 10.00 h of data, 4 of them done earlier"]
+
+
+def test_programs_are_told_the_start_and_where_it_ended():
+    told = []
+    told_by(JsonView(lambda name, **facts: told.append((name, facts))))
+    (start, begun), (name, ended) = told
+    assert (start, name) == ("start", "progress")
+    assert begun == {"blocks": 10, "done": 4, "data_seconds": 36_000.0}
+    assert (ended["done"], ended["failures"]) == (7, 1)
