@@ -115,7 +115,9 @@ def _zarr(name: str) -> Any:
     import xarray
 
     try:
-        return xarray.open_zarr(name)
+        with warnings.catch_warnings():  # such a store opens all the same
+            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
+            return xarray.open_zarr(name)
     except Exception as error:
         raise InvalidInput(
             f"The Zarr store {name} could not be opened: {type(error).__name__}: {error}. Is it "
@@ -140,12 +142,12 @@ def _variable(dataset: Any, name: str, wanted: str | None) -> Any:
     fitting = [key for key, value in held.items() if value.ndim == 2]
     if wanted is not None and wanted not in held:
         raise InvalidInput(
-            f"{name} has no variable {wanted!r}; it has {', '.join(held) or 'none'}."
+            f"{name} has no variable {wanted!r}; it has {', '.join(sorted(held)) or 'none'}."
         )
     if wanted is None and len(fitting) != 1:
         raise InvalidInput(
             f"{name} has {len(fitting)} variables of two dimensions "
-            f"({', '.join(fitting) or 'none'}); name one with --variable."
+            f"({', '.join(sorted(fitting)) or 'none'}); name one with --variable."
         )
     return held[wanted or fitting[0]]
 

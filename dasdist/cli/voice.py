@@ -147,6 +147,7 @@ def resume_command(arguments: Sequence[str]) -> str:
 def plain_warnings(voice: Voice) -> Iterator[None]:
     """Show what dasdist warns of without the line of code that it came from."""
     with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
         usual = warnings.showwarning
 
         def show(

@@ -123,7 +123,7 @@ def progress_view(pbar: object) -> ProgressView:
 
 
 class Progress:
-    """Counts the blocks of a run that begins with none done.
+    """Counts the blocks of a run, and shows them.
 
     Parameters
     ----------
@@ -132,16 +132,18 @@ class Progress:
     data_seconds : float
         Seconds of data in it.
     shown : bool or ProgressView
-        Whether to show anything, or where.
+        Whether to show anything, or where: what ``pbar`` is.
+    done : int
+        Blocks that are behind the run before it begins.
     """
 
-    def __init__(self, blocks: int, data_seconds: float, *, shown: object) -> None:
+    def __init__(self, blocks: int, data_seconds: float, *, shown: object, done: int = 0) -> None:
         self._view = progress_view(shown)
-        self._done = 0
-        self._view.start(blocks, 0, data_seconds)
+        self._done = done
+        self._view.start(blocks, done, data_seconds)
 
     def step(self, failures: int) -> None:
-        """Count a finished block."""
+        """Count a block that is done or has failed."""
         self._done += 1
         self._view.step(self._done, failures)
 
