@@ -28,6 +28,7 @@ from dasdist.callbacks import (
 )
 from dasdist.errors import (
     BlockTooLarge,
+    ClusterLost,
     DasdistError,
     DataWarning,
     InvalidInput,
@@ -49,6 +50,7 @@ __all__ = [
     "ArchiveIndex",
     "BlockTooLarge",
     "ClassifyOutput",
+    "ClusterLost",
     "DASAnnotateCallback",
     "DASModel",
     "DASPickingCallback",

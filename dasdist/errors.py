@@ -6,6 +6,7 @@ builtin a caller would expect, so that ``except ValueError`` keeps working.
 
 __all__ = [
     "BlockTooLarge",
+    "ClusterLost",
     "DasdistError",
     "DataWarning",
     "InvalidInput",
@@ -51,6 +52,10 @@ class OutputInUse(DasdistError, RuntimeError):
 
 class OutputUnwritable(DasdistError, OSError):
     """An output that cannot be written: a full disk, a used-up quota, a closed folder."""
+
+
+class ClusterLost(DasdistError, ConnectionError):
+    """A cluster whose scheduler is gone; what is done is kept, and the same call resumes it."""
 
 
 class RunMismatch(DasdistError, ValueError):

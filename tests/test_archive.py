@@ -80,6 +80,15 @@ def test_an_index_opens_like_the_files_and_is_updated_in_place(tmp_path):
     del paths[1]
     again = dasdist.open_archive(out)
     assert again.equals(xdas.open_mfdataarray(paths, engine="xdas", vtype="tiles"))
+    held = dasdist.ArchiveIndex.read(out)
+    assert (held.files, held.members) == (5, 1)
+    pd.testing.assert_frame_equal(held.problems, index.problems)
+    table = held.table()
+    assert table["path"].tolist() == sorted(paths)
+    assert table["bytes"].tolist() == [os.path.getsize(path) for path in sorted(paths)]
+    assert table["start"][0] == START
+    assert table["stop"][1] == START + 2 * SECOND + np.timedelta64(890, "ms")
+    assert table.loc[1, "samples":].tolist() == [90, 0.01, "float32", 4, 10.0, "xdas", 0]
     assert open_recording(out).identity() == open_recording(again).identity()
 
 

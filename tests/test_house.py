@@ -25,6 +25,7 @@ PUBLIC = (
     "ArchiveIndex",
     "BlockTooLarge",
     "ClassifyOutput",
+    "ClusterLost",
     "DASAnnotateCallback",
     "DASModel",
     "DASPickingCallback",

@@ -416,6 +416,20 @@ def test_what_cannot_grow_is_refused(tmp_path, grids, message):
     assert files_of(callback.path) == before
 
 
+def test_what_is_not_computed_again_is_never_given_up(tmp_path):
+    """Patches that do not overlap: the blocks that were there have none that is new."""
+
+    def side_by_side(samples):
+        return replace(GRID, rows=PatchGrid(samples, 12, 12, 12, (0, 12)), core=(37 * 12, 11))
+
+    callback = WriterCallback(tmp_path / "prob")
+    write_all(callback, (side_by_side(37 * 12),))
+    before = files_of(callback.path)
+    with pytest.raises(RunMismatch, match="do not divide blocks of"):
+        WriterCallback(callback.path).setup(context(side_by_side(100 * 12), resume=True))
+    assert files_of(callback.path) == before
+
+
 def test_a_store_that_is_gone_is_made_again(tmp_path):
     callback = WriterCallback(tmp_path / "prob")
     parts = write_all(callback)

@@ -51,7 +51,7 @@ def start(tmp_path):
 
 def finish(process):
     """Wait for the end of a run and return what it says."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err[-3000:]
     return json.loads(out.splitlines()[-1])
 
@@ -116,7 +116,7 @@ def test_workers_die_in_every_phase(tmp_path, start, undisturbed):
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_the_client_dies_around_an_entry_of_the_ledger(tmp_path, start, undisturbed, when):
     process = start(client_dies=[20, when])
-    process.communicate(timeout=120)
+    process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL
     kill_all(process)
     known = done(tmp_path)
@@ -148,7 +148,7 @@ def test_the_scheduler_dies(tmp_path, start, undisturbed):
         process = start(scheduler=address, pause=0.03)
         assert wait_for(lambda: len(ran(tmp_path, "finished")) >= 20, process)
         scheduler.kill()
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=240)
         assert process.returncode == 1
         assert "scheduler" in error.strip().splitlines()[-1]
     known = done(tmp_path)

@@ -138,6 +138,7 @@ class Job:
                 self.arguments,
                 client=client,
                 most_failures=self._most_failures(options, lasting=tally is not None),
+                block_timeout=options.block_timeout,
                 tally=tally,
             )
 

@@ -18,6 +18,7 @@ from dasdist.api.job import Job, needs_of
 from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.errors import InvalidInput, RunInterrupted
 from dasdist.geometry import SegmentGrid
+from dasdist.run.cluster import synchronous
 from dasdist.run.fingerprint import describe_grid, describe_model, plain
 from dasdist.run.journal import Journal
 from dasdist.run.options import RunOptions
@@ -26,6 +27,7 @@ from dasdist.run.replica import predictor_of
 from dasdist.run.report import RunReport
 from dasdist.run.summary import as_text, summarise
 from dasdist.run.tally import Tally
+from dasdist.run.watchdog import check_timeout
 
 __all__ = ["run_job"]
 
@@ -53,6 +55,8 @@ def run_job(
     options : RunOptions
         How to start, go on and give up.
     """
+    with synchronous(job.client) as client:
+        check_timeout(client, options.block_timeout)
     if callback.outputs:
         return _run_lasting(job, callback, block, options)
     if options.retry_failed:

@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from xdas import DataArray
 from xdas.virtual import TileArray
 
+from dasdist.archive.changes import SAME_STEP, and_more, changes
 from dasdist.archive.header import Header, Problem, coordinate_of, time_coordinate
 from dasdist.errors import InvalidInput
 from dasdist.sources import open_recording
 from dasdist.sources.checked import CHECKED
 
-__all__ = ["Built", "build"]
-
-_SAME_STEP = 1e-5
-"""Largest relative difference of sampling intervals that are one; xdas takes the same."""
+__all__ = ["Built", "Columns", "build", "columns_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +47,8 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Table:
-    """Columns of headers, shape (files,): times in nanoseconds."""
+class Columns:
+    """Columns of headers, shape (files,): times in nanoseconds, and what agrees by a number."""
 
     headers: Sequence[Header]
     first: NDArray[np.int64]
@@ -71,7 +69,7 @@ def build(headers: Sequence[Header]) -> Built:
     -------
     Built
     """
-    table = _table(headers)
+    table = columns_of(headers)
     problems: list[Problem] = []
     skipped = _overlaps(table, problems)
     used = np.flatnonzero(skipped >= 0)
@@ -83,7 +81,7 @@ def build(headers: Sequence[Header]) -> Built:
         try:
             open_recording(member)
         except InvalidInput as error:
-            reason = f"{_and_more(files)}no run could use it: {error}"
+            reason = f"{and_more(len(files))}no run could use it: {error}"
             problems.append(Problem(headers[files[0]].path, "coordinates", reason))
         else:
             members.append(member)
@@ -91,14 +89,17 @@ def build(headers: Sequence[Header]) -> Built:
     places = np.full(len(headers), -1, dtype=np.int64)
     for number, files in enumerate(kept):
         places[files] = number
-    problems += _changes(table, kept)
+    problems += changes(
+        [(headers[files[0]], float(table.step[files[0]]), len(files)) for files in kept]
+    )
     return Built(members, places, problems)
 
 
 # ---------------------------------------------------------------- what belongs together
 
 
-def _table(headers: Sequence[Header]) -> _Table:
+def columns_of(headers: Sequence[Header]) -> Columns:
+    """Return the columns that putting files together needs."""
     forms: dict[str, int] = {}
     number = np.array([forms.setdefault(h.form, len(forms)) for h in headers], dtype=np.int64)
     ticks = np.array([_tick(json.loads(form)) for form in forms], dtype=np.int64)
@@ -106,7 +107,7 @@ def _table(headers: Sequence[Header]) -> _Table:
     first = np.array([h.values[0] for h in headers], dtype=np.int64) * tick
     step = np.array([_step(h) for h in headers], dtype=np.float64) * tick
     last = np.array([_last(h) for h in headers], dtype=np.int64) * tick
-    return _Table(headers, first, np.maximum(last, first), step, _kinds(number, step))
+    return Columns(headers, first, np.maximum(last, first), step, _kinds(number, step))
 
 
 def _tick(form: dict[str, Any]) -> int:
@@ -140,13 +141,13 @@ def _kinds(forms: NDArray[np.int64], steps: NDArray[np.float64]) -> NDArray[np.i
     order = np.lexsort((steps, forms))
     number, form, step = -1, -1, 0.0
     for i in order.tolist():
-        if forms[i] != form or steps[i] > step * (1 + _SAME_STEP):
+        if forms[i] != form or steps[i] > step * (1 + SAME_STEP):
             number, form, step = number + 1, forms[i], steps[i]
         kinds[i] = number
     return kinds
 
 
-def _overlaps(table: _Table, problems: list[Problem]) -> NDArray[np.int64]:
+def _overlaps(table: Columns, problems: list[Problem]) -> NDArray[np.int64]:
     """Return how many samples of each file an earlier one of its kind has already, or -1 for all.
 
     Of two files the one that starts first counts, then the one that comes first by name.
@@ -183,7 +184,7 @@ def _overlaps(table: _Table, problems: list[Problem]) -> NDArray[np.int64]:
     return skipped
 
 
-def _stretches(table: _Table, used: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _stretches(table: Columns, used: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield the files of each member, in time; ``used`` are sorted by their first sample."""
     if not used.size:
         return
@@ -257,48 +258,3 @@ def _time(
         max(tolerances) if tolerances else None,
     )
     return together.simplify()
-
-
-# ---------------------------------------------------------------- what is said of it
-
-
-def _changes(table: _Table, kept: list[NDArray[np.int64]]) -> Iterator[Problem]:
-    """Say of every member but the longest in how it differs from that."""
-    if len(kept) < 2:
-        return
-    usual = table.headers[max(kept, key=len)[0]]
-    step = table.step[max(kept, key=len)[0]]
-    for files in kept:
-        header = table.headers[files[0]]
-        differences = list(_differences(header, usual, table.step[files[0]], step))
-        if differences:
-            kinds, words = zip(*differences, strict=True)
-            reason = f"{_and_more(files)}{'; '.join(words)}: an array of its own in the collection"
-            yield Problem(header.path, kinds[0], reason)
-
-
-def _differences(
-    header: Header, usual: Header, step: float, usual_step: float
-) -> Iterator[tuple[str, str]]:
-    form, other = json.loads(header.form), json.loads(usual.form)
-    if form["dtype"] != other["dtype"]:
-        yield "dtype", f"its samples are {form['dtype']} instead of {other['dtype']}"
-    if abs(step - usual_step) > _SAME_STEP * usual_step:
-        yield (
-            "sampling",
-            f"its sampling interval is {step / 1e9:g} s instead of {usual_step / 1e9:g}",
-        )
-    if form["sizes"] != other["sizes"]:
-        (channels,), (usually,) = ([n for n in f["sizes"] if n] for f in (form, other))
-        yield "channels", f"it has {channels} channels instead of {usually}"
-    elif form["coords"] != other["coords"] or form["dims"] != other["dims"]:
-        yield "channels", "its channels lie elsewhere"
-    one, another = form["engine"]["name"], other["engine"]["name"]
-    if one != another:
-        yield "format", f"its format is {one} instead of {another}"
-    elif form["engine"] != other["engine"] or form["time"] != other["time"]:
-        yield "format", "it is laid out differently"
-
-
-def _and_more(files: NDArray[np.int64]) -> str:
-    return f"from here on {len(files)} files: " if len(files) > 1 else ""

@@ -34,7 +34,7 @@ class ArchiveIndex:
     members : int
         Arrays that they make.
     scanned : int
-        Headers that this scan read; the others are as they were in the index before.
+        Headers that the scan read; the others are as they were in the index before.
     problems : pandas.DataFrame, columns path, kind, reason
         Files that are not in the index, or not all of them, or not in the same array as others.
     """
@@ -51,6 +51,42 @@ class ArchiveIndex:
             return text
         kinds = self.problems["kind"].value_counts()
         return f"{text}; listed: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+
+    @classmethod
+    def read(cls, path: PathLike) -> "ArchiveIndex":
+        """Return what an earlier scan found.
+
+        Raises
+        ------
+        InvalidInput
+            If the file is no index.
+        """
+        from dasdist.archive.store import asked_of, load_places, load_problems
+
+        where = Path(os.path.abspath(path))
+        asked_of(where)
+        places = load_places(where)
+        return cls(
+            path=where,
+            files=int((places >= 0).sum()),
+            members=int(places.max(initial=-1)) + 1,
+            scanned=0,
+            problems=_listed(load_problems(where)),
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Return a row for each readable file.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns path, bytes, modified, start, stop, samples, sampling_interval (seconds), dtype,
+            channels, channel_spacing, engine and array: which of the arrays holds it, or -1.
+        """
+        from dasdist.archive.store import load, load_places
+        from dasdist.archive.table import file_table
+
+        return file_table(load(self.path), load_places(self.path))
 
     def open(self) -> Any:
         """Return the arrays, as :func:`dasdist.open_archive` does."""
@@ -117,13 +153,14 @@ def index_archive(
     from dasdist.archive.build import build
     from dasdist.archive.header import Header
     from dasdist.archive.journal import open_journal
-    from dasdist.archive.store import VERSION, load, save
+    from dasdist.archive.store import VERSION, asked_of, load, save
     from dasdist.archive.walk import find_files
 
     target = Path(os.path.abspath(out))
     _check(target, engine, processes, seconds_per_file)
     asked = {"version": VERSION, "engine": engine}
-    before = load(target, asked) if target.exists() else []
+    same = target.exists() and asked_of(target) == asked
+    before = load(target) if same else []
     found, problems = find_files(paths, every=engine is not None)
     found.pop(str(target), None)
     with open_journal(target, asked) as journal:

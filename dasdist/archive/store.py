@@ -24,7 +24,7 @@ from dasdist.archive.header import Header, Problem
 from dasdist.errors import InvalidInput
 from dasdist.sources.index import ARRAYS, TABLE, is_index
 
-__all__ = ["VERSION", "load", "save"]
+__all__ = ["VERSION", "asked_of", "load", "load_places", "load_problems", "save"]
 
 VERSION = 1
 """Of the form of the table; an index of another version is made anew."""
@@ -72,8 +72,8 @@ def save(
         aside.unlink(missing_ok=True)
 
 
-def load(path: Path, asked: dict[str, Any]) -> list[Header]:
-    """Return the headers of an index, none if the scan was asked something else.
+def asked_of(path: Path) -> dict[str, Any]:
+    """Return what the scan that made an index was asked.
 
     Raises
     ------
@@ -82,12 +82,31 @@ def load(path: Path, asked: dict[str, Any]) -> list[Header]:
     """
     if not is_index(path):
         raise InvalidInput(
-            f"{path} is there already and is no index of an archive; choose another name."
+            f"{path} is no index of an archive; choose another name, or one that `index_archive` "
+            "made."
         )
     with h5py.File(path, "r") as file:
+        asked: dict[str, Any] = json.loads(file[TABLE].attrs["asked"])
+    return asked
+
+
+def load_problems(path: Path) -> list[Problem]:
+    """Return the problems of an index."""
+    with h5py.File(path, "r") as file:
+        return [Problem(*row) for row in json.loads(file[TABLE]["problems"][()].tobytes())]
+
+
+def load_places(path: Path) -> NDArray[np.int64]:
+    """Return which array of an index holds each file, in the order of its headers."""
+    with h5py.File(path, "r") as file:
+        places: NDArray[np.int64] = file[TABLE]["member"][()]
+    return places
+
+
+def load(path: Path) -> list[Header]:
+    """Return the headers of an index."""
+    with h5py.File(path, "r") as file:
         table = file[TABLE]
-        if json.loads(table.attrs["asked"]) != asked:
-            return []
         columns = {name: table[name][()] for name in table if name in _COLUMNS}
     forms = json.loads(columns.pop("forms").tobytes())
     width = columns["paths"].shape[-1] if columns["paths"].size else 1

@@ -199,13 +199,13 @@ def stored(path: Any, context: Context) -> tuple[list[str], dict[str, _Layout | 
         array = group[context.annotate_keys[0]]
         if _fits(array, grid):
             layouts[name] = (array.shards, array.chunks)
-        elif array.shape[0] > grid.core[0]:
+        elif not _computed_again(grid, array.shape[0]):
             raise RunMismatch(
                 f"{path} has shards of {array.shards} values, which do not divide blocks of "
                 f"{grid.core}. Resume with the blocks it was made for, choose another path, or "
                 "start anew with overwrite=True."
             )
-        else:  # it ended within its first blocks, which a longer segment computes again anyway
+        else:
             layouts[name] = None
     return groups, layouts
 
@@ -232,6 +232,12 @@ def _fits(array: Any, grid: SegmentGrid) -> bool:
         core % shard == 0 or total <= core
         for core, shard, total in zip(grid.core, array.shards, grid.shape, strict=True)
     )
+
+
+def _computed_again(grid: SegmentGrid, size: int) -> bool:
+    """Tell whether a segment of this size lay in its first blocks, and they have new patches."""
+    last = grid.along_time(0)[1].stop - 1
+    return size <= grid.core[0] and grid.rows.out_start(last) + grid.rows.out > size
 
 
 def check_free(path: Any, overwrite: bool) -> None:

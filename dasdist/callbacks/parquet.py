@@ -11,40 +11,34 @@ A part is renamed into place when it is whole, so that the folder can be read wh
 the same block gives the same bytes.
 """
 
-import os
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Output
+from dasdist.callbacks.pick_parts import (
+    FORMAT,
+    StoredPicks,
+    check_free,
+    encode,
+    part_name,
+    parts_of,
+    schema_of,
+)
 from dasdist.callbacks.picking import DASPickingCallback, PickMapper
-from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, order, to_dataframe
+from dasdist.callbacks.picks import PickTable
 from dasdist.callbacks.staged import Staging, journal_of, writing
-from dasdist.errors import DasdistError, InvalidInput, OutputExists
+from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.patches import Patch
 
-__all__ = ["FORMAT", "PickWriteMapper", "PicksWriterCallback", "StoredPicks"]
+__all__ = ["PickWriteMapper", "PicksWriterCallback", "StoredPicks"]
 
-FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
-_NAME = re.compile(r"block-(\d{9})\.parquet")
-_UNITS = {
-    "time": "ns since 1970-01-01T00:00:00",
-    "distance": "that of the recording's coordinate",
-    "channel_index": "channels of the recording",
-    "confidence": "1",
-    "sample_index": "samples of the recording",
-}
 _Counts = dict[str, int]
 
 
@@ -144,7 +138,7 @@ class PicksWriterCallback(DASAnnotateCallback):
         picking = self._picking.mapper()
         if clash := {"picks", "bytes"} & {key for key, _ in picking.thresholds}:
             raise InvalidInput(f"{clash} names a count and an annotation key; rename the latter.")
-        ours = [] if context.resume else _check_free(self.path, self.overwrite or context.overwrite)
+        ours = [] if context.resume else check_free(self.path, self.overwrite or context.overwrite)
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             for part in ours:
@@ -161,7 +155,7 @@ class PicksWriterCallback(DASAnnotateCallback):
 
     def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
         """Return the blocks whose part is missing or has another size."""
-        sizes = {number: entry.stat().st_size for number, entry in _parts(self.path)}
+        sizes = {number: entry.stat().st_size for number, entry in parts_of(self.path)}
         return [block for block, part in parts.items() if sizes.get(block) != part["bytes"]]
 
     def mapper(self) -> "PickWriteMapper":
@@ -184,36 +178,6 @@ class PicksWriterCallback(DASAnnotateCallback):
     def get_results_dict(self) -> dict[str, Any]:
         """Return as ``"picks"`` where they are and how many: they are read only when asked for."""
         return {"picks": StoredPicks(self.path, self.counts)}
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPicks:
-    """Picks in a Parquet dataset.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    counts : mapping of str to int
-        ``"picks"``, the picks of each phase, and ``"bytes"``.
-    """
-
-    path: Path
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return self.counts.get("picks", 0)
-
-    def __str__(self) -> str:
-        by_phase = (f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes"))
-        return f"{len(self):,} picks ({', '.join(by_phase)}) in {self.path}"
-
-    def read(self) -> pd.DataFrame:
-        """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them."""
-        files = sorted(entry.path for _, entry in _parts(self.path))
-        found = ds.dataset(files, schema=_schema(()), format="parquet").to_table()
-        table = {name: found.column(name).to_numpy() for name in PICK_COLUMNS}
-        return to_dataframe({**table, "phase": table["phase"].astype(str)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,66 +217,8 @@ class _BlockPart:
 
     def part(self) -> _Counts:
         table: PickTable = self.picks.part()
-        target = self.to.path / f"block-{self.block:09d}.parquet"
-        size = self.to.staging.write(target, _encode(table, _schema(self.to.attrs)))
+        target = self.to.path / part_name(self.block)
+        size = self.to.staging.write(target, encode(table, schema_of(self.to.attrs)))
         keys = [key for key, _ in self.to.picking.thresholds]
         counts = {key: int(np.count_nonzero(table["phase"] == key)) for key in keys}
         return {"picks": len(table["phase"]), **counts, "bytes": size}
-
-
-@lru_cache(maxsize=4)
-def _schema(attrs: tuple[tuple[str, str], ...]) -> pa.Schema:
-    """Return the schema of a part, with the run's metadata."""
-    kinds = {"datetime64[ns]": pa.timestamp("ns"), "str": pa.string(), "float32": pa.float32()}
-    kinds |= {"float64": pa.float64(), "int64": pa.int64()}
-    fields = [
-        pa.field(name, kinds[kind], metadata={"unit": _UNITS[name]} if name in _UNITS else None)
-        for name, kind in PICK_COLUMNS.items()
-    ]
-    return pa.schema(fields, metadata=dict(attrs))
-
-
-def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
-    """Return sorted picks as a Parquet file, always the same bytes for the same picks."""
-    rows = order(table)
-    columns = [pa.array(table[item.name][rows], item.type) for item in schema]
-    file = pa.BufferOutputStream()
-    pq.write_table(
-        pa.Table.from_arrays(columns, schema=schema),
-        file,
-        compression="zstd",
-        use_dictionary=["phase"],
-    )
-    return file.getvalue()
-
-
-def _parts(folder: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
-    """Yield the parts in a folder, by the number of their block."""
-    if folder.is_dir():
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if found := _NAME.fullmatch(entry.name):
-                    yield int(found[1]), entry
-
-
-def _check_free(path: Path, overwrite: bool) -> list[Path]:
-    """Return the parts to replace; raise if there are any unasked, or anything else."""
-    if not path.exists():
-        return []
-    found = sorted(path.iterdir()) if path.is_dir() else [path]
-    parts = [entry for entry in found if _NAME.fullmatch(entry.name)]
-    ours = found == parts and all(map(_is_ours, parts[:1]))
-    if found and not (overwrite and ours):
-        strange = [entry for entry in found if entry not in parts] or found
-        raise OutputExists(
-            f"{path} already holds {', '.join(entry.name for entry in strange[:5])}; choose "
-            f"another path{', or replace these picks with overwrite=True' if ours else ''}."
-        )
-    return found
-
-
-def _is_ours(part: Path) -> bool:
-    try:
-        return b"dasdist_format" in (pq.read_schema(part).metadata or {})
-    except (OSError, pa.ArrowInvalid):
-        return False

@@ -223,7 +223,7 @@ class _BlockPicks:
         core = self._core.time
         tables = []
         for key, found in self._found.items():
-            peaks = np.concatenate([np.empty(0, dtype=CANDIDATE), *found])
+            peaks = np.concatenate([np.empty(0, dtype=CANDIDATE), *found], dtype=CANDIDATE)
             kept = survivors(
                 peaks["position"], peaks["channel"], peaks["confidence"], self._separation
             )

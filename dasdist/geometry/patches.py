@@ -18,7 +18,6 @@ Output *j* of the segment sits at input position ``r0 + j * (r1 - r0) / out``; p
 outputs from ``round(start(i) * out / (r1 - r0))`` on.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -173,15 +172,20 @@ class PatchGrid:
 
         Where none does, between patches that leave a hole, it is one patch beside the hole.
         """
-        patches = range(self.count)
-        first = bisect_right(patches, start, key=lambda i: self.out_start(i) + self.out)
-        return first, max(first + 1, bisect_left(patches, stop, key=self.out_start))
+        first = self._from(start - self.out + 1)
+        return first, max(first + 1, self._from(stop))
 
     def starting_in(self, start: int, stop: int) -> tuple[int, int]:
         """Return the half-open range of the patches whose first output is in ``[start, stop)``."""
-        patches = range(self.count)
-        first = bisect_left(patches, start, key=self.out_start)
-        return first, bisect_left(patches, stop, key=self.out_start)
+        return self._from(start), self._from(stop)
+
+    def _from(self, output: int) -> int:
+        """Return the first patch that starts at an output or after it; `count` if none does."""
+        width = self.covers[1] - self.covers[0]
+        last = self.count - 1
+        # the inverse of `out_start`, exact for all patches but the last, which may start early
+        patch = max(0, -(-(2 * output - 1) * width // (2 * self.shift * self.out)))
+        return patch if patch < last else last + (self.out_start(last) < output)
 
     def input_span(self, first: int, last: int) -> tuple[int, int]:
         """Return the half-open range of input samples of the patches ``first`` to ``last``."""

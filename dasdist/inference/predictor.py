@@ -1,5 +1,6 @@
 """A model on its device, ready for batches of one constant shape."""
 
+import logging
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -15,6 +16,8 @@ from dasdist.models import ModelSpec
 from dasdist.signal import FKFilter
 
 __all__ = ["Predictor"]
+
+_log = logging.getLogger("dasdist")
 
 _DEVICE_LOCKS: dict[torch.device, threading.RLock] = {}
 
@@ -45,6 +48,7 @@ class Predictor:
         self.dtype = first.dtype
         self.lock = _DEVICE_LOCKS.setdefault(self.device, threading.RLock())
         self._fk_filters: dict[tuple[float, float], FKFilter] = {}
+        self._most: dict[int, int] = {}
 
     def __call__(
         self,
@@ -66,7 +70,65 @@ class Predictor:
         Returns
         -------
         dict of str to ndarray of float32, each of shape (batch, out_samples, out_channels)
+
+        Raises
+        ------
+        MemoryError, torch.OutOfMemoryError, RuntimeError
+            If the device has no memory for a single patch.
+
+        Notes
+        -----
+        A batch that is too large for the device's memory is halved until it fits.  This process
+        then keeps to that size, again a constant one.
         """
+        axis = 2 if self.spec.channelwise and batch.shape[0] == 1 else 0
+        total = batch.shape[axis]
+        while True:
+            size = min(self._most.get(axis, total), total)
+            outputs = self._in_pieces(batch, axis, size, arguments, spacing)
+            if outputs is not None:
+                return outputs
+            # only here is everything free that the attempt held
+            _give_back(self.device)
+            # another thread may have found out more in the meantime
+            self._most[axis] = min(-(-size // 2), self._most.get(axis, size))
+            _log.warning(
+                "%s: no memory for batches of %d on %s, going on with %d.",
+                self.spec.name,
+                size,
+                self.device,
+                self._most[axis],
+            )
+
+    def _in_pieces(
+        self,
+        batch: torch.Tensor,
+        axis: int,
+        size: int,
+        arguments: Mapping[str, Any],
+        spacing: tuple[float, float],
+    ) -> dict[str, NDArray[np.float32]] | None:
+        """Annotate a batch in pieces of one size; return None if that is too large."""
+        total = batch.shape[axis]
+        if size == total:
+            pieces = [batch]
+        else:
+            padding = [0] * (2 * (2 - axis)) + [0, -total % size]
+            pieces = list(torch.nn.functional.pad(batch, padding).split(size, axis))
+        try:
+            outputs = [self._annotate(piece, arguments, spacing) for piece in pieces]
+        except (MemoryError, RuntimeError) as error:
+            if size == 1 or not _is_memory(error):
+                raise
+            return None
+        if len(outputs) == 1:
+            return outputs[0]
+        kept = (slice(None),) * axis + (slice(total),)
+        return {key: np.concatenate([o[key] for o in outputs], axis)[kept] for key in outputs[0]}
+
+    def _annotate(
+        self, batch: torch.Tensor, arguments: Mapping[str, Any], spacing: tuple[float, float]
+    ) -> dict[str, NDArray[np.float32]]:
         inputs = batch.to(self.device, self.dtype)
         kwargs = getattr(self.model, "annotate_forward_kwargs", {})
         # a model without parameters may compute on any device, hence on the one its data is on
@@ -97,6 +159,18 @@ class Predictor:
             options = dict(self.spec.fk_filter_args or {})
             self._fk_filters[spacing] = FKFilter(dt=spacing[0], dx=spacing[1], **options)
         return self._fk_filters[spacing]
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out: on a GPU it has a class of its own, on a CPU a message."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return "allocate memory" in str(error) or "not enough memory" in str(error)
+
+
+def _give_back(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _device(device: torch.device) -> Any:

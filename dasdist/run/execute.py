@@ -1,7 +1,7 @@
 """Run a plan: blocks to an executor, parts to the callback."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -12,12 +12,13 @@ from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.errors import DataWarning
 from dasdist.inference import Recipe
 from dasdist.run.budget import Budget
-from dasdist.run.cluster import run_on_cluster
+from dasdist.run.on_cluster import run_on_cluster
 from dasdist.run.plan import Plan
 from dasdist.run.progress import Progress
 from dasdist.run.replica import Payload, remember
-from dasdist.run.report import Failure, RunReport
+from dasdist.run.report import Done, Failure, RunReport
 from dasdist.run.serial import run_serially
+from dasdist.run.stopping import Stop, stopping
 from dasdist.run.tally import Tally
 from dasdist.run.work import Shared, Work
 from dasdist.sources import Recording, array_part
@@ -34,6 +35,7 @@ def execute(
     *,
     client: Client | None,
     most_failures: int | None = None,
+    block_timeout: float | None = None,
     tally: Tally | None = None,
 ) -> RunReport:
     """Run every block of a plan that is not done yet, and reduce the parts.
@@ -54,6 +56,9 @@ def execute(
         A synchronous client, or None to run in this process.
     most_failures : int, optional
         Blocks that may fail; if 0, the error of the first is raised.
+    block_timeout : float, optional
+        Seconds after which a block is given up; on a cluster only, see
+        :func:`dasdist.run.watchdog.check_timeout`.
     tally : Tally, optional
         What earlier runs did, and where this one writes down what it does.
 
@@ -65,17 +70,28 @@ def execute(
     tally = tally or Tally(plan, callback)
     shared = _shared(plan, payload, callback, arguments, skip_errors=most_failures != 0)
     tasks = _tasks(plan, recording, shared, tally, on_cluster=client is not None)
-    if client is None:
-        results = run_serially(tasks)
-    else:
-        results = run_on_cluster(client, payload, shared, tasks, in_order=callback.in_order)
     budget = Budget(len(plan), most_failures, done=tally.over)
     shown = bool(arguments.get("pbar", True))
+
+    def results(stop: Stop) -> Generator[tuple[Work, Done | Failure], None, None]:
+        if client is None:
+            return run_serially(tasks, stop=stop)
+        return run_on_cluster(
+            client,
+            payload,
+            shared,
+            tasks,
+            in_order=callback.in_order,
+            stop=stop,
+            block_timeout=block_timeout,
+        )
+
     with (
         Progress(len(plan), plan.data_seconds, shown=shown) as progress,
-        closing(results),  # whatever happens here, nothing stays in flight
+        stopping() as stop,
+        closing(results(stop)) as outcomes,  # whatever happens here, nothing stays in flight
     ):
-        for work, outcome in results:
+        for work, outcome in outcomes:
             tally.take(work, outcome)
             budget = budget.after(outcome)
             progress.step(len(tally.failures))

@@ -12,7 +12,7 @@ from typing import Any
 from dask.delayed import Delayed
 from distributed import Client, Future
 
-from dasdist.run.delivery import shared_here
+from dasdist.run.delivery import plugin_here
 from dasdist.run.report import Done, Failure
 from dasdist.run.work import Work, run_block
 from dasdist.sources import Part
@@ -25,8 +25,9 @@ _EMBEDDED_BYTES = 2**18
 _BEAT = 0.1
 """Seconds after which a wait looks up to see whether it is to stop."""
 
-Outcome = Done | Failure | BaseException
-"""What became of a block; an exception is about more than the block, or about its worker."""
+Outcome = Done | Failure | BaseException | None
+"""What became of a block; an exception is about more than the block, or about its worker; None is
+a block that did not begin."""
 
 
 @dataclass(slots=True)
@@ -150,6 +151,15 @@ class Flight:
         self._arrivals.put((future, outcome))
 
 
-def run_numbered(part: Part, index: int, run: str) -> Done | Failure:
-    """Process a block on a worker, which knows all about it but what it reads and its number."""
-    return run_block(part, shared_here(run).work(index))
+def run_numbered(part: Part, index: int, run: str) -> Done | Failure | None:
+    """Process a block on a worker, which knows all about it but what it reads and its number.
+
+    Returns
+    -------
+    Done or Failure or None
+        None if no more blocks are to begin.
+    """
+    here = plugin_here(run)
+    if here.halted:
+        return None
+    return run_block(part, here.shared.work(index), here.guard(index))

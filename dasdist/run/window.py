@@ -48,7 +48,11 @@ class Window:
 
     def free(self, taken: int) -> int:
         """Return how many blocks to submit: none, or as many as are worth a message."""
-        size = self._size()
+        self.look()
+        each = 2
+        if self._seconds is not None and not self._steady:
+            each = min(_MOST, each + int(_SHORT / max(self._seconds, 1e-6)))
+        size = each * self._threads
         free = size - taken
         return free if 2 * free >= size or size <= 2 * self._threads else 0
 
@@ -59,17 +63,14 @@ class Window:
             known = seconds if self._seconds is None else self._seconds
             self._seconds = 0.9 * known + 0.1 * seconds
 
-    def _size(self) -> int:
-        # clusters grow and shrink, but asking for every block would cost more than it tells
+    def look(self) -> None:
+        """Look at the cluster: it grows and shrinks."""
+        # but asking for every block would cost more than it tells
         if time.monotonic() - self._asked > _ASK:
             threads = sum(self._client.nthreads().values())
             self._notice(threads)
             self._threads = max(1, threads)
             self._asked = time.monotonic()
-        each = 2
-        if self._seconds is not None and not self._steady:
-            each = min(_MOST, each + int(_SHORT / max(self._seconds, 1e-6)))
-        return each * self._threads
 
     def _notice(self, threads: int) -> None:
         if threads:

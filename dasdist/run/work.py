@@ -2,6 +2,7 @@
 
 import traceback
 from bisect import bisect_right
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,8 +76,19 @@ class Shared:
         return Work(grid, block, recipe, self.token, self.mapper, self.skip_errors)
 
 
-def compute_block(part: Part, work: Work) -> Done:
+def compute_block(
+    part: Part, work: Work, watch: AbstractContextManager[None] | None = None
+) -> Done:
     """Process a block with this process's replica.
+
+    Parameters
+    ----------
+    part : Part
+        What the block reads.
+    work : Work
+        What is to be done with it.
+    watch : context manager, optional
+        Entered when the replica is there: to build it is not the block's time.
 
     Raises
     ------
@@ -84,12 +96,17 @@ def compute_block(part: Part, work: Work) -> Done:
         If samples are missing.
     """
     predictor = predictor_of(work.token)
-    done = process_block(part, work.grid, work.block, work.recipe, predictor, work.mapper)
+    with watch or nullcontext():
+        done = process_block(part, work.grid, work.block, work.recipe, predictor, work.mapper)
     return Done(done.part, done.seconds, peak_bytes())
 
 
-def run_block(part: Part, work: Work) -> Done | Failure:
+def run_block(
+    part: Part, work: Work, watch: AbstractContextManager[None] | None = None
+) -> Done | Failure:
     """Process a block; what goes wrong with it alone is a failure if the run goes on after those.
+
+    Its parameters are those of :func:`compute_block`.
 
     Raises
     ------
@@ -97,7 +114,7 @@ def run_block(part: Part, work: Work) -> Done | Failure:
         These are about the run, whatever it does after failures.
     """
     try:
-        return compute_block(part, work)
+        return compute_block(part, work, watch)
     except (OutputUnwritable, RunSuperseded):
         raise
     except Exception as error:

@@ -1,0 +1,59 @@
+"""The files of an index as a table."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dasdist.archive.build import columns_of
+from dasdist.archive.header import Header, coordinate_of
+
+__all__ = ["file_table"]
+
+
+def file_table(headers: Sequence[Header], places: NDArray[np.int64]) -> pd.DataFrame:
+    """Return a row for each file.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        The files.
+    places : ndarray of int64, shape (files,)
+        Array of the index that holds each; -1 for those left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns path, bytes, modified (datetime64[ns]), start and stop (of the first and last
+        sample), samples, sampling_interval (seconds), dtype, channels, channel_spacing (in the unit
+        of the coordinate; NaN where it varies), engine and array.
+    """
+    columns = columns_of(headers)
+    forms = {text: _described(text) for text in dict.fromkeys(h.form for h in headers)}
+    shared = pd.DataFrame(
+        [forms[h.form] for h in headers], columns=["dtype", "channels", "channel_spacing", "engine"]
+    )
+    own = pd.DataFrame(
+        {
+            "path": [h.path for h in headers],
+            "bytes": [h.bytes for h in headers],
+            "modified": np.array([h.modified for h in headers], dtype="datetime64[ns]"),
+            "start": columns.first.astype("datetime64[ns]"),
+            "stop": columns.last.astype("datetime64[ns]"),
+            "samples": [h.samples for h in headers],
+            "sampling_interval": columns.step / 1e9,
+        }
+    )
+    return pd.concat([own, shared], axis=1).assign(array=places)
+
+
+def _described(text: str) -> tuple[str, int, float, str]:
+    form = json.loads(text)
+    (dim,) = (dim for dim in form["dims"] if dim != form["time"]["name"])
+    steps = np.diff(coordinate_of(form["coords"][dim]).values.astype(np.float64))
+    even = steps.size > 0 and np.allclose(steps, steps[0], rtol=1e-6)
+    (channels,) = (size for size in form["sizes"] if size is not None)
+    spacing = float(steps.mean()) if even else np.nan
+    return form["dtype"], channels, spacing, form["engine"]["name"]

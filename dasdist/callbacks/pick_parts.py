@@ -1,0 +1,127 @@
+"""The parts of a dataset of picks: named, encoded, listed and read."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, order, to_dataframe
+from dasdist.errors import OutputExists
+
+__all__ = ["FORMAT", "StoredPicks", "check_free", "encode", "part_name", "parts_of", "schema_of"]
+
+FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
+_NAME = re.compile(r"block-(\d{9})\.parquet")
+_UNITS = {
+    "time": "ns since 1970-01-01T00:00:00",
+    "distance": "that of the recording's coordinate",
+    "channel_index": "channels of the recording",
+    "confidence": "1",
+    "sample_index": "samples of the recording",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicks:
+    """Picks in a Parquet dataset.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    counts : mapping of str to int
+        ``"picks"``, the picks of each phase, and ``"bytes"``.
+    """
+
+    path: Path
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.counts.get("picks", 0)
+
+    def __str__(self) -> str:
+        by_phase = (f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes"))
+        return f"{len(self):,} picks ({', '.join(by_phase)}) in {self.path}"
+
+    def read(self) -> pd.DataFrame:
+        """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them."""
+        files = sorted(entry.path for _, entry in parts_of(self.path))
+        found = ds.dataset(files, schema=schema_of(()), format="parquet").to_table()
+        table = {name: found.column(name).to_numpy() for name in PICK_COLUMNS}
+        return to_dataframe({**table, "phase": table["phase"].astype(str)})
+
+
+def part_name(block: int) -> str:
+    """Return the name of a block's part.
+
+    Examples
+    --------
+    >>> part_name(17)
+    'block-000000017.parquet'
+    """
+    return f"block-{block:09d}.parquet"
+
+
+@lru_cache(maxsize=4)
+def schema_of(attrs: tuple[tuple[str, str], ...]) -> pa.Schema:
+    """Return the schema of a part, with the run's metadata."""
+    kinds = {"datetime64[ns]": pa.timestamp("ns"), "str": pa.string(), "float32": pa.float32()}
+    kinds |= {"float64": pa.float64(), "int64": pa.int64()}
+    fields = [
+        pa.field(name, kinds[kind], metadata={"unit": _UNITS[name]} if name in _UNITS else None)
+        for name, kind in PICK_COLUMNS.items()
+    ]
+    return pa.schema(fields, metadata=dict(attrs))
+
+
+def encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
+    """Return sorted picks as a Parquet file, always the same bytes for the same picks."""
+    rows = order(table)
+    columns = [pa.array(table[item.name][rows], item.type) for item in schema]
+    file = pa.BufferOutputStream()
+    pq.write_table(
+        pa.Table.from_arrays(columns, schema=schema),
+        file,
+        compression="zstd",
+        use_dictionary=["phase"],
+    )
+    return file.getvalue()
+
+
+def parts_of(folder: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
+    """Yield the parts in a folder, by the number of their block."""
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if found := _NAME.fullmatch(entry.name):
+                    yield int(found[1]), entry
+
+
+def check_free(path: Path, overwrite: bool) -> list[Path]:
+    """Return the parts to replace; raise if there are any unasked, or anything else."""
+    if not path.exists():
+        return []
+    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    parts = [entry for entry in found if _NAME.fullmatch(entry.name)]
+    ours = found == parts and all(map(_is_ours, parts[:1]))
+    if found and not (overwrite and ours):
+        strange = [entry for entry in found if entry not in parts] or found
+        raise OutputExists(
+            f"{path} already holds {', '.join(entry.name for entry in strange[:5])}; choose "
+            f"another path{', or replace these picks with overwrite=True' if ours else ''}."
+        )
+    return found
+
+
+def _is_ours(part: Path) -> bool:
+    try:
+        return b"dasdist_format" in (pq.read_schema(part).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False

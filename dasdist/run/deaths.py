@@ -1,0 +1,118 @@
+"""What a scheduler tells of workers that die: which blocks they held, and which of them hung.
+
+The scheduler submits the blocks of a dead worker again, but blames all of them, also those that
+only waited there.  Here deaths are counted per block, so that the run may judge for itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Self
+
+from distributed import Client
+
+__all__ = ["Deaths", "Died", "Hung", "scheduler_address", "topic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A worker died.
+
+    Parameters
+    ----------
+    worker : str
+        Its address.
+    blocks : frozenset of int
+        Blocks of the run that it held, running or waiting.
+    """
+
+    worker: str
+    blocks: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hung:
+    """A block took too long; its worker ends itself.
+
+    Parameters
+    ----------
+    block : int
+        Which.
+    stack : str
+        Where it was.
+    """
+
+    block: int
+    stack: str
+
+
+def scheduler_address(client: Client) -> str:
+    """Return where the scheduler of a client is, or was."""
+    connection: Any = client.scheduler
+    return str(connection.address)
+
+
+def topic(run: str) -> str:
+    """Return the name under which workers tell of hanging blocks."""
+    return f"dasdist-{run}-hung"
+
+
+class Deaths:
+    """Listens to a scheduler, on a connection of its own; a context manager.
+
+    A client has but one handler for what a scheduler tells to all, and the user's may be in use.
+
+    Parameters
+    ----------
+    client : Client
+        A client of the scheduler.
+    run : str
+        Names the run.
+    """
+
+    def __init__(self, client: Client, run: str) -> None:
+        self._run = run
+        self._news: SimpleQueue[Died | Hung] = SimpleQueue()
+        self._excused: set[str] = set()
+        self._client = Client(
+            scheduler_address(client),
+            security=client.security,
+            set_as_default=False,
+            name="dasdist-watch",
+        )
+
+    def __enter__(self) -> Self:
+        self._client.subscribe_topic("all", self._heard)
+        self._client.subscribe_topic(topic(self._run), self._told)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._client.status == "running":
+            # else the scheduler tells a client that closes that it closes, and complains
+            self._client.unsubscribe_topic("all")
+        self._client.close()
+
+    def news(self) -> list[Died | Hung]:
+        """Return what happened since the last time."""
+        found: list[Died | Hung] = []
+        while True:
+            try:
+                found.append(self._news.get_nowait())
+            except Empty:
+                return found
+
+    def _heard(self, event: tuple[float, Any]) -> None:
+        _, message = event
+        if not isinstance(message, Mapping) or message.get("action") != "remove-worker":
+            return
+        worker = str(message.get("worker"))
+        blamed = not message.get("expected") and worker not in self._excused
+        held = message.get("processing-tasks", ()) if blamed else ()
+        name = f"dasdist-{self._run}"
+        blocks = frozenset(key[1] for key in held if isinstance(key, tuple) and key[0] == name)
+        self._news.put(Died(worker, blocks))
+
+    def _told(self, event: tuple[float, Any]) -> None:
+        _, message = event
+        self._excused.add(message["worker"])
+        self._news.put(Hung(message["block"], message["stack"]))
