@@ -1,0 +1,85 @@
+"""An archive several times larger than the memory of the workers, for real."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import xdas
+from distributed import Client
+
+import dasdist
+from dasdist.demo.archive import write_minutes
+from dasdist.demo.endless import Endless
+
+LIMIT = 850_000_000  # bytes of a worker; half a gigabyte of it is Python and its libraries
+
+
+class Loud(dasdist.DASModel):
+    """Says how loud it is, as fast as memory is read: what takes long here is the data."""
+
+    channelwise = True
+
+    def __init__(self):
+        super().__init__(
+            patching_structure=dasdist.PatchingStructure(
+                1024, 128, 1024, 128, (0, 1024), (0, 128), 256, 0
+            ),
+            annotate_keys=["P"],
+        )
+
+    def forward(self, x, argdict=None):
+        return {"P": (x.abs() / 100).clamp(max=1)}
+
+    @property
+    def classify_callback(self):
+        return dasdist.DASPickingCallback
+
+
+@pytest.fixture
+def large(tmp_path):
+    """An archive of 2.6 GB that does not stay when the test is over."""
+    yield write_minutes(tmp_path / "large", 1.8, Endless(channels=1000, seed=1))
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.slow
+def test_an_archive_larger_than_memory_is_annotated_and_classified_within_the_plan(
+    large, tmp_path, make_cluster
+):
+    assert large.bytes > 3 * LIMIT
+    data = xdas.open_mfdataarray(f"{large.folder}/*.nc", vtype="tiles")
+    with (
+        make_cluster(n_workers=1, memory_limit=LIMIT) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        before = client.run(os.getpid)
+        result = dasdist.classify(
+            Loud(),
+            data,
+            client=client,
+            out=tmp_path / "picks",
+            annotations=tmp_path / "prob.zarr",
+            thresholds=0.5,
+            pbar=False,
+        )
+        after = client.run(os.getpid)
+    report = result.report
+    assert report.complete
+    assert after == before  # no nanny had to replace a worker that was too large
+    assert report.planned <= LIMIT
+    assert report.peak <= 1.25 * report.planned
+    stored = dasdist.open_annotations(tmp_path / "prob.zarr")
+    assert stored["P"].shape == data.shape
+    # what is there is what the blocks make of the archive, at its end as at its start
+    tail = data[-6000:, 500:600].values
+    np.testing.assert_array_equal(
+        stored["P"][-6000:, 500:600].values, np.minimum(np.abs(tail) / np.float32(100), 1)
+    )
+    heard = pd.read_parquet(large.truth)["event"].nunique()
+    assert heard == 65
+    minutes = result.picks["time"].dt.floor("min").nunique()
+    assert heard / 2 < minutes <= 2 * heard  # strong earthquakes are loud, noise is not
