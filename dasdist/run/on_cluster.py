@@ -24,6 +24,7 @@ from dask.delayed import Delayed
 from distributed import CancelledError, Client, KilledWorker
 
 from dasdist.errors import ClusterLost
+from dasdist.run.cluster import nannies_kept
 from dasdist.run.deaths import Deaths, Died, Hung, scheduler_address
 from dasdist.run.delivery import RunPlugin, delivered, halt
 from dasdist.run.flight import Flight, Outcome, Task
@@ -92,6 +93,7 @@ def run_on_cluster(
     waiting = (Task(part, work) for part, work in tasks)
     try:
         with (
+            nannies_kept(client),
             Deaths(client, plugin.run) as deaths,
             delivered(client, plugin),
             closing(Flight(client, plugin.run)) as flight,
