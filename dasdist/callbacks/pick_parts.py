@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, order, to_dataframe
+from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, join, order, to_dataframe
 from dasdist.errors import OutputExists
 
 __all__ = ["FORMAT", "StoredPicks", "check_free", "encode", "part_name", "parts_of", "schema_of"]
@@ -83,6 +83,15 @@ def schema_of(attrs: tuple[tuple[str, str], ...]) -> pa.Schema:
 
 def encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
     """Return sorted picks as a Parquet file, always the same bytes for the same picks."""
+    return _encode(table, schema) if len(table["phase"]) else _empty(schema)
+
+
+@lru_cache(maxsize=4)
+def _empty(schema: pa.Schema) -> pa.Buffer:
+    return _encode(join([]), schema)
+
+
+def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
     rows = order(table)
     columns = [pa.array(table[item.name][rows], item.type) for item in schema]
     file = pa.BufferOutputStream()

@@ -242,30 +242,18 @@ def _with_blocks(
     """Give every segment its core, number the blocks and check that they fit."""
     wanted = _given_core(block or {}, recording.channel_name)
     memory = plan.resources.memory
-    slots = plan.resources.workers * plan.resources.threads
+    chosen: dict[Any, tuple[int, int]] = {}
+    # of segments that differ in length only, the longest tells what blocks should be
+    for grid in sorted(plan.grids, key=lambda grid: -grid.shape[0]):
+        if _kind(grid) not in chosen:
+            chosen[_kind(grid)] = _core(grid, plan, needs, wanted)
     grids: list[SegmentGrid] = []
     first = 0
     for grid in plan.grids:
-        core = cores[grid.index] if grid.index < len(cores) and not block else wanted
-        fixed = [
-            min(size, given) if given else 0 for size, given in zip(grid.shape, core, strict=True)
-        ]
-        chosen = (0, 0)
-        if not all(fixed):
-            chosen = choose_core(
-                replace(grid, core=(fixed[0] or grid.shape[0], fixed[1] or grid.shape[1])),
-                chunks=plan.chunks,
-                slots=slots,
-                bytes_needed=plan.bytes_needed,
-                budget=PLANNED_SHARE * memory if memory else float("inf"),
-                fixed=(fixed[0], fixed[1]),
-                whole_fibre=needs.whole_patches,
-                limits=needs.limits,
-            )
-        along_fibre = grid.shape[1] if needs.whole_patches else fixed[1] or chosen[1]
-        sized = replace(grid, core=(fixed[0] or chosen[0], along_fibre))
-        grids.append(replace(sized, first_block=first))
-        first += len(sized)
+        held = cores[grid.index] if grid.index < len(cores) and not block else chosen[_kind(grid)]
+        core = min(grid.shape[0], held[0]), min(grid.shape[1], held[1])
+        grids.append(replace(grid, core=core, first_block=first))
+        first += len(grids[-1])
     plan = replace(plan, grids=tuple(grids))
     if memory and plan.peak_bytes > LARGEST_SHARE * memory:
         raise BlockTooLarge(
@@ -275,6 +263,34 @@ def _with_blocks(
             "choose smaller blocks (block=), fewer threads or larger workers."
         )
     return plan
+
+
+def _kind(grid: SegmentGrid) -> tuple[Any, ...]:
+    """Return what segments share whose blocks should be alike."""
+    rows = grid.rows.window, grid.rows.shift, grid.rows.out, grid.rows.covers
+    return grid.ratios, rows, grid.columns, grid.settling, grid.pick_halo
+
+
+def _core(grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int]) -> tuple[int, int]:
+    """Return the core that is wanted; where it is not given, as it is best for a segment."""
+    resources = plan.resources
+    fixed = [
+        min(size, given) if given else 0 for size, given in zip(grid.shape, wanted, strict=True)
+    ]
+    chosen = (0, 0)
+    if not all(fixed):
+        chosen = choose_core(
+            replace(grid, core=(fixed[0] or grid.shape[0], fixed[1] or grid.shape[1])),
+            chunks=plan.chunks,
+            slots=resources.workers * resources.threads,
+            bytes_needed=plan.bytes_needed,
+            budget=PLANNED_SHARE * resources.memory if resources.memory else float("inf"),
+            fixed=(fixed[0], fixed[1]),
+            whole_fibre=needs.whole_patches,
+            limits=needs.limits,
+        )
+    along_fibre = grid.shape[1] if needs.whole_patches else fixed[1] or chosen[1]
+    return fixed[0] or chosen[0], along_fibre
 
 
 def _given_core(block: Mapping[str, int], channel_name: str) -> tuple[int, int]:
