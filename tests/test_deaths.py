@@ -206,20 +206,16 @@ def test_a_timeout_needs_processes_that_can_be_ended(inproc_client, tmp_path):
 
 
 def test_a_scheduler_that_is_gone_is_named(tmp_path):
-    started = subprocess.Popen(
-        [sys.executable, "-c", SCHEDULER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    address = started.stdout.readline().strip()
-    with Client(address, set_as_default=False, timeout="3s") as client:
-        client.wait_for_workers(1)
-        killer = threading.Thread(target=_kill_after, args=(started, tmp_path))
-        killer.start()
-        with pytest.raises(dasdist.ClusterLost, match=f"scheduler {address} was lost"):
-            annotated(Troubled(tmp_path, 0.2), blocks(200), client)
-        killer.join()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", SCHEDULER], **pipes) as started:
+        address = started.stdout.readline().strip()
+        with Client(address, set_as_default=False, timeout="3s") as client:
+            client.wait_for_workers(1)
+            killer = threading.Thread(target=_kill_when_begun, args=(started, tmp_path))
+            killer.start()
+            with pytest.raises(dasdist.ClusterLost, match=f"scheduler {address} was lost"):
+                annotated(Troubled(tmp_path, 0.2), blocks(200), client)
+            killer.join()
 
 
 SCHEDULER = """
@@ -233,8 +229,7 @@ if __name__ == "__main__":
 """
 
 
-def _kill_after(process, folder):
+def _kill_when_begun(process, folder):
     while not begun(folder):
         time.sleep(0.05)
     process.kill()
-    process.wait()

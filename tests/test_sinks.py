@@ -308,7 +308,7 @@ def test_the_same_call_resumes_after_the_disk_was_full(tmp_path, small_disk):
 
     run(tmp_path)
     ballast = fill(small_disk, leave=200 * 1024)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(OutputUnwritable, match="No space left on device"):
         run(small_disk)
     ballast.unlink()
     report = run(small_disk)

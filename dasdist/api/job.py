@@ -156,7 +156,7 @@ class Job:
             "dasdist_version": version("dasdist"),
             "model": self.spec.name,
             "model_token": self.payload.token,
-            "arguments": repr(dict(self.arguments)),
+            "arguments": repr({k: v for k, v in self.arguments.items() if k != "pbar"}),
         }
 
 

@@ -7,6 +7,7 @@
 """
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from uuid import uuid4
 
 from dasdist.api.job import Job, needs_of
 from dasdist.callbacks.base import DASAnnotateCallback
-from dasdist.errors import InvalidInput, RunInterrupted
+from dasdist.errors import InvalidInput, OutputUnwritable, RunInterrupted
 from dasdist.geometry import SegmentGrid
 from dasdist.run.cluster import synchronous
 from dasdist.run.fingerprint import describe_grid, describe_model, plain
@@ -30,6 +31,8 @@ from dasdist.run.tally import Tally
 from dasdist.run.watchdog import check_timeout
 
 __all__ = ["run_job"]
+
+_log = logging.getLogger("dasdist")
 
 FORMAT = 1  # of run.json
 _OF_THE_MACHINE = {"pbar", "batch_size", "on_error"}
@@ -91,12 +94,10 @@ def _run_lasting(
             journal.check(fingerprint, run_plan.grids, job.recording.identity)
         else:
             journal.begin()
-            callback.setup(context)
+        callback.setup(context)
         journal.open()
         tally = _resumed(journal, callback, held, run_plan, retry_failed=options.retry_failed)
-        if resume:
-            callback.setup(context)
-        journal.write(fingerprint)
+        journal.write(fingerprint)  # only now: of what it outgrew, the ledger has let go
         with _reported(journal, callback, fingerprint, tally, run, job.listed):
             return job.execute(run_plan, callback, options, tally)
 
@@ -198,7 +199,12 @@ def _reported(
             started=started,
             ended=_now(),
         )
-        journal.report(json.dumps(summary, indent=1), as_text(summary))
+        try:
+            journal.report(json.dumps(summary, indent=1), as_text(summary))
+        except OutputUnwritable as error:
+            if not reason:
+                raise
+            _log.warning("The report could not be written either: %s", error)
 
 
 def _now() -> str:

@@ -61,7 +61,8 @@ class ArchiveIndex:
         InvalidInput
             If the file is no index.
         """
-        from dasdist.archive.store import asked_of, load_places, load_problems
+        from dasdist.archive.store import asked_of, load_places
+        from dasdist.sources.index import read_problems
 
         where = Path(os.path.abspath(path))
         asked_of(where)
@@ -71,7 +72,7 @@ class ArchiveIndex:
             files=int((places >= 0).sum()),
             members=int(places.max(initial=-1)) + 1,
             scanned=0,
-            problems=_listed(load_problems(where)),
+            problems=_listed(read_problems(where)),
         )
 
     def table(self) -> pd.DataFrame:
@@ -187,7 +188,7 @@ def index_archive(
         files=int((built.places >= 0).sum()),
         members=len(built.members),
         scanned=len(missing),
-        problems=_listed(problems),
+        problems=_listed([(p.path, p.kind, p.reason) for p in problems]),
     )
 
 
@@ -273,6 +274,5 @@ def _gone(before: list["Header"], found: "Found") -> Iterator["Problem"]:
             yield Problem(header.path, "gone", f"{why}, and leaves the index")
 
 
-def _listed(problems: list["Problem"]) -> pd.DataFrame:
-    rows = [(problem.path, problem.kind, problem.reason) for problem in problems]
-    return pd.DataFrame(rows, columns=["path", "kind", "reason"], dtype=object)
+def _listed(problems: list[tuple[str, str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(problems, columns=["path", "kind", "reason"], dtype=object)

@@ -25,7 +25,6 @@ from xdas.virtual import TileArray
 from dasdist.archive.header import Header, Problem, header_of
 from dasdist.errors import InvalidInput
 from dasdist.sources import open_recording
-from dasdist.sources.hdf5 import storage_chunks
 
 __all__ = ["read_header"]
 
@@ -110,10 +109,12 @@ def _opened(path: str, engine: str | None) -> tuple[DataArray, tuple[int, int] |
     array = data.data
     if not isinstance(array, TileArray) or _links(path, array):
         raise _NotFit("links", "it only links to other files; index those")
-    open_recording(data)  # whatever a run would refuse
+    recording = open_recording(data)  # whatever a run would refuse, this refuses
     if h5py.is_hdf5(path):
         _check_written(path, array)
-    chunk = storage_chunks(path, array.shape, array.dtype)
+    chunk = recording.chunks
+    if chunk is not None and data.dims[0] != recording.time_name:
+        chunk = chunk[::-1]
     if chunk is None or chunk[0] * chunk[1] * data.dtype.itemsize <= CHECKED_CHUNK:
         last = np.asarray(array[-1:, -1:])
         if last.shape != (1, 1):

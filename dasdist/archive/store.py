@@ -24,7 +24,7 @@ from dasdist.archive.header import Header, Problem
 from dasdist.errors import InvalidInput
 from dasdist.sources.index import ARRAYS, TABLE, is_index
 
-__all__ = ["VERSION", "asked_of", "load", "load_places", "load_problems", "save"]
+__all__ = ["VERSION", "asked_of", "load", "load_places", "save"]
 
 VERSION = 1
 """Of the form of the table; an index of another version is made anew."""
@@ -88,12 +88,6 @@ def asked_of(path: Path) -> dict[str, Any]:
     with h5py.File(path, "r") as file:
         asked: dict[str, Any] = json.loads(file[TABLE].attrs["asked"])
     return asked
-
-
-def load_problems(path: Path) -> list[Problem]:
-    """Return the problems of an index."""
-    with h5py.File(path, "r") as file:
-        return [Problem(*row) for row in json.loads(file[TABLE]["problems"][()].tobytes())]
 
 
 def load_places(path: Path) -> NDArray[np.int64]:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from distributed import Client
+import dask.config
+from distributed import Client, LocalCluster
 
 from dasdist.run.plan import Resources
 
-__all__ = ["cluster_resources", "current_client", "synchronous"]
+__all__ = ["cluster_resources", "current_client", "nannies_kept", "synchronous"]
 
 
 def current_client() -> Client | None:
@@ -30,6 +31,21 @@ def cluster_resources(client: Client) -> Resources:
         threads=max(w["nthreads"] for w in workers),
         memory=min(limits) if limits else None,
     )
+
+
+@contextmanager
+def nannies_kept(client: Client) -> Iterator[None]:
+    """Let the nannies of a local cluster start their workers again, however long that takes.
+
+    A `LocalCluster` looks for a worker's name ``lost-worker-timeout`` (15 s) after each of its
+    deaths and dismisses the nanny if it is not there: also if it came back meanwhile, and died
+    again.  A worker takes seconds to start, so that a run could lose all of them for good.
+    """
+    if isinstance(client.cluster, LocalCluster):
+        with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"}):
+            yield
+    else:
+        yield
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.callbacks.base import Output
+from dasdist.callbacks.staged import writing
 from dasdist.errors import RunMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.run.fingerprint import continued, differences, grid_from_description
@@ -264,10 +265,20 @@ def _fence(folder: Path, run: str) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is there either whole or not at all."""
+    """Write a text file so that it is there either whole or not at all.
+
+    Raises
+    ------
+    OutputUnwritable
+        If the disk is full, or writing is not allowed.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(aside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    with writing(path):
+        try:
+            with open(aside, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dasdist.callbacks.staged import writing
 from dasdist.geometry import Region, Span
 from dasdist.run.report import Done, Failure
 
@@ -63,7 +64,9 @@ class Ledger:
         self._synced = time.monotonic()
 
     def __enter__(self) -> "Ledger":
-        self._file = open(self._path, "ab")
+        with writing(self._path):
+            # unbuffered: what cannot be written now is not written later, either
+            self._file = open(self._path, "ab", buffering=0)
         whole = _whole_bytes(self._path)
         self._file.truncate(whole)
         return self
@@ -79,20 +82,25 @@ class Ledger:
         else:
             seconds = {stage: round(value, 6) for stage, value in outcome.seconds.items()}
             entry = {"block": block, "part": outcome.part, "seconds": seconds, "peak": outcome.peak}
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
+        self._append(entry)
         if time.monotonic() - self._synced > _SYNC_SECONDS:
             self._sync()
 
     def forget(self, blocks: Iterable[int]) -> None:
         """Write that blocks are to be computed again."""
         for block in blocks:
-            self._file.write(json.dumps({"block": block}).encode() + b"\n")
+            self._append({"block": block})
         self._sync()
 
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        line = memoryview(json.dumps(entry).encode() + b"\n")
+        with writing(self._path):
+            while line:  # a disk that becomes full takes the beginning of it
+                line = line[self._file.write(line) :]
+
     def _sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with writing(self._path):
+            os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 
 

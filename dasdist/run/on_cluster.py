@@ -12,8 +12,8 @@ held when it died are submitted again by the scheduler.  Which of them was the c
 from one death; a block that kills three workers on which it is alone is to blame.
 """
 
+import asyncio
 import time
-from asyncio import CancelledError
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
@@ -21,9 +21,10 @@ from itertools import islice
 from uuid import uuid4
 
 from dask.delayed import Delayed
-from distributed import Client, KilledWorker
+from distributed import CancelledError, Client, KilledWorker
 
 from dasdist.errors import ClusterLost
+from dasdist.run.cluster import nannies_kept
 from dasdist.run.deaths import Deaths, Died, Hung, scheduler_address
 from dasdist.run.delivery import RunPlugin, delivered, halt
 from dasdist.run.flight import Flight, Outcome, Task
@@ -92,6 +93,7 @@ def run_on_cluster(
     waiting = (Task(part, work) for part, work in tasks)
     try:
         with (
+            nannies_kept(client),
             Deaths(client, plugin.run) as deaths,
             delivered(client, plugin),
             closing(Flight(client, plugin.run)) as flight,
@@ -164,7 +166,7 @@ class _Run:
             self._given_up = True
         elif isinstance(outcome, KilledWorker):
             self._suspects.append(task)
-        elif isinstance(outcome, CancelledError):
+        elif isinstance(outcome, CancelledError | asyncio.CancelledError):
             # samples that were sent ahead are lost with the worker that held them
             if self._client.status != "running":
                 raise _lost(self._client) from outcome

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dasdist.callbacks.staged import journal_of
 from dasdist.errors import InvalidInput
 from dasdist.run.coverage import Coverage, cover
 from dasdist.run.fingerprint import grid_from_description
@@ -167,8 +168,7 @@ def journal_folder(path: str | Path) -> Path | None:
     """Return the journal of an output, if it has one here."""
     name = str(path).removeprefix("file://").rstrip("/")
     beside = name.rpartition("/")[2] if "://" in name else name
-    real = Path(beside).resolve()
-    for folder in (real.with_name(f"{real.name}.dasdist"), real):
+    for folder in (journal_of(Path(beside)), Path(name)):
         if (folder / "run.json").is_file():
             return folder
     return None
