@@ -65,11 +65,10 @@ def open_input(name: str, *, engine: str | None = None, variable: str | None = N
 
 
 def _file(path: Path, engine: str | None, variable: str | None) -> Any:
-    import dasdist
     from dasdist.sources.index import is_index
 
     if is_index(path):
-        return dasdist.open_archive(path)
+        return path  # so that the report can list what the index lists
     if variable is not None:
         return _variable(_netcdf(path), str(path), variable)
     try:

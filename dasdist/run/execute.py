@@ -71,7 +71,7 @@ def execute(
     shared = _shared(plan, payload, callback, arguments, skip_errors=most_failures != 0)
     tasks = _tasks(plan, recording, shared, tally, on_cluster=client is not None)
     budget = Budget(len(plan), most_failures, done=tally.over)
-    shown = bool(arguments.get("pbar", True))
+    shown = arguments.get("pbar", True)
 
     def results(stop: Stop) -> Generator[tuple[Work, Done | Failure], None, None]:
         if client is None:
@@ -87,7 +87,7 @@ def execute(
         )
 
     with (
-        Progress(len(plan), plan.data_seconds, shown=shown) as progress,
+        Progress(len(plan), plan.data_seconds, shown=shown, done=tally.over) as progress,
         stopping() as stop,
         closing(results(stop)) as outcomes,  # whatever happens here, nothing stays in flight
     ):
