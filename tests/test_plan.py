@@ -218,3 +218,30 @@ def test_results_of_a_run_fit_the_planned_memory(make_cluster, tmp_path):
         block=block,
     )
     assert peak <= 1.25 * plan.peak_bytes
+
+
+@pytest.mark.parametrize("memory", [0.9e9, 1.0e9, 1.1e9, 1.3e9])
+def test_small_workers_do_not_get_tiny_blocks(tmp_path, memory):
+    """Libraries and model may take half of a small worker: blocks then fill what is left."""
+    data = archive(tmp_path, 18, 1000)
+    plan = planned(Channelwise(), data, Needs(pick_halo=1.0), Resources(2, 1, int(memory)))
+    assert len(plan) < 100
+    assert plan.recompute_factor < 1.2
+    assert plan.peak_bytes <= 0.8 * memory
+
+
+def test_a_thousand_gaps_are_planned_as_one_stretch_is(tmp_path):
+    data = archive(tmp_path, 3000, 100)
+    time = data["time"].values[0] + np.arange(0, 3000) * np.timedelta64(60, "s")
+    starts = 6000 * np.arange(3000)
+    gaps = np.arange(3000) // 3 * np.timedelta64(1, "s")
+    ties = np.stack([starts, starts + 5999], axis=1).ravel()
+    last = np.timedelta64(59_990, "ms")
+    values = np.stack([time + gaps, time + gaps + last], axis=1).ravel()
+    data = data.assign_coords(time={"tie_indices": ties, "tie_values": values})
+    plan = planned(Channelwise(), data, Needs(), Resources(2, 1, 4 * GIB))
+    assert len(plan.grids) == 1000
+    assert len({grid.core for grid in plan.grids}) == 1
+    firsts = np.cumsum([0, *map(len, plan.grids)])[:-1]
+    assert [grid.first_block for grid in plan.grids] == firsts.tolist()
+    assert plan.recompute_factor < 1.05

@@ -190,6 +190,16 @@ def test_a_segment_may_follow(out, tmp_path):
     same(grown.picks, classify(both, None).picks)
 
 
+def test_an_array_of_another_form_may_follow(out):
+    """More channels, of another type, at another rate: a member of its own in a collection."""
+    start = START + np.timedelta64(3600, "s")
+    later = recording(noise(900, 20, dtype="float64"), rate=50.0, start=start)
+    first = classify([DATA], out, block=BLOCK)
+    grown = classify([DATA, later], out)
+    assert grown.report.before == first.report.blocks
+    same(grown.picks, classify([DATA, later], None).picks)
+
+
 def test_annotations_grow_too(tmp_path):
     store = tmp_path / "prob.zarr"
     model = Toy(gain=3.0)

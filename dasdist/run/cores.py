@@ -9,13 +9,16 @@ import numpy as np
 from dasdist.errors import BlockTooLarge, InvalidInput
 from dasdist.geometry import SegmentGrid
 from dasdist.geometry.choose import choose_core
-from dasdist.run.plan import Needs, Plan, readable_bytes
+from dasdist.run.plan import PROCESS_BYTES, Needs, Plan, readable_bytes
 from dasdist.sources import Recording
 
 __all__ = ["with_blocks"]
 
 PLANNED_SHARE = 0.5
 """Share of a worker's memory that chosen blocks may fill; Dask starts spilling at 0.6."""
+
+TIGHT_SHARE = 0.75
+"""Share that they may fill on small workers, of which libraries and model take the first half."""
 
 LARGEST_SHARE = 0.8
 """Share that no block may exceed; Dask pauses a worker there."""
@@ -73,13 +76,22 @@ def _core(grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int]) 
             chunks=plan.chunks,
             slots=resources.workers * resources.threads,
             bytes_needed=plan.bytes_needed,
-            budget=PLANNED_SHARE * resources.memory if resources.memory else float("inf"),
+            budget=_budget(plan),
             fixed=(fixed[0], fixed[1]),
             whole_fibre=needs.whole_patches,
             limits=needs.limits,
         )
     along_fibre = grid.shape[1] if needs.whole_patches else fixed[1] or chosen[1]
     return fixed[0] or chosen[0], along_fibre
+
+
+def _budget(plan: Plan) -> float:
+    """Return the bytes that a chosen block, and all that is there besides, may take."""
+    memory = plan.resources.memory
+    if not memory:
+        return float("inf")
+    tight = PROCESS_BYTES + plan.batch_bytes > 0.8 * PLANNED_SHARE * memory
+    return (TIGHT_SHARE if tight else PLANNED_SHARE) * memory
 
 
 def _given_core(block: Mapping[str, int], channel_name: str) -> tuple[int, int]:

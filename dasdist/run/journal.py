@@ -233,16 +233,10 @@ def _differences(
 ) -> Iterator[str]:
     for key in ("format", "model", "arguments", "output"):
         yield from differences(held[key], now[key], key)
-    recorded = held["recording"]
-    if recorded != now["recording"]:
-        grew = recorded["samples"] <= now["recording"]["samples"]
-        until = recorded["samples"]
-        if grew and identity(until) == recorded["identity"]:  # the rest of it is in the segments
-            recorded = {
-                **recorded,
-                "samples": now["recording"]["samples"],
-                "identity": now["recording"]["identity"],
-            }
+    recorded, until = held["recording"], held["recording"]["samples"]
+    same = recorded == now["recording"]
+    grown = until <= now["recording"]["samples"] and identity(until) == recorded["identity"]
+    if not same and not grown:
         yield from differences(recorded, now["recording"], "recording")
     if held["segments"] != now["segments"] and not continued(_grids(held), grids):
         yield from differences(held["segments"], now["segments"], "segments")
