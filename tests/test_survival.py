@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 import dasdist
@@ -22,7 +23,10 @@ from tests.conftest import REPOSITORY
 from tests.toys import Toy
 
 IN_FLIGHT = 4
-"""Blocks that two workers of one thread hold: one running and one waiting each."""
+"""Blocks that a death can cost at the most: what a worker of one thread runs, has waiting, and has
+done but not yet handed over."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 
 @pytest.fixture
@@ -111,6 +115,26 @@ def test_workers_die_in_every_phase(tmp_path, start, undisturbed):
     check_results(tmp_path, undisturbed)
     again = ran(tmp_path).total() - survivor.BLOCKS
     assert len(phases) <= again <= IN_FLIGHT * len(phases)
+
+
+def test_workers_are_killed_at_random(tmp_path, start, undisturbed):
+    chance = random.Random(1)
+    process = start(pause=0.15)
+    kills, count = 0, 0
+    while wait_for(lambda: ran(tmp_path).total() > count, process):  # noqa: B023
+        workers = [
+            child
+            for child in psutil.Process(process.pid).children()
+            if "spawn_main" in " ".join(child.cmdline())
+        ]
+        if workers:
+            chance.choice(workers).kill()
+            kills += 1
+        count = ran(tmp_path).total() + chance.randint(5, 15)
+    assert finish(process)["finished"] == survivor.BLOCKS
+    assert kills > 3
+    check_results(tmp_path, undisturbed)
+    assert ran(tmp_path).total() - survivor.BLOCKS <= IN_FLIGHT * kills
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
