@@ -1,0 +1,125 @@
+"""Certificates of one run: who holds them belongs to its cluster, and nobody else does.
+
+Scheduler, workers and clients of a run share one self-signed certificate and its key, which lie in
+a folder that only their user can read.  All connections are encrypted by it and refused without.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dasdist.errors import DasdistError, InvalidInput
+
+if TYPE_CHECKING:
+    from distributed import Security
+
+__all__ = ["make_certificates", "private_folder", "remove_certificates", "security_of"]
+
+CERTIFICATE = "certificate.pem"
+KEY = "key.pem"
+
+
+def private_folder(folder: str | Path) -> Path:
+    """Make a folder that nobody else can look into; one that is there must be so already.
+
+    Raises
+    ------
+    InvalidInput
+        If it is open to others, or somebody else's.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> path = private_folder(Path(mkdtemp()) / "run")
+    >>> oct(path.stat().st_mode & 0o777)
+    '0o700'
+    """
+    path = Path(folder).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise InvalidInput(
+            f"{path} is to hold the key of a cluster, but others may look into it (mode "
+            f"{found.st_mode & 0o777:o}, owner {found.st_uid}). Name a folder that does not exist, "
+            f"or close it: chmod 700 {path}"
+        )
+    return path
+
+
+def make_certificates(folder: str | Path) -> "Security":
+    """Make a certificate and its key for a cluster, good for a year.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made with mode 0700 if it is not there; the files in it have mode 0600.  Workers on other
+        machines must see it at the same path.
+
+    Returns
+    -------
+    distributed.Security
+        It names the files, so that command lines of workers hold paths, and no key.
+
+    Raises
+    ------
+    InvalidInput
+        If others may look into the folder.
+    DasdistError
+        If the package cryptography is missing.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> security = make_certificates(mkdtemp())
+    >>> security.require_encryption
+    True
+    """
+    from distributed import Security
+
+    path = private_folder(folder)
+    try:
+        made = Security.temporary()
+    except ImportError as error:
+        raise DasdistError(
+            "Encrypted connections need the package cryptography: "
+            'python -m pip install "dasdist[slurm]"'
+        ) from error
+    _write(path / CERTIFICATE, made.tls_ca_file)
+    _write(path / KEY, made.tls_client_key)
+    return _security(path)
+
+
+def security_of(folder: str | Path) -> "Security | None":
+    """Return the certificates that lie in a folder; None if there are none."""
+    path = Path(folder).absolute()
+    return _security(path) if (path / KEY).is_file() else None
+
+
+def remove_certificates(folder: str | Path) -> None:
+    """Remove what `make_certificates` wrote: nobody can join or control the cluster any more."""
+    for name in (KEY, CERTIFICATE):
+        Path(folder, name).unlink(missing_ok=True)
+
+
+def _security(folder: Path) -> "Security":
+    from distributed import Security
+
+    certificate, key = str(folder / CERTIFICATE), str(folder / KEY)
+    return Security(
+        require_encryption=True,
+        tls_ca_file=certificate,
+        **{
+            f"tls_{role}_{kind}": path
+            for role in ("client", "scheduler", "worker")
+            for kind, path in (("cert", certificate), ("key", key))
+        },
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that was never readable by others, not even for a moment."""
+    path.unlink(missing_ok=True)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "w") as stream:
+        stream.write(text)
