@@ -1,0 +1,109 @@
+"""All workers of one node: ``python -m dasdist.cluster.worker ADDRESS``, once per node.
+
+It is Dask's own ``dask worker``, with its options, told what the job may use here: how many
+processes, task threads and bytes, and a GPU for each process.  What is given by an option stands,
+but no memory beyond the job's.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from dasdist.cluster import pinning
+from dasdist.cluster.allocation import SPARE_BYTES, Workers, find_allocation, workers_for
+from dasdist.errors import InvalidInput
+
+__all__ = ["main"]
+
+_log = logging.getLogger("distributed.dasdist.worker")  # shown as Dask shows its own
+
+_OF_COMPUTE_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Start the workers of this node and stay until they end.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Options of ``dask worker``, and ``--spare``; those of this process if not given.
+
+    Raises
+    ------
+    InvalidInput
+        If the job cannot have these workers.
+
+    Notes
+    -----
+    ``--nworkers``, ``--nthreads`` and ``--memory-limit`` that are left out, 0 or ``auto`` are
+    chosen, see `dasdist.cluster.allocation.workers_for`.  As with ``dask worker``, several
+    processes of ``--name NAME`` are called NAME-0, NAME-1, ...  Compute threads are passed on in
+    OMP_NUM_THREADS and its like, also where a job has these set for programs that have all its
+    CPUs for themselves.
+    """
+    from distributed.cli import dask_worker
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--nworkers", default="auto")
+    parser.add_argument("--nthreads", default="auto")
+    parser.add_argument("--memory-limit", default="auto")
+    parser.add_argument("--spare", default=str(SPARE_BYTES))
+    given, others = parser.parse_known_args(arguments)
+    workers = workers_for(
+        find_allocation(),
+        count=_number(given.nworkers),
+        threads=_number(given.nthreads),
+        memory=_bytes(given.memory_limit) or None,
+        spare=_bytes(given.spare),
+    )
+    _log.info("%s", workers)
+    pinning.give(workers.devices)
+    os.environ.update(dict.fromkeys(_OF_COMPUTE_THREADS, str(workers.compute_threads)))
+    dask_worker.main([*options(workers), *others], prog_name="dasdist.cluster.worker")
+
+
+def options(workers: Workers) -> list[str]:
+    """Return the options of ``dask worker`` for the workers of a node.
+
+    Examples
+    --------
+    >>> options(Workers(count=4, threads=2, compute_threads=1, memory=2**30))[:4]
+    ['--nworkers', '4', '--nthreads', '2']
+    """
+    return [
+        *("--nworkers", str(workers.count)),
+        *("--nthreads", str(workers.threads)),
+        *("--memory-limit", str(workers.memory)),
+        *("--preload-nanny", pinning.__name__),
+    ]
+
+
+def _number(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise InvalidInput(f"{text} is no number of processes or threads; use 1 or more, or auto.")
+    return int(text) or None
+
+
+def _bytes(text: str) -> int:
+    from dask.utils import parse_bytes
+
+    if text == "auto":
+        return 0
+    try:
+        size = int(parse_bytes(text))
+    except ValueError:
+        size = -1
+    if size < 0 or (size == 0 and text != "0"):  # a fraction of the machine says too much
+        raise InvalidInput(f"{text} is no size in memory; write 4GB, 1.5GiB or auto.")
+    return size
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InvalidInput as error:
+        sys.exit(f"Error: {error}")
