@@ -26,6 +26,7 @@ from dasdist.callbacks import (
     PicksWriterCallback,
     WriterCallback,
 )
+from dasdist.cluster import connect, slurm_cluster
 from dasdist.errors import (
     BlockTooLarge,
     ClusterLost,
@@ -77,10 +78,12 @@ __all__ = [
     "__version__",
     "annotate",
     "classify",
+    "connect",
     "from_pretrained",
     "index_archive",
     "open_annotations",
     "open_archive",
     "plan",
+    "slurm_cluster",
     "status",
 ]

@@ -55,7 +55,7 @@ class OutputUnwritable(DasdistError, OSError):
 
 
 class ClusterLost(DasdistError, ConnectionError):
-    """A cluster whose scheduler is gone; what is done is kept, and the same call resumes it."""
+    """A cluster whose scheduler or last worker is gone; the same call resumes what is done."""
 
 
 class RunMismatch(DasdistError, ValueError):

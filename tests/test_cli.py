@@ -144,7 +144,7 @@ def test_bad_input_ends_with_1_and_a_message_without_traceback(words, facts, dat
 
 
 def test_a_scheduler_that_is_not_there_is_bad_input(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("dasdist.cli.compute._PATIENCE", "1s")
+    monkeypatch.setattr("dasdist.cluster.folder._PATIENCE", "1s")
     words = ["--model", "demo", "-o", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1"]
     shown = here("classify", data, *words)
     assert shown.exit_code == 1

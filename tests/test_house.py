@@ -52,11 +52,13 @@ PUBLIC = (
     "__version__",
     "annotate",
     "classify",
+    "connect",
     "from_pretrained",
     "index_archive",
     "open_annotations",
     "open_archive",
     "plan",
+    "slurm_cluster",
     "status",
 )
 

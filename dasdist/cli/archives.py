@@ -8,6 +8,7 @@ import typer
 from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
 from dasdist.cli.compute import computing
+from dasdist.cli.groups import Where
 from dasdist.cli.voice import speaking
 from dasdist.errors import InvalidInput
 
@@ -109,7 +110,7 @@ def index(
 
         if scheduler is not None and workers is not None:
             raise InvalidInput("--scheduler and --workers exclude each other; name one.")
-        with computing(scheduler) as client, voice.counting("files") as count:
+        with computing(voice, Where(scheduler)) as client, voice.counting("files") as count:
             found = dasdist.index_archive(
                 paths, out, engine=engine, client=client, processes=workers, progress=count
             )

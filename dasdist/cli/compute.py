@@ -1,70 +1,77 @@
 """Where a command computes: in its own process, on a cluster of its own, or on one that runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
+from dasdist.cli.groups import Queue, Where
+from dasdist.cli.voice import Voice
 from dasdist.errors import InvalidInput
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["computing"]
-
-_PATIENCE = "30s"
+__all__ = ["computing", "connected"]
 
 
-@contextmanager
 def computing(
-    scheduler: str | None = None,
-    workers: int | None = None,
-    threads: int | None = None,
-    memory: str | None = None,
-) -> Iterator["Client | None"]:
-    """Yield a client of where to compute, None for this process.
-
-    Parameters
-    ----------
-    scheduler : str, optional
-        Address of a scheduler, or its file.
-    workers : int, optional
-        Processes of a cluster that is started here, and reachable from here alone.
-    threads, memory
-        Of each of these.
-    """
-    if scheduler is not None and workers is not None:
-        raise InvalidInput("--scheduler and --workers exclude each other; name one.")
-    if workers is None and (threads is not None or memory is not None):
-        raise InvalidInput("--threads and --memory are of the --workers; say how many of these.")
-    if scheduler is not None:
-        with connected(scheduler) as client:
-            yield client
-    elif workers is not None:
+    voice: Voice, where: Where, queue: Queue | None = None
+) -> AbstractContextManager["Client | None"]:
+    """Return a context whose value is a client of where to compute, None for this process."""
+    queue = queue or Queue()
+    where.check()
+    queue.check()
+    if queue.cluster is not None:
+        if where.scheduler is not None or where.workers is not None:
+            raise InvalidInput("--cluster excludes --scheduler and --workers; name one.")
+        return queued(voice, queue.arguments(where.memory))
+    if where.scheduler is not None:
+        return connected(where.scheduler)
+    if where.workers is not None:
         from dasdist.demo.run import local_client
 
-        with local_client(workers, threads=threads or 1, memory=_bytes(memory)) as client:
-            yield client
-    else:
-        yield None
+        return local_client(where.workers, threads=where.threads or 1, memory=_bytes(where.memory))
+    if where.memory is not None:
+        raise InvalidInput("--memory is of --workers or of the jobs of a --cluster; name these.")
+    return nullcontext()
 
 
 @contextmanager
 def connected(scheduler: str) -> Iterator["Client"]:
     """Yield a client of a scheduler that runs elsewhere."""
+    import dasdist
+
+    with dasdist.connect(scheduler, set_as_default=False) as client:
+        yield client
+
+
+@contextmanager
+def queued(voice: Voice, arguments: dict[str, Any]) -> Iterator["Client"]:
+    """Yield a client of a cluster of jobs, which end with it."""
     from distributed import Client
 
-    try:
-        if scheduler.endswith(".json"):
-            client = Client(scheduler_file=scheduler, timeout=_PATIENCE, set_as_default=False)
-        else:
-            client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise InvalidInput(
-            f"No scheduler answers at {scheduler} ({error}); pass what `dask scheduler` prints, "
-            "such as tcp://10.0.0.1:8786, or its scheduler file."
-        ) from error
-    with client:
-        yield client
+    import dasdist
+
+    with dasdist.slurm_cluster(**arguments) as cluster:
+        name, logs, line = cluster.job_name, cluster.log_directory, cluster.tunnel
+        voice.event("cluster", jobs=name, logs=logs, tunnel=line, folder=str(cluster.folder))
+        voice.say(f"Jobs named {name}, with their logs in {logs}")
+        voice.say(dashboard(line))
+        with Client(cluster, set_as_default=False) as client:
+            yield client
+
+
+def dashboard(line: str | None) -> str:
+    """Say how to look at a dashboard.
+
+    Examples
+    --------
+    >>> print(dashboard(None))
+    No dashboard: it needs the package bokeh.
+    """
+    if line is None:
+        return "No dashboard: it needs the package bokeh."
+    return f"Dashboard, from your own machine: {line}\nthen http://localhost:8787/status"
 
 
 def _bytes(memory: str | None) -> int | str:

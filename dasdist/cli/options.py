@@ -1,10 +1,12 @@
 """Options that several commands share, with their help."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 _WHERE = "Where to compute"
+_QUEUE = "Jobs of a queue"
 _OUTPUT = "Output"
 _FAILURES = "Failures"
 _MODEL = "Model"
@@ -56,7 +58,7 @@ Variable = Annotated[
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        help="A Dask scheduler that runs: its address, or its file.",
+        help="A Dask scheduler that runs: its address, or its file, with certificates beside it.",
         metavar="TCP://HOST:PORT",
         rich_help_panel=_WHERE,
     ),
@@ -78,7 +80,8 @@ Threads = Annotated[
 Memory = Annotated[
     str | None,
     typer.Option(
-        help="Memory of each of these, such as 4GB; else their share of this machine's.",
+        help="Memory of each of these, such as 4GB, else their share of this machine's; of each "
+        "job with --cluster.",
         rich_help_panel=_WHERE,
     ),
 ]
@@ -88,6 +91,75 @@ Block = Annotated[
         metavar="time=N,distance=N",
         help="Output samples and channels that one task owns; else the plan chooses.",
         rich_help_panel=_WHERE,
+    ),
+]
+
+Cluster = Annotated[
+    Literal["slurm"] | None,
+    typer.Option(
+        help="Compute in jobs of this queue, which are asked for now and end with the run.",
+        rich_help_panel=_QUEUE,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="How many, 1 if not said; those that end early are replaced.",
+        rich_help_panel=_QUEUE,
+    ),
+]
+Adapt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FEWEST:MOST",
+        help="As many as there is work for, instead of --jobs.",
+        rich_help_panel=_QUEUE,
+    ),
+]
+GpusPerJob = Annotated[
+    int | None,
+    typer.Option(min=0, help="One worker process each.", rich_help_panel=_QUEUE),
+]
+Cores = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of a job; else 4, or 4 per GPU.", rich_help_panel=_QUEUE),
+]
+Partition = Annotated[
+    str | None, typer.Option("--partition", "-p", help="As for sbatch.", rich_help_panel=_QUEUE)
+]
+Walltime = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HH:MM:SS",
+        help="Of a job; workers leave in order before.",
+        rich_help_panel=_QUEUE,
+    ),
+]
+Account = Annotated[
+    str | None, typer.Option("--account", "-A", help="As for sbatch.", rich_help_panel=_QUEUE)
+]
+Interface = Annotated[
+    str | None,
+    typer.Option(
+        help="Network interface, such as ib0; else that which leads to the nodes.",
+        rich_help_panel=_QUEUE,
+    ),
+]
+JobExtra = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="OPTION",
+        help="Any other option of sbatch, such as --job-extra=--qos=long; may be repeated.",
+        rich_help_panel=_QUEUE,
+    ),
+]
+ClusterFolder = Annotated[
+    Path | None,
+    typer.Option(
+        help="For certificates, logs and the scheduler file; nodes must see it. Else in "
+        "~/.dasdist.",
+        rich_help_panel=_QUEUE,
     ),
 ]
 
@@ -116,7 +188,7 @@ BlockTimeout = Annotated[
     typer.Option(
         min=0.0,
         metavar="SECONDS",
-        help="Give a block up that takes longer; needs --workers or --scheduler.",
+        help="Give a block up that takes longer; needs --workers, --cluster or --scheduler.",
         rich_help_panel=_FAILURES,
     ),
 ]

@@ -3,11 +3,12 @@
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dasdist.cli.compute import computing
+from dasdist.cli.groups import Queue, Where
 from dasdist.cli.inputs import load_model, open_input, parse_settings, parse_thresholds
 from dasdist.cli.voice import Voice
 from dasdist.errors import InvalidInput, TooManyFailures
@@ -32,10 +33,8 @@ class Asked:
         Arguments of the model and of the callback.
     block : mapping or None
         Core of a block.
-    where : mapping
-        Arguments of `computing`.
-    failing : mapping
-        Arguments of the run: what to do with failures, and with what is there.
+    where, queue
+        Where to compute.
     """
 
     data: str
@@ -44,8 +43,8 @@ class Asked:
     variable: str | None
     settings: Mapping[str, Any]
     block: Mapping[str, int] | None
-    where: Mapping[str, Any]
-    failing: Mapping[str, Any] = field(default_factory=dict)
+    where: Where
+    queue: Queue | None = None
 
 
 def merged(
@@ -59,11 +58,11 @@ def merged(
 
 
 @contextmanager
-def ready(asked: Asked) -> Iterator[tuple[Any, Any, Any]]:
+def ready(voice: Voice, asked: Asked) -> Iterator[tuple[Any, Any, Any]]:
     """Yield model, recording and client; what may be wrong first comes before the cluster."""
     network = load_model(asked.model)
     recording = open_input(asked.data, engine=asked.engine, variable=asked.variable)
-    with computing(**asked.where) as client:
+    with computing(voice, asked.where, asked.queue) as client:
         yield network, recording, client
 
 

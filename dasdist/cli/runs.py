@@ -1,5 +1,6 @@
 """``dasdist plan``, ``classify`` and ``annotate``."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
+from dasdist.cli.groups import Failing, Queue, Where, grouped
 from dasdist.cli.inputs import parse_block
 from dasdist.cli.running import Asked, conclude, counted, known_arguments, merged, ready
 from dasdist.cli.voice import speaking
@@ -20,6 +22,7 @@ __all__ = ["annotate", "classify", "plan"]
         "dasdist plan 2024.nc --model demo --workers 4 --memory 8GB --json",
     )
 )
+@grouped
 def plan(
     data: opt.Data,
     model: opt.Model,
@@ -29,10 +32,8 @@ def plan(
     block: opt.Block = None,
     engine: opt.Engine = None,
     variable: opt.Variable = None,
-    scheduler: opt.Scheduler = None,
-    workers: opt.Workers = None,
-    threads: opt.Threads = None,
-    memory: opt.Memory = None,
+    *,
+    where: Where,
     as_json: opt.Json = False,
 ) -> None:
     """Say what a run would do: blocks, what is read and computed twice, memory of a worker."""
@@ -43,9 +44,12 @@ def plan(
         variable,
         merged(settings, batch_size, threshold),
         parse_block(block),
-        {"scheduler": scheduler, "workers": workers, "threads": threads, "memory": memory},
+        where,
     )
-    with speaking("plan", as_json=as_json) as voice, ready(asked) as (network, recording, client):
+    with (
+        speaking("plan", as_json=as_json) as voice,
+        ready(voice, asked) as (network, recording, client),
+    ):
         import dasdist
 
         with known_arguments():
@@ -72,8 +76,11 @@ def plan(
         "dasdist classify '2024/*.h5' --model demo -o picks.parquet --workers 4 --threshold 0.3",
         "dasdist classify 2024.nc --model my_models:build -o picks.parquet --annotations prob.zarr "
         "--scheduler tcp://10.0.0.1:8786 --json",
+        "dasdist classify 2024.nc --model demo -o picks.parquet --cluster slurm --jobs 8 "
+        "--gpus-per-job 4 --partition gpu --walltime 04:00:00",
     )
 )
+@grouped
 def classify(
     data: opt.Data,
     model: opt.Model,
@@ -91,14 +98,10 @@ def classify(
     block: opt.Block = None,
     engine: opt.Engine = None,
     variable: opt.Variable = None,
-    scheduler: opt.Scheduler = None,
-    workers: opt.Workers = None,
-    threads: opt.Threads = None,
-    memory: opt.Memory = None,
-    overwrite: opt.Overwrite = False,
-    max_failures: opt.MaxFailures = None,
-    retry_failed: opt.RetryFailed = False,
-    block_timeout: opt.BlockTimeout = None,
+    *,
+    where: Where,
+    queue: Queue,
+    failing: Failing,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -110,19 +113,18 @@ def classify(
         variable,
         merged(settings, batch_size, threshold),
         parse_block(block),
-        {"scheduler": scheduler, "workers": workers, "threads": threads, "memory": memory},
-        {
-            "overwrite": overwrite,
-            "max_failures": max_failures,
-            "retry_failed": retry_failed,
-            "block_timeout": block_timeout,
-        },
+        where,
+        queue,
     )
     with speaking("classify", quiet=quiet, as_json=as_json) as voice:
         import dasdist
 
         voice.fact(out=str(out))
-        with ready(asked) as (network, recording, client), known_arguments(), counted(voice, out):
+        with (
+            ready(voice, asked) as (network, recording, client),
+            known_arguments(),
+            counted(voice, out),
+        ):
             result = dasdist.classify(
                 network,
                 recording,
@@ -131,7 +133,7 @@ def classify(
                 client=client,
                 block=asked.block,
                 pbar=voice.view(),
-                **asked.failing,
+                **asdict(failing),
                 **asked.settings,
             )
         conclude(voice, out, result.report)
@@ -143,6 +145,7 @@ def classify(
         "dasdist annotate 2024.nc --model demo -o s3://bucket/prob.zarr --set stacking=max",
     )
 )
+@grouped
 def annotate(
     data: opt.Data,
     model: opt.Model,
@@ -152,14 +155,10 @@ def annotate(
     block: opt.Block = None,
     engine: opt.Engine = None,
     variable: opt.Variable = None,
-    scheduler: opt.Scheduler = None,
-    workers: opt.Workers = None,
-    threads: opt.Threads = None,
-    memory: opt.Memory = None,
-    overwrite: opt.Overwrite = False,
-    max_failures: opt.MaxFailures = None,
-    retry_failed: opt.RetryFailed = False,
-    block_timeout: opt.BlockTimeout = None,
+    *,
+    where: Where,
+    queue: Queue,
+    failing: Failing,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -171,20 +170,19 @@ def annotate(
         variable,
         merged(settings, batch_size),
         parse_block(block),
-        {"scheduler": scheduler, "workers": workers, "threads": threads, "memory": memory},
-        {
-            "overwrite": overwrite,
-            "max_failures": max_failures,
-            "retry_failed": retry_failed,
-            "block_timeout": block_timeout,
-        },
+        where,
+        queue,
     )
     with speaking("annotate", quiet=quiet, as_json=as_json) as voice:
         import dasdist
 
         voice.fact(out=out)
         of_writer = {"stacking"} & set(asked.settings)
-        with ready(asked) as (network, recording, client), known_arguments(), counted(voice, out):
+        with (
+            ready(voice, asked) as (network, recording, client),
+            known_arguments(),
+            counted(voice, out),
+        ):
             report = dasdist.annotate(
                 network,
                 recording,
@@ -192,7 +190,7 @@ def annotate(
                 client=client,
                 block=asked.block,
                 pbar=voice.view(),
-                **asked.failing,
+                **asdict(failing),
                 **{k: v for k, v in asked.settings.items() if k not in of_writer},
             )
         conclude(voice, out, report)

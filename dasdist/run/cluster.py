@@ -8,7 +8,11 @@ from distributed import Client, LocalCluster
 
 from dasdist.run.plan import Resources
 
-__all__ = ["cluster_resources", "current_client", "nannies_kept", "synchronous"]
+__all__ = ["PROMISED", "cluster_resources", "current_client", "nannies_kept", "synchronous"]
+
+PROMISED = "dasdist-workers"
+"""Key of the scheduler's metadata that says what workers there will be: ``workers``, ``threads``
+and ``memory`` as in `Resources`.  Who starts a cluster sets it if its workers may come late."""
 
 
 def current_client() -> Client | None:
@@ -21,14 +25,18 @@ def current_client() -> Client | None:
 
 
 def cluster_resources(client: Client) -> Resources:
-    """Return what the workers of a cluster have; of unequal workers, what the least has."""
+    """Return what a cluster's workers have, or will have; of unequal ones, the least.
+
+    Workers that are promised count from the beginning.
+    """
     workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
-    if not workers:
-        return Resources()
+    promised = Resources(**client.get_metadata([PROMISED], {}))
     limits = [w["memory_limit"] for w in workers if w["memory_limit"]]
+    if promised.memory:
+        limits.append(promised.memory)
     return Resources(
-        workers=len(workers),
-        threads=max(w["nthreads"] for w in workers),
+        workers=max(len(workers), promised.workers),
+        threads=max([promised.threads, *(w["nthreads"] for w in workers)]),
         memory=min(limits) if limits else None,
     )
 

@@ -11,7 +11,13 @@ from typing import Any, Self
 
 from distributed import Client
 
-__all__ = ["Deaths", "Died", "Hung", "scheduler_address", "topic"]
+from dasdist.errors import ClusterLost
+
+__all__ = ["DESERTED", "Deaths", "Died", "Hung", "scheduler_address", "topic"]
+
+DESERTED = "dasdist-deserted"
+"""Topic of an event that says that a cluster has no workers and will have none; its message has
+the ``reason``.  Who starts workers logs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class Deaths:
         self._run = run
         self._news: SimpleQueue[Died | Hung] = SimpleQueue()
         self._excused: set[str] = set()
+        self._deserted = ""
         self._client = Client(
             scheduler_address(client),
             security=client.security,
@@ -84,6 +91,9 @@ class Deaths:
     def __enter__(self) -> Self:
         self._client.subscribe_topic("all", self._heard)
         self._client.subscribe_topic(topic(self._run), self._told)
+        self._client.subscribe_topic(DESERTED, self._left)
+        for event in self._client.get_events(DESERTED):  # it may have been before
+            self._left(event)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -92,8 +102,20 @@ class Deaths:
             self._client.unsubscribe_topic("all")
         self._client.close()
 
+    def check(self) -> None:
+        """Make sure that there are workers, or may be.
+
+        Raises
+        ------
+        ClusterLost
+            If all are gone, and whoever starts them will start no more.
+        """
+        if self._deserted:
+            raise ClusterLost(self._deserted)
+
     def news(self) -> list[Died | Hung]:
-        """Return what happened since the last time."""
+        """Return what happened since the last time; `check` as well."""
+        self.check()
         found: list[Died | Hung] = []
         while True:
             try:
@@ -111,6 +133,10 @@ class Deaths:
         name = f"dasdist-{self._run}"
         blocks = frozenset(key[1] for key in held if isinstance(key, tuple) and key[0] == name)
         self._news.put(Died(worker, blocks))
+
+    def _left(self, event: tuple[float, Any]) -> None:
+        _, message = event
+        self._deserted = str(message["reason"])
 
     def _told(self, event: tuple[float, Any]) -> None:
         _, message = event

@@ -85,7 +85,7 @@ def run_on_cluster(
     Raises
     ------
     ClusterLost
-        If the scheduler is gone.
+        If the scheduler is gone, or all workers are and no more will come.
     RunInterrupted
         If the run was told to stop.
     """
@@ -99,6 +99,8 @@ def run_on_cluster(
             closing(Flight(client, plugin.run)) as flight,
         ):
             yield from _Run(client, plugin, flight, deaths, stop or Stop(), waiting, in_order)
+    except ClusterLost:
+        raise
     except OSError as error:
         if client.status == "running":
             raise
@@ -224,6 +226,7 @@ class _Run:
     def _quietest(self) -> str | None:
         """Return the worker with the least to do, when there is one."""
         while not self._stop.requested:
+            self._deaths.check()
             self._window.look()
             busy: dict[str, list[str]] = self._client.processing()
             if busy:

@@ -1,0 +1,133 @@
+"""Options that commands share, in groups: a command names the group, and gets all that is in it."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from typing import Any
+
+from dasdist.cli import options as opt
+from dasdist.errors import InvalidInput
+
+__all__ = ["Failing", "Queue", "Where", "grouped"]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where to compute, if not in a queue."""
+
+    scheduler: opt.Scheduler = None
+    workers: opt.Workers = None
+    threads: opt.Threads = None
+    memory: opt.Memory = None
+
+    def check(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.scheduler is not None and self.workers is not None:
+            raise InvalidInput("--scheduler and --workers exclude each other; name one.")
+        if self.workers is None and self.threads is not None:
+            raise InvalidInput("--threads are of the --workers; say how many of these.")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Jobs of a queue, and what each of them gets."""
+
+    cluster: opt.Cluster = None
+    jobs: opt.Jobs = None
+    adapt: opt.Adapt = None
+    gpus_per_job: opt.GpusPerJob = None
+    cores: opt.Cores = None
+    partition: opt.Partition = None
+    walltime: opt.Walltime = None
+    account: opt.Account = None
+    interface: opt.Interface = None
+    job_extra: opt.JobExtra = None
+    cluster_folder: opt.ClusterFolder = None
+
+    def arguments(self, memory: str | None) -> dict[str, Any]:
+        """Return the arguments of `dasdist.slurm_cluster`."""
+        if self.jobs is not None and self.adapt is not None:
+            raise InvalidInput("--jobs and --adapt exclude each other; name one.")
+        return {
+            "jobs": self.jobs or 1,
+            "adapt": None if self.adapt is None else bounds(self.adapt),
+            "gpus_per_job": self.gpus_per_job or 0,
+            "cores": self.cores,
+            "memory": memory,
+            "partition": self.partition,
+            "walltime": self.walltime,
+            "account": self.account,
+            "interface": self.interface,
+            "job_extra": self.job_extra or (),
+            "folder": self.cluster_folder,
+        }
+
+    def check(self) -> None:
+        """Refuse options of jobs where there is no queue."""
+        if self.cluster is None:
+            given = [f.name for f in fields(self) if getattr(self, f.name) is not None]
+            if given:
+                names = ", ".join("--" + name.replace("_", "-") for name in given)
+                raise InvalidInput(f"{names}: of jobs in a queue; name it, --cluster slurm.")
+
+
+@dataclass(frozen=True)
+class Failing:
+    """What to do with failures, and with what is there."""
+
+    overwrite: opt.Overwrite = False
+    max_failures: opt.MaxFailures = None
+    retry_failed: opt.RetryFailed = False
+    block_timeout: opt.BlockTimeout = None
+
+
+def bounds(word: str) -> tuple[int, int]:
+    """Read how many jobs at the least and at the most.
+
+    Examples
+    --------
+    >>> bounds("1:8")
+    (1, 8)
+    """
+    fewest, _, most = word.partition(":")
+    if not (fewest.isdigit() and most.isdigit()):
+        raise InvalidInput(f"--adapt {word} is not FEWEST:MOST, such as 1:8.")
+    return int(fewest), int(most)
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of its groups, one by one, for Typer to see.
+
+    Parameters
+    ----------
+    command : callable
+        Those of its parameters that are annotated with a dataclass are groups.
+    """
+    groups: dict[str, Any] = {}
+    shown: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if not is_dataclass(parameter.annotation):
+            shown.append(parameter)
+            continue
+        groups[parameter.name] = parameter.annotation
+        shown += [
+            inspect.Parameter(
+                field.name, parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+            )
+            for field in fields(parameter.annotation)
+        ]
+
+    @wraps(command)
+    def flat(**given: Any) -> None:
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **made)
+
+    shown = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in shown]
+    flat.__dict__.pop("__wrapped__")  # or its signature would be looked at
+    flat.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return flat

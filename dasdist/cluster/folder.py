@@ -1,0 +1,149 @@
+"""A cluster's folder: what one needs to reach it.
+
+::
+
+    scheduler.json      the scheduler's address, and facts of the cluster
+    certificate.pem     who has this and the key belongs to the cluster
+    key.pem
+    logs/               what the workers wrote
+
+Any client that sees the folder connects by it; with the cluster, all but the logs goes.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dasdist.cluster.certificates import private_folder, security_of
+from dasdist.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["SCHEDULER_FILE", "connect", "facts_of", "new_folder", "running", "write_facts"]
+
+SCHEDULER_FILE = "scheduler.json"
+
+_PATIENCE = "30s"
+
+
+def home() -> Path:
+    """Return the folder of all clusters.
+
+    It is in the folder that the Dask configuration names for such things, as
+    ``jobqueue.slurm.shared-temp-directory``; else in the user's home, which nodes mostly share.
+    """
+    import dask.config
+
+    shared = dask.config.get("jobqueue.slurm.shared-temp-directory", None)
+    base = Path(os.path.expandvars(shared)).expanduser() / "dasdist" if shared else None
+    return base or Path.home() / ".dasdist"
+
+
+def new_folder(name: str, folder: str | Path | None = None) -> Path:
+    """Make the folder of a cluster.
+
+    Parameters
+    ----------
+    name : str
+        The cluster's.
+    folder : str or Path, optional
+        Where, if not in the folder of all clusters.
+
+    Raises
+    ------
+    InvalidInput
+        If a cluster runs there, or others may look into it.
+    """
+    path = private_folder(folder if folder is not None else home() / name)
+    if (path / SCHEDULER_FILE).exists():
+        raise InvalidInput(
+            f"{path} is the folder of another cluster. Stop that one, dasdist cluster stop {path}, "
+            "or name another folder."
+        )
+    return path
+
+
+def write_facts(folder: Path, address: str, facts: Mapping[str, Any]) -> Path:
+    """Write the scheduler file; Dask's own tools read its address."""
+    path = folder / SCHEDULER_FILE
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps({"address": address, "dasdist": dict(facts)}, indent=2) + "\n")
+    aside.replace(path)
+    return path
+
+
+def facts_of(where: str | Path) -> dict[str, Any]:
+    """Return what a scheduler file says: its ``address``, and what dasdist wrote into it.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such file, or it is none.
+    """
+    path = Path(where)
+    path = path / SCHEDULER_FILE if path.is_dir() else path
+    try:
+        read = json.loads(path.read_text())
+        return {"file": str(path.absolute()), "address": read["address"], **read.get("dasdist", {})}
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"There is no scheduler file {path}: the cluster is not up yet, or has ended."
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InvalidInput(
+            f"{path} is no scheduler file ({error}); `dasdist cluster start` and `dask scheduler "
+            "--scheduler-file` write such files."
+        ) from error
+
+
+def running() -> list[dict[str, Any]]:
+    """Return the facts of all clusters whose scheduler files lie in the folder of all clusters."""
+    return [facts_of(path) for path in sorted(home().glob(f"*/{SCHEDULER_FILE}"))]
+
+
+def connect(where: str | Path, **options: Any) -> "Client":
+    """Connect to a cluster that runs.
+
+    Parameters
+    ----------
+    where : str or Path
+        The cluster's folder, its scheduler file, or the address of its scheduler.  Certificates
+        that lie beside a scheduler file are used.
+    **options
+        Of :class:`distributed.Client`.
+
+    Returns
+    -------
+    distributed.Client
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such file, or no scheduler answers.
+
+    Examples
+    --------
+    >>> client = dasdist.connect("fibre-cluster/scheduler.json")  # doctest: +SKIP
+    """
+    from distributed import Client
+
+    options = {"timeout": _PATIENCE, **options}
+    name = str(where)
+    if "://" not in name and (Path(name).exists() or name.endswith(".json") or "/" in name):
+        found = facts_of(name)
+        address = found["address"]
+        security = security_of(Path(found["file"]).parent)
+        if security is not None:
+            options = {"security": security, **options}
+    else:
+        address = name
+    try:
+        return Client(address, **options)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InvalidInput(
+            f"No scheduler answers at {where} ({error}); pass what `dask scheduler` prints, such "
+            "as tcp://10.0.0.1:8786, or its scheduler file."
+        ) from error

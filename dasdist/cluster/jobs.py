@@ -1,0 +1,159 @@
+"""What SLURM says of the jobs of one run; they share a name that no other run has."""
+
+import asyncio
+import getpass
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from dasdist.errors import InvalidInput
+
+__all__ = ["JobState", "cancel_jobs", "job_name", "jobs_of", "node_addresses", "tail"]
+
+_ENDED = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "REVOKED",
+        "TIMEOUT",
+    }
+)
+"""States from which no job comes back; COMPLETING is none of them, for it may be queued again."""
+
+_PATIENCE = 60.0  # seconds that SLURM's commands may take
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job, as the queue shows it.
+
+    Parameters
+    ----------
+    state : str
+        SLURM's word, such as PENDING or RUNNING.
+    reason : str
+        Why it is in that state.
+    nodes : str
+        Where it runs, or ran.
+    """
+
+    state: str
+    reason: str = ""
+    nodes: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.state in _ENDED
+
+    def __str__(self) -> str:
+        where = f" on {self.nodes}" if self.nodes else ""
+        why = f" ({self.reason})" if self.reason not in ("", "None") else ""
+        return f"{self.state}{why}{where}"
+
+
+def job_name(prefix: str = "dasdist") -> str:
+    """Return a name for the jobs of a run, by which ``scancel --name`` finds all of them."""
+    return f"{prefix}-{uuid4().hex[:8]}"
+
+
+async def jobs_of(name: str) -> dict[str, JobState]:
+    """Ask the queue for the jobs of a name, those that ended a short while ago included.
+
+    Returns
+    -------
+    dict of str to JobState
+        By their numbers.
+
+    Raises
+    ------
+    OSError
+        If the queue does not answer.
+    """
+    asked = await asyncio.create_subprocess_exec(
+        *_squeue(name),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(asked.communicate(), _PATIENCE)
+    except TimeoutError:
+        asked.kill()
+        await asked.wait()
+        raise
+    if asked.returncode:
+        raise OSError(f"squeue ended with {asked.returncode}: {err.decode().strip()}")
+    return _parsed(out.decode())
+
+
+def _squeue(name: str) -> list[str]:
+    user = getpass.getuser()
+    form = "--format=%A|%T|%r|%N"
+    return ["squeue", "--noheader", "--states=all", f"--user={user}", f"--name={name}", form]
+
+
+def _parsed(lines: str) -> dict[str, JobState]:
+    rows = (line.strip().split("|", 3) for line in lines.splitlines() if line.strip())
+    return {row[0]: JobState(*row[1:]) for row in rows}
+
+
+def cancel_jobs(name: str) -> None:
+    """Cancel all jobs of a name.
+
+    Raises
+    ------
+    OSError
+        If the queue does not answer.
+    """
+    command = ["scancel", f"--user={getpass.getuser()}", f"--name={name}"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(str(error)) from error
+    if done.returncode:
+        raise OSError(f"scancel ended with {done.returncode}: {done.stderr.strip()}")
+
+
+def node_addresses(partition: str | None) -> Sequence[str]:
+    """Return the names or addresses of the nodes of a partition; of the default one if not said.
+
+    Raises
+    ------
+    InvalidInput
+        If SLURM is not there.
+    """
+    of = [f"--partition={partition}"] if partition else []
+    command = ["sinfo", "--noheader", "--Node", "--format=%o", *of]
+    try:
+        found = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            "There is no SLURM here: sinfo, sbatch, squeue and scancel are not on the PATH. Run "
+            "this on a login node, or load its module."
+        ) from error
+    except subprocess.TimeoutExpired:
+        return ()
+    return tuple(dict.fromkeys(found.stdout.split()))
+
+
+def tail(path: Path, lines: int = 5) -> str:
+    """Return the end of a log, in one line; nothing if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 4096))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return " / ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])

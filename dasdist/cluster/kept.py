@@ -1,0 +1,294 @@
+"""A `dask_jobqueue.SLURMCluster` that keeps its jobs: those that die are asked for again.
+
+dask-jobqueue believes the scheduler, which knows nothing of a job before its worker registers, and
+forgets it afterwards.  Here the queue is asked::
+
+    every look:   squeue ---> which jobs ended?  ---> forgotten, others asked for in their place
+                                |
+                                no worker of theirs ever registered: counted, and too many in a
+                                row end it, with the reason and the log of the last
+
+Whether a departure was to be expected is for the scheduler to say; it makes no difference here.
+"""
+
+import getpass
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import dask.config
+from dask.utils import parse_timedelta
+from dask_jobqueue.slurm import SLURMCluster, SLURMJob
+from distributed.core import Status
+from distributed.deploy.cluster import Cluster
+from distributed.deploy.spec import ProcessInterface
+from tornado.ioloop import PeriodicCallback
+
+from dasdist.cluster import sweep
+from dasdist.cluster.certificates import CERTIFICATE, KEY, remove_certificates
+from dasdist.cluster.folder import SCHEDULER_FILE
+from dasdist.cluster.jobs import JobState, cancel_jobs, jobs_of, tail
+from dasdist.cluster.network import tunnel
+from dasdist.run.cluster import PROMISED
+from dasdist.run.deaths import DESERTED
+
+__all__ = ["KeptCluster", "KeptJob", "look_interval"]
+
+_log = logging.getLogger("dasdist")
+
+_FEWEST = 3
+"""Jobs that must have failed in a row before no more are asked for."""
+
+
+def look_interval() -> float:
+    """Return the seconds between two looks at the queue: ``dasdist.slurm.look-interval``, or 10."""
+    return float(parse_timedelta(dask.config.get("dasdist.slurm.look-interval", "10s")))
+
+
+def job_of(worker: Any) -> str:
+    """Return the job of a worker, as the scheduler knows it: its name but for its last number."""
+    return str(worker.name).rpartition("-")[0]
+
+
+class KeptJob(SLURMJob):
+    """A job that says why the queue would not have it, instead of failing out of sight.
+
+    Attributes
+    ----------
+    refused : str
+        What sbatch said; empty if it took the job.
+    """
+
+    refused = ""
+
+    async def start(self) -> None:
+        """Submit the job."""
+        try:
+            await super().start()
+        except (OSError, RuntimeError, ValueError) as error:
+            self.refused = _complaint(str(error))
+            await ProcessInterface.start(self)
+
+
+def _complaint(text: str) -> str:
+    """Return what sbatch said, of all that dask-jobqueue makes of it."""
+    said = text.partition("stderr:")[2] or text
+    return " ".join(said.split())
+
+
+class KeptCluster(SLURMCluster):
+    """A SLURM cluster whose jobs are replaced when they end, and none is left when it does.
+
+    Parameters
+    ----------
+    folder : Path
+        The cluster's folder, private.
+    most_early : int
+        Jobs that may end in a row before any worker registers.
+    options
+        Of `SLURMCluster`.
+
+    Attributes
+    ----------
+    lost : str
+        Why no more jobs are asked for; empty as long as they are.
+    """
+
+    job_cls = KeptJob
+
+    def __init__(self, *, folder: Path, most_early: int, **options: Any) -> None:
+        self.folder = folder
+        self.lost = ""
+        self.most_early = max(_FEWEST, most_early)
+        self._deserted = False
+        self._early = 0
+        self._arrived: set[str] = set()
+        self._missing: set[str] = set()
+        self._jobs_name = options["job_name"]
+        self._sweeper = _sweeper(self._jobs_name, folder)
+        try:
+            super().__init__(**options)
+        except BaseException:
+            self._clean()
+            raise
+        look = PeriodicCallback(self._look, 1000 * look_interval())
+        self.periodic_callbacks["dasdist-look"] = look
+        loop: Any = self.loop
+        loop.add_callback(look.start)
+
+    @property
+    def tunnel(self) -> str | None:
+        """The command that brings the dashboard to one's own machine; None without bokeh."""
+        if not self.scheduler_spec["options"].get("dashboard"):
+            return None
+        scheduler: Any = self.scheduler
+        return tunnel(scheduler.services["dashboard"].port)
+
+    @property
+    def log_directory(self) -> str:
+        """The folder of the workers' logs."""
+        return str(self._job_kwargs["log_directory"])
+
+    def promise(self, workers: Mapping[str, Any]) -> None:
+        """Tell all clients what workers there will be, for they may wait in the queue."""
+        scheduler: Any = self.scheduler_comm
+        self.sync(scheduler.set_metadata, keys=[PROMISED], value=dict(workers))
+
+    def begin(self, jobs: int) -> None:
+        """Ask for the first jobs.
+
+        Raises
+        ------
+        OSError
+            If the queue refuses all of them; it says why.
+        """
+        self.scale(jobs=jobs)
+        self.sync(self._correct_state)
+        refused = [job.refused for job in self.workers.values() if job.refused]
+        if refused and len(refused) == len(self.workers):
+            raise OSError(refused[0])
+
+    def adapt_jobs(self, fewest: int, most: int) -> None:
+        """Let the number of jobs follow the work."""
+        grouped = self._processes > 1
+        self.adapt(
+            minimum_jobs=fewest,
+            maximum_jobs=most,
+            interval=look_interval() / 2,
+            wait_count=12,  # a job waited long in the queue: not for every lull
+            worker_key=job_of if grouped else None,
+        )
+
+    @property
+    def _processes(self) -> int:
+        return int(self._dummy_job.worker_processes)
+
+    # ------------------------------------------------------------ the jobs
+
+    def new_worker_spec(self) -> Mapping[str, Any]:
+        """Name a job as none was named before: the scheduler may still think of a dead one."""
+        spec: Mapping[str, Any] = super().new_worker_spec()
+        self._i += 1
+        return spec
+
+    def _update_worker_status(self, op: str, message: Any) -> None:
+        """Note who arrived; that a worker is gone does not end its job, as it would above."""
+        if op == "add":
+            for worker in message["workers"].values():
+                name = str(worker["name"])
+                self._arrived.add(name if name in self.worker_spec else name.rpartition("-")[0])
+            self._early = 0
+        Cluster._update_worker_status(self, op, message)
+
+    async def _look(self) -> None:
+        """Compare what is asked for with what the queue has."""
+        if self.status != Status.running:
+            return
+        async with self._lock:  # or jobs are submitted meanwhile
+            try:
+                queue = await jobs_of(self._jobs_name)
+            except OSError as error:  # a busy queue: the next look may be luckier
+                _log.debug("no look at the queue: %s", error)
+                return
+            ended = self._ended(queue)
+            for name, (job, state) in ended.items():
+                del self.workers[name]
+                self.worker_spec.pop(name, None)
+                job.status = Status.closed
+                self._count(name, job, state)
+            if self.status == Status.running and not self.lost and self._adaptive is None:
+                for _ in ended:
+                    self.worker_spec.update(self.new_worker_spec())
+        if ended and not self.lost:
+            await self._correct_state()
+        elif self.lost and not self.workers and not self._deserted:
+            self._desert()
+
+    def _ended(self, queue: Mapping[str, JobState]) -> dict[str, tuple[KeptJob, JobState]]:
+        """Return the jobs of this cluster that are over."""
+        unknown = {n for n, j in self.workers.items() if j.job_id not in queue and not j.refused}
+        gone = unknown & self._missing  # a queue may be slow to show what it took
+        self._missing = unknown
+        found = {}
+        for name, job in self.workers.items():
+            if job.refused:
+                found[name] = job, JobState("REFUSED", job.refused)
+            elif name in gone:
+                found[name] = job, JobState("GONE", "the queue does not know it any more")
+            elif job.job_id in queue and queue[job.job_id].ended:
+                found[name] = job, queue[job.job_id]
+        return found
+
+    def _count(self, name: str, job: KeptJob, state: JobState) -> None:
+        """Judge the end of a job."""
+        _log.info("job %s ended: %s", job.job_id, state)
+        if name in self._arrived:
+            self._arrived.discard(name)
+            return
+        self._early += 1
+        if self._early < self.most_early or self.lost:
+            return
+        self.lost = (
+            f"{self._early} jobs in a row ended before a worker of theirs registered, and no more "
+            f"are asked for. The last, {job.job_id or 'not taken'}, is {state}. "
+            f"{self._log_of(job)}Mend the cause and call again: what the output holds is kept."
+        )
+        if self._adaptive is not None:
+            self._adaptive.stop()
+        _log.error("%s", self.lost)
+
+    def _log_of(self, job: KeptJob) -> str:
+        """Return where the log of a job is, and what stands at its end."""
+        if not job.job_id or not job.log_directory:
+            return ""
+        path = Path(job.log_directory) / f"{job.job_name}-{job.job_id}.err"
+        end = tail(path)
+        return f"Its log {path} ends: {end} " if end else f"It left no log at {path}. "
+
+    def _desert(self) -> None:
+        """Tell all clients that no workers are left and none will come."""
+        self._deserted = True
+        scheduler: Any = self.scheduler
+        scheduler.log_event(DESERTED, {"reason": self.lost})
+
+    # ------------------------------------------------------------ the end
+
+    def close(self, timeout: float | None = None) -> Any:
+        """End the jobs and the scheduler, and remove the certificates."""
+        try:
+            return super().close(timeout)
+        finally:
+            self._clean()
+
+    def _clean(self) -> None:
+        """See that no job is left; if that cannot be done now, the sweeper does it later."""
+        if self._sweeper.poll() is None:
+            with suppress(OSError):
+                cancel_jobs(self._jobs_name)
+                self._sweeper.terminate()
+                self._sweeper.wait()
+        remove_certificates(self.folder)
+        (self.folder / SCHEDULER_FILE).unlink(missing_ok=True)
+
+
+def _sweeper(name: str, folder: Path) -> subprocess.Popen[bytes]:
+    """Start what cancels the jobs if this process is killed."""
+    files = [str(folder / file) for file in (KEY, CERTIFICATE, SCHEDULER_FILE)]
+    with (folder / "sweep.log").open("wb") as log:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-I", sweep.__file__),
+                *(str(os.getpid()), getpass.getuser(), name),
+                *files,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+        )
