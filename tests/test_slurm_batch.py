@@ -180,8 +180,8 @@ def test_walltime_and_preemption_drain_and_the_job_resumes(submit, archive):
         known = job.parts
         job.let(0)
         until(lambda: job.fact("JobState") == "PENDING", job)
-        # SLURM lets a job that is queued again wait two minutes
-        run("scontrol", "update", f"JobId={job.number}", "StartTime=now", "TimeLimit=20")
+        # SLURM lets a job that is queued again wait two minutes; nodes refuse it for one second
+        run("scontrol", "update", f"JobId={job.number}", "StartTime=now+3", "TimeLimit=20")
     job.let(10**6)
     until(lambda: job.ended, job)
     assert (job.fact("JobState"), job.fact("ExitCode")) == ("COMPLETED", "0:0"), job.said
