@@ -15,7 +15,7 @@ import pytest
 
 import dasdist
 from dasdist.archive.build import build
-from dasdist.archive.store import VERSION, load, save
+from dasdist.archive.store import asked_of, load, save
 from dasdist.run.ledger import read_ledger
 from tests.toys import recording
 
@@ -42,13 +42,13 @@ def index(tmp_path_factory):
     values[3, 0] = 1.0
     recording(values).to_netcdf(str(folder / "file.nc"))
     one = dasdist.index_archive(folder / "file.nc", folder / "one.nc", processes=1)
-    (header,) = load(one.path, {"version": VERSION, "engine": None})
+    (header,) = load(one.path)
     step = SAMPLES * 10**7  # nanoseconds, at 100 Hz
     headers = [
         replace(header, values=tuple(value + i * step for value in header.values))
         for i in range(BLOCKS)
     ]
-    save(folder / "archive.nc", {}, headers, build(headers), [])
+    save(folder / "archive.nc", asked_of(one.path), headers, build(headers), [])
     return folder / "archive.nc"
 
 
