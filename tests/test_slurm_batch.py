@@ -140,16 +140,14 @@ def test_a_run_on_three_nodes_survives_the_loss_of_one(submit, archive):
     job = submit(*blocks_of(archive, "picks.parquet"), nodes=3)
     job.let(12)
     until(lambda: len({node for node, *_ in job.notes}) == 3 and len(job.notes) >= 12, job)
+    everywhere = processes(job)
+    assert listening(everywhere) == {"127.0.0.1"}
     lost = job.notes[0][0]
-    killed = 0
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            env = process.environ()
-            of_node = env.get("SLURM_JOB_ID") == job.number and env["SLURMD_NODENAME"] == lost
-            if of_node and "SLURM_STEP_NODELIST" in env and "python" in process.name():
-                process.kill()
-                killed += 1
-    assert killed >= 2  # the node's nanny and its worker
+    workers = [p for p, env in everywhere if env["SLURMD_NODENAME"] == lost and in_step(env)]
+    assert len(workers) >= 2  # the node's nannies and its worker
+    for process in workers:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     before = len(job.notes)
     job.let(10**6)
     until(lambda: job.ended, job)
@@ -161,6 +159,30 @@ def test_a_run_on_three_nodes_survives_the_loss_of_one(submit, archive):
     (folder,) = job.folder.glob(f"dasdist-{job.number}.0")
     assert folder.stat().st_mode & 0o077 == 0
     assert sorted(path.name for path in folder.iterdir()) == ["scheduler.log", "workers.log"]
+
+
+def processes(job):
+    """The Python processes of a job, on all its nodes, with their variables."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            env = process.environ()
+            if env.get("SLURM_JOB_ID") == job.number and "python" in process.name():
+                found.append((process, env))
+    return found
+
+
+def in_step(env):
+    return "SLURM_STEP_NODELIST" in env
+
+
+def listening(everywhere):
+    return {
+        socket.laddr.ip
+        for process, _ in everywhere
+        for socket in process.net_connections(kind="inet")
+        if socket.status == psutil.CONN_LISTEN
+    }
 
 
 def test_walltime_and_preemption_drain_and_the_job_resumes(submit, archive):
@@ -202,19 +224,28 @@ def preempt(job):
     run("scancel", "--batch", "--signal=TERM", job.number)
 
 
-def test_an_array_splits_a_recording_by_month(submit, tmp_path):
+def test_an_array_splits_a_recording_by_month_and_each_task_resumes(submit, tmp_path):
     start = np.datetime64("2024-01-31T23:59:00", "ns")
     data = recording(noise(12000, 4), start=start)
     data.to_netcdf(tmp_path / "data.nc")
-    february = np.datetime64("2024-02-01", "ns")
     job = submit(
         *("--array=1-2", "data.nc", "--model", "tests.gated:build", *PICKING),
-        *("-o", "{month}.parquet"),
+        *("-o", "{month}.parquet", "--block", "time=100"),
         nodes=1,
         DASDIST_YEAR="2024",
     )
+    job.let(20)
+    until(lambda: len({node for node, *_ in job.notes}) == 2, job)
+    second = Job(f"{job.number}_2", tmp_path)  # its number is that of the array
+    preempt(second)
+    until(lambda: "SIGTERM: stopping" in job.said, job)
+    job.let(10**6)
+    until(lambda: (second.fact("Restarts"), second.fact("JobState")) == ("1", "PENDING"), job)
+    run("scontrol", "update", f"JobId={second.number}", "StartTime=now+3")
     until(lambda: job.ended, job)
-    before = data.sel(time=slice(None, february - np.timedelta64(1, "ns")))
+    assert Job(f"{job.number}_1", tmp_path).fact("Restarts") == "0"
+    before = data.sel(time=slice(None, np.datetime64("2024-02-01", "ns") - np.timedelta64(1, "ns")))
+    after = data.sel(time=slice(np.datetime64("2024-02-01", "ns"), None))
+    assert before.shape == after.shape
     check(tmp_path / "2024-01.parquet", serial(before))
-    check(tmp_path / "2024-02.parquet", serial(data.sel(time=slice(february, None))))
-    assert before.shape[0] < 12000
+    check(tmp_path / "2024-02.parquet", serial(after))

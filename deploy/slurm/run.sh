@@ -19,6 +19,7 @@ runs() { kill -0 "$1" 2>/dev/null; }
 python=${DASDIST_PYTHON:-python3}
 restarts=${SLURM_RESTART_COUNT:-0}
 cpus=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}
+job=$SLURM_JOB_ID
 arguments=("$@")
 
 # ---------------------------------------------------------------- a month of an array
@@ -32,6 +33,7 @@ if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
         say 'the tasks of an array would share one output; write {month} in its name'
         exit 1
     fi
+    job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID # the number of one task is that of the array, too
     arguments+=(--from "$month-01" --to "$next-01")
 fi
 
@@ -140,7 +142,7 @@ if [ "$code" = 143 ]; then code=130; fi # TERM came before the client had begun
 
 # ---------------------------------------------------------------- what is left
 
-state=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's/^ *JobState=\([A-Z]*\).*/\1/p')
+state=$(scontrol show job "$job" | sed -n 's/^ *JobState=\([A-Z]*\).*/\1/p')
 if [ "$code" = 130 ] && [ -n "$told" ] && [ "$state" = RUNNING ]; then # not one that is cancelled
     if [ "$restarts" -ge "${DASDIST_RESTARTS:-50}" ]; then
         say "queued again $restarts times already; sbatch goes on where this stopped"
@@ -148,7 +150,7 @@ if [ "$code" = 130 ] && [ -n "$told" ] && [ "$state" = RUNNING ]; then # not one
         finish
         trap - EXIT
         say 'queued again, to go on with the blocks that are left'
-        scontrol requeue "$SLURM_JOB_ID"
+        scontrol requeue "$job"
     fi
 fi
 exit "$code"
