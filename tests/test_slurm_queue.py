@@ -110,17 +110,17 @@ def check(folder, serial, report):
         np.testing.assert_array_equal(stores[0][key], stores[1][key])
 
 
-def run_and_cancel(client, folder, job):
-    """Run, and cancel a job when a third of the blocks have begun."""
+def run_and(client, folder, action):
+    """Run, and do something when a third of the blocks have begun."""
     done = threading.Event()
 
-    def killer():
+    def act():
         while begun(folder) < survivor.BLOCKS // 3:
             if done.wait(0.05):
                 return
-        cancel(job())
+        action()
 
-    thread = threading.Thread(target=killer)
+    thread = threading.Thread(target=act)
     thread.start()
     try:
         return run(client, folder, pause=0.5)
@@ -210,13 +210,35 @@ class TestFixed:
         cluster, _, _ = fixed
         before = queued(cluster.job_name, "RUNNING")
         with dasdist.connect(cluster.folder, set_as_default=False) as client:
-            report = run_and_cancel(client, tmp_path, lambda: before[0])
+            report = run_and(client, tmp_path, lambda: cancel(before[0]))
             check(tmp_path, serial, report)
             assert len(list(tmp_path.glob("node-*"))) >= 3
             client.wait_for_workers(3, timeout=120)
         now = set(queued(cluster.job_name, "RUNNING"))
         assert now & set(before) == set(before[1:])
         assert len(now) == 3
+
+    def test_workers_leave_before_the_walltime_and_it_costs_nothing(self, fixed, tmp_path, serial):
+        cluster, client, _ = fixed
+        lifetimes = client.run(lambda dask_worker: dask_worker.lifetime)
+        assert all(0.8 * 600 < seconds < 0.98 * 600 for seconds in lifetimes.values())
+        leaver = next(iter(lifetimes))
+        before = set(queued(cluster.job_name, "RUNNING"))
+        report = run_and(client, tmp_path, lambda: client.run(leave, workers=[leaver], wait=False))
+        check(tmp_path, serial, report)
+        told = [event for _, event in client.get_events("all") if isinstance(event, dict)]
+        (left,) = [
+            event
+            for event in told
+            if event.get("action") == "remove-worker" and event["worker"] == leaver
+        ]
+        assert left["expected"]
+        until(lambda: len(set(queued(cluster.job_name, "RUNNING")) - before) == 1)
+
+
+async def leave(dask_worker):
+    """What a worker does when its lifetime is over."""
+    await dask_worker.close_gracefully()
 
 
 # ---------------------------------------------------------------- adaptive: --adapt
@@ -229,7 +251,7 @@ def test_adaptive_jobs_follow_the_work_and_are_replaced(tmp_path, serial):
         assert len(early) == 1
         cancel(early[0])  # before its worker registers
         with Client(cluster, set_as_default=False) as client:
-            report = run_and_cancel(client, tmp_path, lambda: queued(name, "RUNNING")[0])
+            report = run_and(client, tmp_path, lambda: cancel(queued(name, "RUNNING")[0]))
         check(tmp_path, serial, report)
         asked = set(queued(name, "all"))
         assert len(list(tmp_path.glob("node-*"))) >= 2
@@ -237,29 +259,7 @@ def test_adaptive_jobs_follow_the_work_and_are_replaced(tmp_path, serial):
     until(lambda: not queued(name))
 
 
-# ---------------------------------------------------------------- workers that leave
-
-
-def test_workers_that_leave_before_the_walltime_cost_nothing(tmp_path, serial):
-    """They leave after 18 s, and the run takes longer."""
-    options = {**SMALL, "walltime": "00:00:20"}
-    with (
-        dasdist.slurm_cluster(2, folder=tmp_path / "cluster", **options) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        client.wait_for_workers(2, timeout=120)
-        report = run(client, tmp_path, pause=1.4)
-        told = [event for _, event in client.get_events("all") if isinstance(event, dict)]
-    check(tmp_path, serial, report)
-    left = [event for event in told if event.get("action") == "remove-worker"]
-    announced = {
-        worker
-        for event in told
-        if event.get("action") == "retire-workers"
-        for worker in event["could-not-retire"]  # as the last one
-    }
-    assert left
-    assert all(event["expected"] or event["worker"] in announced for event in left)
+# ---------------------------------------------------------------- others
 
 
 def test_a_plain_cluster_of_dask_jobqueue_works_by_its_client(tmp_path, serial):
