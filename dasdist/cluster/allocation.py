@@ -119,12 +119,12 @@ def workers_for(
     and three where it has six CPUs or more, since reading and filtering then keep up better.
 
     *Without* there is one process per two CPUs, with two task threads, each of which computes with
-    one thread.  Task threads times compute threads never exceed the CPUs: models of this size gain
-    little from several threads per block (a convolution over thousands of patches is split into
-    pieces too small to share), much from several blocks at a time, and lose when both multiply.
-    More than two task threads per process would wait for Python's lock; one could not read ahead.
-    Where memory is short there are fewer processes, of `WORKER_BYTES` each at the least, and the
-    CPUs that this leaves idle become compute threads.
+    one thread.  Task threads times compute threads never exceed the CPUs, so that BLAS, OpenMP and
+    torch do not fight over them.  Blocks are independent, so several at a time use all CPUs to the
+    full, while threads within a block share only its larger operations.  Two task threads, since
+    one reads while the other computes; no more, since they share one Python lock.  Where memory is
+    short there are fewer processes, of `WORKER_BYTES` each at the least, and the CPUs that this
+    leaves idle become compute threads.
 
     *Memory* is that of the allocation, less `spare`, in equal parts, and a limit that is given is
     cut to that: a batch system kills a job that uses more than it asked for, the node's memory
