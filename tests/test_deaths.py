@@ -13,6 +13,7 @@ import pytest
 from distributed import Client
 
 import dasdist
+from dasdist.run.deaths import Deaths
 
 from .toys import Toy, recording
 
@@ -233,3 +234,28 @@ def _kill_when_begun(process, folder):
     while not begun(folder):
         time.sleep(0.05)
     process.kill()
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_worker_that_leaves_is_not_blamed_on_its_blocks(make_cluster, leaves):
+    """Not even if it is the last one, which the scheduler cannot retire."""
+    with (
+        make_cluster(n_workers=1) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        Deaths(client, "run") as deaths,
+    ):
+        held = client.submit(time.sleep, 600, key=("dasdist-run", 3, 1))
+        while not any(client.processing().values()):
+            time.sleep(0.05)
+        if leaves:  # as at the end of its lifetime
+            client.run(leave, wait=False)
+        else:
+            os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+        while not (news := deaths.news()):
+            time.sleep(0.05)
+        assert [died.blocks for died in news] == [frozenset() if leaves else frozenset({3})]
+        held.cancel()
+
+
+async def leave(dask_worker):
+    await dask_worker.close_gracefully()

@@ -27,7 +27,7 @@ from dasdist.callbacks.parquet import StoredPicks
 from dasdist.cluster.certificates import make_certificates
 from tests import survivor
 from tests.conftest import REPOSITORY
-from tests.test_cli import RUN, picks_of
+from tests.test_cli import RUN, here, picks_of
 from tests.toys import Toy, noise, recording
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -110,17 +110,17 @@ def check(folder, serial, report):
         np.testing.assert_array_equal(stores[0][key], stores[1][key])
 
 
-def run_and_cancel(client, folder, job):
-    """Run, and cancel a job when a third of the blocks have begun."""
+def run_and(client, folder, action):
+    """Run, and do something when a third of the blocks have begun."""
     done = threading.Event()
 
-    def killer():
+    def act():
         while begun(folder) < survivor.BLOCKS // 3:
             if done.wait(0.05):
                 return
-        cancel(job())
+        action()
 
-    thread = threading.Thread(target=killer)
+    thread = threading.Thread(target=act)
     thread.start()
     try:
         return run(client, folder, pause=0.5)
@@ -210,13 +210,35 @@ class TestFixed:
         cluster, _, _ = fixed
         before = queued(cluster.job_name, "RUNNING")
         with dasdist.connect(cluster.folder, set_as_default=False) as client:
-            report = run_and_cancel(client, tmp_path, lambda: before[0])
+            report = run_and(client, tmp_path, lambda: cancel(before[0]))
             check(tmp_path, serial, report)
             assert len(list(tmp_path.glob("node-*"))) >= 3
             client.wait_for_workers(3, timeout=120)
         now = set(queued(cluster.job_name, "RUNNING"))
         assert now & set(before) == set(before[1:])
         assert len(now) == 3
+
+    def test_workers_leave_before_the_walltime_and_it_costs_nothing(self, fixed, tmp_path, serial):
+        cluster, client, _ = fixed
+        lifetimes = client.run(lambda dask_worker: dask_worker.lifetime)
+        assert all(0.8 * 600 < seconds < 0.98 * 600 for seconds in lifetimes.values())
+        leaver = next(iter(lifetimes))
+        before = set(queued(cluster.job_name, "RUNNING"))
+        report = run_and(client, tmp_path, lambda: client.run(leave, workers=[leaver], wait=False))
+        check(tmp_path, serial, report)
+        told = [event for _, event in client.get_events("all") if isinstance(event, dict)]
+        (left,) = [
+            event
+            for event in told
+            if event.get("action") == "remove-worker" and event["worker"] == leaver
+        ]
+        assert left["expected"]
+        until(lambda: len(set(queued(cluster.job_name, "RUNNING")) - before) == 1)
+
+
+async def leave(dask_worker):
+    """What a worker does when its lifetime is over."""
+    await dask_worker.close_gracefully()
 
 
 # ---------------------------------------------------------------- adaptive: --adapt
@@ -229,7 +251,7 @@ def test_adaptive_jobs_follow_the_work_and_are_replaced(tmp_path, serial):
         assert len(early) == 1
         cancel(early[0])  # before its worker registers
         with Client(cluster, set_as_default=False) as client:
-            report = run_and_cancel(client, tmp_path, lambda: queued(name, "RUNNING")[0])
+            report = run_and(client, tmp_path, lambda: cancel(queued(name, "RUNNING")[0]))
         check(tmp_path, serial, report)
         asked = set(queued(name, "all"))
         assert len(list(tmp_path.glob("node-*"))) >= 2
@@ -237,26 +259,7 @@ def test_adaptive_jobs_follow_the_work_and_are_replaced(tmp_path, serial):
     until(lambda: not queued(name))
 
 
-# ---------------------------------------------------------------- workers that leave
-
-
-def test_workers_that_leave_before_the_walltime_cost_nothing(tmp_path, serial):
-    """They leave after 9 s, and the run takes longer; who leaves is not to blame."""
-    options = {**SMALL, "walltime": "00:00:10"}
-    with (
-        dasdist.slurm_cluster(2, folder=tmp_path / "cluster", **options) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        client.wait_for_workers(2, timeout=120)
-        report = run(client, tmp_path, pause=0.8)
-        left = [
-            event
-            for _, event in client.get_events("all")
-            if isinstance(event, dict) and event.get("action") == "remove-worker"
-        ]
-    check(tmp_path, serial, report)
-    assert left
-    assert all(event["expected"] for event in left)
+# ---------------------------------------------------------------- others
 
 
 def test_a_plain_cluster_of_dask_jobqueue_works_by_its_client(tmp_path, serial):
@@ -342,9 +345,9 @@ def data(tmp_path_factory):
 
 def classify(data, folder, model, *options):
     return [
-        *(*RUN, "classify", str(data), "--model", f"tests.test_slurm_queue:{model}"),
+        *("classify", str(data), "--model", f"tests.test_slurm_queue:{model}"),
         *("-o", str(folder / "picks.parquet"), "--block", "time=100,distance=6"),
-        *("--threshold", "0.5", "--json", *options),
+        *("--threshold", "0.5", "--set", "blinding=[1,1]", "--json", *options),
     ]
 
 
@@ -362,14 +365,11 @@ def test_classify_in_a_queue_gives_what_one_process_gives(data, tmp_path):
         folder.mkdir()
     there = [*ON_SLURM, "--jobs", "2", "--cluster-folder", str(tmp_path / "cluster")]
     outputs = [
-        subprocess.run(
-            classify(data, folder, "quick", *options),
-            capture_output=True, text=True, check=False,
-        )
+        here(*classify(data, folder, "quick", *options))
         for folder, options in zip(folders, ([], there), strict=True)
-    ]  # fmt: skip
+    ]
     for output in outputs:
-        assert output.returncode == 0, output.stderr[-3000:]
+        assert output.exit_code == 0, output.output[-3000:]
     found, expected = (picks_of(folder / "picks.parquet") for folder in reversed(folders))
     assert len(expected) > 20
     pd.testing.assert_frame_equal(found, expected)
@@ -394,11 +394,12 @@ def test_whatever_ends_a_command_no_job_is_left(data, tmp_path):
             options = [*ON_SLURM, "--gpus-per-job", "1", "--jobs", "2", node]
             options += ["--cluster-folder", str(tmp_path / way / "cluster")]
             processes[way] = subprocess.Popen(
-                classify(data, tmp_path / way, "slow", *options),
+                [*RUN, *classify(data, tmp_path / way, "slow", *options)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=True,
+                env={**os.environ, "DASK_JOBQUEUE__SLURM__DEATH_TIMEOUT": "15"},
             )
         for way in ways:
             names[way] = first_event(processes[way], "cluster")["jobs"]
@@ -432,11 +433,8 @@ def test_a_cluster_stays_for_notebooks_until_it_is_stopped(tmp_path, serial):
     folder = tmp_path / "cluster"
 
     def cluster(action, *options):
-        done = subprocess.run(
-            [*RUN, "cluster", action, "--json", *options],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
+        done = here("cluster", action, "--json", *options)
+        assert done.exit_code == 0, done.output[-3000:]
         return json.loads(done.stdout.splitlines()[-1])
 
     started = cluster("start", *ON_SLURM, "--cluster-folder", str(folder))

@@ -157,6 +157,7 @@ class KeptCluster(SLURMCluster):
             minimum_jobs=fewest,
             maximum_jobs=most,
             interval=look_interval() / 2,
+            target_duration="1s",  # for a run keeps few blocks in flight, and has many
             wait_count=12,  # a job waited long in the queue: not for every lull
             worker_key=job_of if grouped else None,
         )

@@ -125,7 +125,12 @@ class Deaths:
 
     def _heard(self, event: tuple[float, Any]) -> None:
         _, message = event
-        if not isinstance(message, Mapping) or message.get("action") != "remove-worker":
+        if not isinstance(message, Mapping):
+            return
+        if message.get("action") == "retire-workers":
+            # the last of all cannot hand over what it holds, and leaves all the same
+            self._excused.update(message["could-not-retire"])
+        if message.get("action") != "remove-worker":
             return
         worker = str(message.get("worker"))
         blamed = not message.get("expected") and worker not in self._excused
