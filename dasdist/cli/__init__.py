@@ -5,7 +5,7 @@ One module per group of commands: `archives` (synth, index), `runs` (plan, class
 speak and with which code they end, `inputs` and `compute` what they work on and where.
 """
 
-from dasdist.cli import archives, demo, outputs, runs
+from dasdist.cli import archives, demo, doctor, outputs, runs
 from dasdist.cli.application import app
 
-__all__ = ["app", "archives", "demo", "outputs", "runs"]
+__all__ = ["app", "archives", "demo", "doctor", "outputs", "runs"]

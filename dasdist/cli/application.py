@@ -10,7 +10,7 @@ __all__ = ["app", "examples"]
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
-_ORDER = ("demo", "synth", "index", "plan", "classify", "annotate", "status")
+_ORDER = ("demo", "synth", "index", "plan", "classify", "annotate", "status", "doctor")
 
 
 class Commands(TyperGroup):

@@ -1,7 +1,8 @@
-"""Ask all workers of a cluster the same; those that leave or raise meanwhile are part of the answer."""
+"""Ask all workers of a cluster the same; that some leave or raise meanwhile is an answer too."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -9,7 +10,7 @@ from distributed import Client, Future, wait
 
 from dasdist.doctor.finding import Outcome, named_few
 
-__all__ = ["Answers", "ask", "collect", "submit", "worker_names"]
+__all__ = ["Answers", "ask", "collect", "submit"]
 
 T = TypeVar("T")
 
@@ -44,12 +45,6 @@ class Answers(Generic[T]):
         )
 
 
-def worker_names(client: Client) -> dict[str, str]:
-    """Return how to call each worker, by its address."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    return {address: f"{info['name']} ({info['host']})" for address, info in workers.items()}
-
-
 def ask(client: Client, function: Callable[..., T], *args: Any) -> Answers[T]:
     """Call a function on all workers, each once, in a task thread.
 
@@ -62,7 +57,10 @@ def ask(client: Client, function: Callable[..., T], *args: Any) -> Answers[T]:
     *args
         Its arguments.
     """
-    return collect(client, submit(client, list(worker_names(client)), function, *args))
+    return collect(
+        client,
+        submit(client, list(client.scheduler_info(n_workers=-1)["workers"]), function, *args),
+    )
 
 
 def submit(
@@ -86,10 +84,8 @@ def collect(
     pending = dict(futures)
     end = time.monotonic() + patience
     while pending:
-        try:
+        with suppress(TimeoutError):
             wait(list(pending.values()), timeout=1, return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            pass
         present = client.scheduler_info(n_workers=-1)["workers"]
         for address, future in list(pending.items()):
             if future.done():

@@ -1,4 +1,4 @@
-"""What a check finds, and how checks are made: a function becomes one that always finds something."""
+"""What a check finds; and what makes a function a check, which always finds something."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
