@@ -105,6 +105,8 @@ class WatchedMapper:
 
     def begin(self, grid, block):
         note(self.folder / "begun", block.index)
+        if "SLURMD_NODENAME" in os.environ:
+            (self.folder / f"node-{os.environ['SLURMD_NODENAME']}").touch()
         phase = self.deaths.get(block.index)
         accumulator = WatchedBlock(self, self.inner.begin(grid, block), block.index, phase)
         accumulator.die_in("read")  # which comes next

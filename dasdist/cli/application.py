@@ -5,20 +5,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-__all__ = ["app", "examples"]
+__all__ = ["Commands", "app", "examples"]
 
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
-_ORDER = ("demo", "synth", "index", "plan", "classify", "annotate", "status", "doctor")
+_ORDER = (
+    *("demo", "synth", "index", "plan", "classify", "annotate", "status"),
+    *("cluster", "doctor"),
+)
 
 
 class Commands(TyperGroup):
     """Commands whose usage errors end with 1; 2 says that a run left blocks out."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Name the commands in the order in which one needs them."""
-        return sorted(super().list_commands(ctx), key=_ORDER.index)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the options that stand before a command."""
@@ -37,13 +36,21 @@ class Commands(TyperGroup):
             raise
 
 
+class InOrder(Commands):
+    """The commands of dasdist."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the commands in the order in which one needs them."""
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+
 def examples(*lines: str) -> str:
     """Return what stands below a command's options."""
     return "\n\n".join(["Examples:", *lines])
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=InOrder,
     help="Deep-learning inference on fibre-optic recordings, at cluster scale.",
     epilog=examples(
         "dasdist synth /scratch/fibre --hours 2",

@@ -11,6 +11,7 @@ forgets it afterwards.  Here the queue is asked::
 Whether a departure was to be expected is for the scheduler to say; it makes no difference here.
 """
 
+import asyncio
 import getpass
 import logging
 import os
@@ -27,7 +28,6 @@ from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed.core import Status
 from distributed.deploy.cluster import Cluster
 from distributed.deploy.spec import ProcessInterface
-from tornado.ioloop import PeriodicCallback
 
 from dasdist.cluster import sweep
 from dasdist.cluster.certificates import CERTIFICATE, KEY, remove_certificates
@@ -116,10 +116,7 @@ class KeptCluster(SLURMCluster):
         except BaseException:
             self._clean()
             raise
-        look = PeriodicCallback(self._look, 1000 * look_interval())
-        self.periodic_callbacks["dasdist-look"] = look
-        loop: Any = self.loop
-        loop.add_callback(look.start)
+        self._keeping: asyncio.Future[None] = self.sync(self._keep)
 
     @property
     def tunnel(self) -> str | None:
@@ -185,15 +182,30 @@ class KeptCluster(SLURMCluster):
             self._early = 0
         Cluster._update_worker_status(self, op, message)
 
+    async def _keep(self) -> "asyncio.Future[None]":
+        """Begin to look at the queue, now and then."""
+
+        async def keep() -> None:
+            scheduler: Any = self.scheduler  # it may close itself, idle or told by a client
+            while Status.running == self.status == scheduler.status:
+                await asyncio.sleep(look_interval())
+                try:
+                    await self._look()
+                except Exception:  # noqa: BLE001 - a look that failed must not be the last one
+                    _log.exception("could not look after the jobs")
+
+        return asyncio.ensure_future(keep())
+
     async def _look(self) -> None:
         """Compare what is asked for with what the queue has."""
-        if self.status != Status.running:
-            return
+        scheduler: Any = self.scheduler
         async with self._lock:  # or jobs are submitted meanwhile
             try:
                 queue = await jobs_of(self._jobs_name)
             except OSError as error:  # a busy queue: the next look may be luckier
                 _log.debug("no look at the queue: %s", error)
+                return
+            if scheduler.status != Status.running:
                 return
             ended = self._ended(queue)
             for name, (job, state) in ended.items():
@@ -201,11 +213,11 @@ class KeptCluster(SLURMCluster):
                 self.worker_spec.pop(name, None)
                 job.status = Status.closed
                 self._count(name, job, state)
-            if self.status == Status.running and not self.lost and self._adaptive is None:
+            if not self.lost and self._adaptive is None:
                 for _ in ended:
                     self.worker_spec.update(self.new_worker_spec())
         if ended and not self.lost:
-            await self._correct_state()
+            await asyncio.shield(self._correct_state())
         elif self.lost and not self.workers and not self._deserted:
             self._desert()
 
@@ -257,6 +269,16 @@ class KeptCluster(SLURMCluster):
         scheduler.log_event(DESERTED, {"reason": self.lost})
 
     # ------------------------------------------------------------ the end
+
+    async def _close(self) -> None:
+        keeping = getattr(self, "_keeping", None)  # not there if it never came up
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+        scheduler: Any = self.scheduler
+        if scheduler is not None and scheduler.status != Status.running:
+            self.shutdown_scheduler = False  # or telling it to would wait for an answer
+        await super()._close()
 
     def close(self, timeout: float | None = None) -> Any:
         """End the jobs and the scheduler, and remove the certificates."""

@@ -125,7 +125,7 @@ def slurm_cluster(
     idle_timeout : str, optional
         Ends the cluster when it had nothing to do for so long, such as ``"2h"``.
     **options
-        Any other of :class:`dask_jobqueue.SLURMCluster`.
+        Any other of :class:`dask_jobqueue.SLURMCluster`; ``job_name`` begins the jobs' names.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def slurm_cluster(
     partition = partition or _configured("queue")
     interface = interface or _configured("interface")
     address = listening_address(interface, node_addresses(partition))
-    name = job_name(_prefix())
+    name = job_name(options.pop("job_name", None) or _prefix())
     place = new_folder(name, folder)
     settings = {
         **_of_workers(job, walltime or _configured("walltime"), options),

@@ -84,7 +84,7 @@ def collect(
     pending = dict(futures)
     end = time.monotonic() + patience
     while pending:
-        with suppress(TimeoutError):
+        with suppress(TimeoutError), client.as_current():
             wait(list(pending.values()), timeout=1, return_when="FIRST_COMPLETED")
         present = client.scheduler_info(n_workers=-1)["workers"]
         for address, future in list(pending.items()):

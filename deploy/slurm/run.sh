@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+#
+# Run dasdist on all nodes of this job: run.sh COMMAND ARGUMENTS...
+#
+#     node 1   scheduler, client (dasdist COMMAND), workers
+#     node n                                        workers
+#
+# TERM, which SLURM sends before the end of the job, goes to the client: it begins no new blocks,
+# lets running ones finish, and leaves. If blocks are left, the job is queued again and resumes.
+# Ends with the exit code of the client. classify.sbatch explains the variables.
+#
+# In a job array, task n is month n of DASDIST_YEAR: it gets --from and --to, and {month} in its
+# arguments becomes, for instance, 2024-03.
+set -euo pipefail
+
+say() { printf 'dasdist: %s\n' "$*" >&2; }
+runs() { kill -0 "$1" 2>/dev/null; }
+
+python=${DASDIST_PYTHON:-python3}
+restarts=${SLURM_RESTART_COUNT:-0}
+cpus=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}
+arguments=("$@")
+
+# ---------------------------------------------------------------- a month of an array
+
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
+    first=$((${DASDIST_YEAR:?say which year the array splits} * 12 + SLURM_ARRAY_TASK_ID - 1))
+    month=$(printf '%04d-%02d' $((first / 12)) $((first % 12 + 1)))
+    next=$(printf '%04d-%02d' $(((first + 1) / 12)) $(((first + 1) % 12 + 1)))
+    arguments=("${arguments[@]//\{month\}/$month}")
+    if [ "${arguments[*]}" = "$*" ]; then
+        say 'the tasks of an array would share one output; write {month} in its name'
+        exit 1
+    fi
+    arguments+=(--from "$month-01" --to "$next-01")
+fi
+
+# ---------------------------------------------------------------- a folder of this start alone
+
+# a scheduler file of an earlier start would mislead the workers
+folder=${DASDIST_FOLDER:-$PWD}/dasdist-$SLURM_JOB_ID.$restarts
+mkdir -p "${folder%/*}"
+mkdir -m 0700 "$folder"
+file=$folder/scheduler.json
+scheduler='' workers='' client='' told=''
+
+finish() {
+    # processes that have no work any more, then what lets one join or look
+    for process in $client $workers $scheduler; do
+        if runs "$process"; then kill -TERM "$process" || true; fi
+        wait "$process" || true
+    done
+    rm -f "$file" "$folder/key.pem" "$folder/certificate.pem"
+}
+trap finish EXIT
+trap 'told=yes; if [ -n "$client" ]; then kill -TERM "$client" || true; fi' TERM
+
+# ---------------------------------------------------------------- certificates, scheduler, workers
+
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+address=$("$python" -c '
+import sys
+from dasdist.cluster.certificates import make_certificates
+from dasdist.cluster.network import listening_address
+make_certificates(sys.argv[1])
+print(listening_address(sys.argv[2] or None, sys.argv[4:]))
+' "$folder" "${DASDIST_INTERFACE:-}" "${nodes[@]}")
+
+# scheduler, workers and client read these; they name files, and hold no key
+export DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=true
+export DASK_DISTRIBUTED__COMM__TLS__CA_FILE=$folder/certificate.pem
+for role in SCHEDULER WORKER CLIENT; do
+    export "DASK_DISTRIBUTED__COMM__TLS__${role}__CERT=$folder/certificate.pem"
+    export "DASK_DISTRIBUTED__COMM__TLS__${role}__KEY=$folder/key.pem"
+done
+
+CUDA_VISIBLE_DEVICES='' "$python" -m distributed.cli.dask_scheduler --protocol tls \
+    --host "$address" --port 0 --dashboard-address 127.0.0.1:0 --scheduler-file "$file" \
+    >"$folder/scheduler.log" 2>&1 &
+scheduler=$!
+
+interface=()
+[ -z "${DASDIST_INTERFACE:-}" ] || interface=(--interface "$DASDIST_INTERFACE")
+# a node that fails takes no other with it
+srun --overlap --export=ALL --nodes="${#nodes[@]}" --ntasks="${#nodes[@]}" --ntasks-per-node=1 \
+    --cpus-per-task="$cpus" --kill-on-bad-exit=0 --wait=0 \
+    "$python" -m dasdist.cluster.worker --scheduler-file "$file" "${interface[@]}" \
+    --spare "${DASDIST_SPARE:-1500MB}" --local-directory "${DASDIST_SCRATCH:-/tmp}" \
+    --dashboard-address 127.0.0.1:0 --death-timeout 120 >"$folder/workers.log" 2>&1 &
+workers=$!
+
+# how large blocks may be follows from the workers that are there
+"$python" -c '
+import asyncio, sys
+from distributed import Client
+with Client(scheduler_file=sys.argv[1], timeout=120, set_as_default=False) as client:
+    try:
+        client.wait_for_workers(int(sys.argv[2]), timeout=120)
+    except (TimeoutError, asyncio.TimeoutError):
+        found = len(client.scheduler_info(n_workers=-1)["workers"])
+        print(f"dasdist: {found} workers on {sys.argv[2]} nodes after 120 s", file=sys.stderr)
+        sys.exit(found == 0)
+    port = client.scheduler_info()["services"].get("dashboard")
+    if port:
+        print(f"dasdist: dashboard: ssh -N -L 8787:127.0.0.1:{port} {sys.argv[3]}", file=sys.stderr)
+' "$file" "${#nodes[@]}" "$(hostname -f)" || {
+    say "no cluster: see $folder/scheduler.log and $folder/workers.log"
+    exit 1
+}
+
+# ---------------------------------------------------------------- the client
+
+say "start $((restarts + 1)) on ${#nodes[@]} nodes: ${arguments[*]}"
+CUDA_VISIBLE_DEVICES='' "$python" -m dasdist "${arguments[@]}" --scheduler "$file" &
+client=$!
+if [ -n "$told" ]; then kill -TERM "$client"; fi
+lost=''
+while runs "$client"; do
+    if [ -z "$lost" ] && ! runs "$workers"; then
+        lost=yes
+        say "all workers have ended: see $folder/workers.log"
+        kill -TERM "$client" || true
+    fi
+    sleep 1 &
+    wait $! || true # which a signal cuts short
+done
+code=0
+wait "$client" || code=$?
+client=''
+
+# ---------------------------------------------------------------- what is left
+
+state=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's/^ *JobState=\([A-Z]*\).*/\1/p')
+if [ "$code" = 130 ] && [ -n "$told" ] && [ "$state" = RUNNING ]; then # not one that is cancelled
+    if [ "$restarts" -ge "${DASDIST_RESTARTS:-50}" ]; then
+        say "queued again $restarts times already; sbatch goes on where this stopped"
+    else
+        finish
+        trap - EXIT
+        say 'queued again, to go on with the blocks that are left'
+        scontrol requeue "$SLURM_JOB_ID"
+    fi
+fi
+exit "$code"
