@@ -13,7 +13,7 @@ from dasdist.doctor.finding import NotChecked, Outcome, check, ok
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_run", "check_sample", "differences", "write_sample"]
+__all__ = ["check_sample", "differences", "write_sample"]
 
 BLOCK = {"time": 3_000}
 """Of a minute at 100 Hz: two blocks, of which the second begins in the second file."""
@@ -59,38 +59,30 @@ def _opened(folder: str) -> Any:
 
 @check("Two blocks on every node")
 def check_sample(probe: Path, client: Client, nodes: Iterable[str]) -> Outcome:
-    """Compare what one worker of each node picks in two blocks with what the serial loop does."""
+    """Compare two blocks by one worker of each node, and by all, with the serial loop here."""
     archive = write_sample(probe)
     expected = pick(str(archive))
     if expected.empty:
         raise NotChecked("The sample has no picks here.")
     answers: Answers[pd.DataFrame] = collect(client, submit(client, nodes, pick, str(archive)))
     for worker, picks in answers.given.items():
-        found = differences(picks, expected)
-        if found:
+        off = differences(picks, expected)
+        if off:
             return Outcome(
                 "wrong",
-                f"Worker {worker} picks otherwise than the client: {found}.",
+                f"Worker {worker} picks otherwise than the client: {off}.",
                 "Compare versions of torch, and try torch's CPU build on that node.",
             )
-    return answers.missing() or ok(
-        f"On {len(answers.given)} nodes the same {len(expected)} picks as by the serial loop here."
+    found = answers.missing()
+    if found is not None:
+        return found
+    off = differences(pick(str(archive), client), expected)
+    if off:
+        return Outcome("wrong", f"The cluster picks otherwise: {off}.", "Please report it.")
+    return ok(
+        f"On each of {len(answers.given)} nodes, and spread over the cluster, the same "
+        f"{len(expected)} picks as by the serial loop here."
     )
-
-
-@check("A run on the cluster")
-def check_run(probe: Path, client: Client) -> Outcome:
-    """Compare a run on the whole cluster, of two blocks, with the serial loop."""
-    archive = probe / "archive"
-    if not archive.exists():
-        raise NotChecked("There is no sample to run on.")
-    expected = pick(str(archive))
-    found = differences(pick(str(archive), client), expected)
-    if found:
-        return Outcome(
-            "wrong", f"It picks otherwise than the serial loop: {found}.", "Please report this."
-        )
-    return ok(f"The same {len(expected)} picks as by the serial loop here.")
 
 
 def differences(picks: "pd.DataFrame", expected: "pd.DataFrame") -> str:

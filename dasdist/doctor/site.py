@@ -171,7 +171,6 @@ def _of_folder(
             yield shared.check_space(probe, client)
             if client is not None:
                 yield sample.check_sample(probe, client, workers.nodes_of(around).values())
-                yield sample.check_run(probe, client)
     except OSError as error:
         yield _unusable(folder, error)
 
