@@ -66,10 +66,10 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path)
 
 
-def write_own(folder: str, word: str, name: str) -> str:
+def write_own(folder: str, word: str, name: str, patience: float) -> str:
     """Write a file, if this is the folder with the word; return what is wrong, if anything."""
     path = Path(folder)
-    end = time.monotonic() + SEEN_AFTER
+    end = time.monotonic() + patience
     while (found := _text(path / WORD)) != word:
         if found is not None:
             return "another folder is there"
@@ -85,12 +85,12 @@ def write_own(folder: str, word: str, name: str) -> str:
     return ""
 
 
-def find_all(folder: str, word: str, names: list[str]) -> tuple[list[str], float]:
+def find_all(folder: str, word: str, names: list[str], patience: float) -> tuple[list[str], float]:
     """Return the files of others that are not seen, and the seconds until the last was."""
     begin = time.monotonic()
     missing = names
     while missing := [name for name in missing if _text(Path(folder) / name) != word]:
-        if time.monotonic() - begin > SEEN_AFTER:
+        if time.monotonic() - begin > patience:
             break
         time.sleep(0.2)
     return missing, time.monotonic() - begin
@@ -104,7 +104,7 @@ def _text(path: Path) -> str | None:
 
 
 @check("Shared folder")
-def check_visible(probe: Path, client: Client | None) -> Outcome:
+def check_visible(probe: Path, client: Client | None, patience: float = SEEN_AFTER) -> Outcome:
     """Look whether the client and all workers see the same folder, and what each writes there."""
     word = os.urandom(8).hex()
     aside = probe / f"{WORD}.aside"
@@ -117,7 +117,7 @@ def check_visible(probe: Path, client: Client | None) -> Outcome:
     futures = {
         a: f
         for address, name in names.items()
-        for a, f in submit(client, [address], write_own, str(probe), word, name).items()
+        for a, f in submit(client, [address], write_own, str(probe), word, name, patience).items()
     }
     wrote = collect(client, futures)
     bad = {a: said for a, said in wrote.given.items() if said}
@@ -125,11 +125,11 @@ def check_visible(probe: Path, client: Client | None) -> Outcome:
         return _unseen(probe.parent, bad, len(names))
     if wrote.lost:
         return wrote.missing() or ok("")
-    mine, seconds = find_all(str(probe), word, list(names.values()))
+    mine, seconds = find_all(str(probe), word, list(names.values()), patience)
     if mine:
         lost = {a: "what it writes is not seen here" for a, name in names.items() if name in mine}
         return _unseen(probe.parent, lost, len(names))
-    seen = ask(client, find_all, str(probe), word, list(names.values()))
+    seen = ask(client, find_all, str(probe), word, list(names.values()), patience)
     blind = {a: f"it misses {len(m)} files of others" for a, (m, _) in seen.given.items() if m}
     if blind:
         return _unseen(probe.parent, blind, len(names))
