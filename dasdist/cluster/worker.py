@@ -10,9 +10,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from dasdist.cluster import pinning
 from dasdist.cluster.allocation import SPARE_BYTES, Workers, find_allocation, workers_for
+from dasdist.cluster.network import address_towards
 from dasdist.errors import InvalidInput
 
 __all__ = ["main"]
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _log.info("%s", workers)
     pinning.give(workers.devices)
     os.environ.update(dict.fromkeys(_OF_COMPUTE_THREADS, str(workers.compute_threads)))
+    others += listening(others)
     dask_worker.main([*options(workers), *others], prog_name="dasdist.cluster.worker")
 
 
@@ -78,6 +81,25 @@ def options(workers: Workers) -> list[str]:
         *("--memory-limit", str(workers.memory)),
         *("--preload-nanny", pinning.__name__),
     ]
+
+
+def listening(given: Sequence[str]) -> list[str]:
+    """Return the option that lets workers listen where the scheduler reaches them, and only there.
+
+    Parameters
+    ----------
+    given : sequence of str
+        Other options, and the scheduler's address.  What they say of interfaces stands.
+
+    Examples
+    --------
+    >>> listening(["tcp://127.0.0.1:8786"])
+    ['--host', '127.0.0.1']
+    """
+    if {"--host", "--interface", "--listen-address"}.intersection(given):
+        return []
+    hosts = [urlsplit(word).hostname for word in given if "://" in word]
+    return ["--host", address_towards(hosts[0])] if hosts and hosts[0] else []
 
 
 def _number(text: str) -> int | None:
