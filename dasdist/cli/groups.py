@@ -9,7 +9,15 @@ from typing import Any
 from dasdist.cli import options as opt
 from dasdist.errors import InvalidInput
 
-__all__ = ["Failing", "Queue", "Where", "grouped"]
+__all__ = ["Failing", "Period", "Queue", "Where", "grouped"]
+
+
+@dataclass(frozen=True)
+class Period:
+    """The stretch of the recording that counts."""
+
+    since: opt.Since = None
+    until: opt.Until = None
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,20 @@ Variable = Annotated[
     str | None, typer.Option(help="Variable of a Zarr store or NetCDF file with several.")
 ]
 
+Since = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Use samples from this time (UTC) on only."),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="TIME",
+        help="Use samples before this time only. What lies outside is as if it had not been "
+        "recorded: windows end there.",
+    ),
+]
+
 Scheduler = Annotated[
     str | None,
     typer.Option(

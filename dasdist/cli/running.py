@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dasdist.cli.compute import computing
-from dasdist.cli.groups import Queue, Where
+from dasdist.cli.groups import Period, Queue, Where
 from dasdist.cli.inputs import load_model, open_input, parse_settings, parse_thresholds
+from dasdist.cli.period import within
 from dasdist.cli.voice import Voice
 from dasdist.errors import InvalidInput, TooManyFailures
 
@@ -33,6 +34,8 @@ class Asked:
         Arguments of the model and of the callback.
     block : mapping or None
         Core of a block.
+    period
+        The stretch of it that counts.
     where, queue
         Where to compute.
     """
@@ -43,6 +46,7 @@ class Asked:
     variable: str | None
     settings: Mapping[str, Any]
     block: Mapping[str, int] | None
+    period: Period
     where: Where
     queue: Queue | None = None
 
@@ -61,7 +65,8 @@ def merged(
 def ready(voice: Voice, asked: Asked) -> Iterator[tuple[Any, Any, Any]]:
     """Yield model, recording and client; what may be wrong first comes before the cluster."""
     network = load_model(asked.model)
-    recording = open_input(asked.data, engine=asked.engine, variable=asked.variable)
+    found = open_input(asked.data, engine=asked.engine, variable=asked.variable)
+    recording = within(found, asked.period.since, asked.period.until)
     with computing(voice, asked.where, asked.queue) as client:
         yield network, recording, client
 

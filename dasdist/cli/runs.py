@@ -8,7 +8,7 @@ import typer
 
 from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
-from dasdist.cli.groups import Failing, Queue, Where, grouped
+from dasdist.cli.groups import Failing, Period, Queue, Where, grouped
 from dasdist.cli.inputs import parse_block
 from dasdist.cli.running import Asked, conclude, counted, known_arguments, merged, ready
 from dasdist.cli.voice import speaking
@@ -33,6 +33,7 @@ def plan(
     engine: opt.Engine = None,
     variable: opt.Variable = None,
     *,
+    period: Period,
     where: Where,
     as_json: opt.Json = False,
 ) -> None:
@@ -44,6 +45,7 @@ def plan(
         variable,
         merged(settings, batch_size, threshold),
         parse_block(block),
+        period,
         where,
     )
     with (
@@ -76,6 +78,7 @@ def plan(
         "dasdist classify '2024/*.h5' --model demo -o picks.parquet --workers 4 --threshold 0.3",
         "dasdist classify 2024.nc --model my_models:build -o picks.parquet --annotations prob.zarr "
         "--scheduler tcp://10.0.0.1:8786 --json",
+        "dasdist classify 2024.nc --model demo -o may.parquet --from 2024-05-01 --to 2024-06-01",
         "dasdist classify 2024.nc --model demo -o picks.parquet --cluster slurm --jobs 8 "
         "--gpus-per-job 4 --partition gpu --walltime 04:00:00",
     )
@@ -99,6 +102,7 @@ def classify(
     engine: opt.Engine = None,
     variable: opt.Variable = None,
     *,
+    period: Period,
     where: Where,
     queue: Queue,
     failing: Failing,
@@ -113,6 +117,7 @@ def classify(
         variable,
         merged(settings, batch_size, threshold),
         parse_block(block),
+        period,
         where,
         queue,
     )
@@ -156,6 +161,7 @@ def annotate(
     engine: opt.Engine = None,
     variable: opt.Variable = None,
     *,
+    period: Period,
     where: Where,
     queue: Queue,
     failing: Failing,
@@ -170,6 +176,7 @@ def annotate(
         variable,
         merged(settings, batch_size),
         parse_block(block),
+        period,
         where,
         queue,
     )

@@ -45,11 +45,17 @@ file=$folder/scheduler.json
 scheduler='' workers='' client='' told=''
 
 finish() {
-    # processes that have no work any more, then what lets one join or look
-    for process in $client $workers $scheduler; do
+    # a scheduler that ends in order dismisses its workers
+    for process in $client $scheduler; do
         if runs "$process"; then kill -TERM "$process" || true; fi
         wait "$process" || true
     done
+    for _ in $(seq 20); do
+        if [ -z "$workers" ] || ! runs "$workers"; then break; fi
+        sleep 1
+    done
+    if [ -n "$workers" ]; then kill -TERM "$workers" 2>/dev/null || true; fi
+    # then what lets one join or look
     rm -f "$file" "$folder/key.pem" "$folder/certificate.pem"
 }
 trap finish EXIT
@@ -111,22 +117,26 @@ with Client(scheduler_file=sys.argv[1], timeout=120, set_as_default=False) as cl
 # ---------------------------------------------------------------- the client
 
 say "start $((restarts + 1)) on ${#nodes[@]} nodes: ${arguments[*]}"
-CUDA_VISIBLE_DEVICES='' "$python" -m dasdist "${arguments[@]}" --scheduler "$file" &
-client=$!
-if [ -n "$told" ]; then kill -TERM "$client"; fi
+code=130
+if [ -z "$told" ]; then
+    CUDA_VISIBLE_DEVICES='' "$python" -m dasdist "${arguments[@]}" --scheduler "$file" &
+    client=$!
+fi
 lost=''
-while runs "$client"; do
+while [ -n "$client" ] && runs "$client"; do
     if [ -z "$lost" ] && ! runs "$workers"; then
         lost=yes
         say "all workers have ended: see $folder/workers.log"
         kill -TERM "$client" || true
     fi
-    sleep 1 &
-    wait $! || true # which a signal cuts short
+    sleep 1 # a trap waits for it
 done
-code=0
-wait "$client" || code=$?
-client=''
+if [ -n "$client" ]; then
+    code=0
+    wait "$client" || code=$?
+    client=''
+fi
+if [ "$code" = 143 ]; then code=130; fi # TERM came before the client had begun
 
 # ---------------------------------------------------------------- what is left
 

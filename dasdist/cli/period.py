@@ -1,0 +1,111 @@
+"""A stretch of time of a recording, ``--from`` and ``--to``: a month of an archive, for instance.
+
+Its samples are a recording of their own: the first patch starts with the first of them and the last
+patch ends with the last, filters settle anew, and no window sees what lies outside.  So within a
+window of either end, picks and annotations may differ from those of the whole recording; elsewhere
+patches start at other samples, and values differ by what that does to the model.  The same range of
+the same data is the same recording, and a run of it resumes.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import typer
+
+from dasdist.errors import DataWarning, InvalidInput
+
+__all__ = ["parse_time", "within"]
+
+_NS = np.timedelta64(1, "ns")
+
+
+def within(data: Any, since: str | None, until: str | None) -> Any:
+    """Return the samples from one time on and before another, lazily.
+
+    Parameters
+    ----------
+    data : path of an index, xdas or xarray DataArray, or collection
+        What `open_input` returns.
+    since, until : str, optional
+        ISO times, UTC; the first is in, the second is not.
+
+    Returns
+    -------
+    Of the kind of `data`; of an index its arrays
+
+    Raises
+    ------
+    InvalidInput
+        If there are no such samples, or the times cannot be found.
+    """
+    if since is None and until is None:
+        return data
+    start, stop = parse_time(since, "--from"), parse_time(until, "--to")
+    if start is not None and stop is not None and start >= stop:
+        raise InvalidInput(f"--from {since} is not before --to {until}, which is not in.")
+    if isinstance(data, str | os.PathLike):
+        data = _arrays_of_index(data)
+    last = None if stop is None else stop - _NS
+    arrays = data if _is_collection(data) else [data]
+    cut = [array.sel({_time(array): slice(start, last)}) for array in arrays]
+    kept = [array for array in cut if 0 not in array.shape]
+    if not kept:
+        ends = [(str(a[_time(a)][0].values), str(a[_time(a)][-1].values)) for a in arrays]
+        raise InvalidInput(
+            f"There are no samples from {since or 'the start'} to {until or 'the end'}: the data "
+            f"goes from {min(ends)[0][:19]} to {max(end for _, end in ends)[:19]}."
+        )
+    return kept if len(kept) > 1 else kept[0]
+
+
+def parse_time(text: str | None, option: str) -> "np.datetime64 | None":
+    """Read a time.
+
+    Examples
+    --------
+    >>> parse_time("2024-03", "--from"), parse_time("2024-03-01T12:00Z", "--from")
+    (np.datetime64('2024-03-01T00:00:00.000000000'), np.datetime64('2024-03-01T12:00:00.000000000'))
+    """
+    if text is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # other time zones
+            return np.datetime64(text.removesuffix("Z"), "ns")
+    except (ValueError, UserWarning, DeprecationWarning) as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a time in UTC such as 2024-03-01 or 2024-03-01T12:00.",
+            param_hint=option,
+        ) from error
+
+
+def _arrays_of_index(path: "str | os.PathLike[str]") -> Any:
+    from dasdist.sources.index import read_index, read_problems
+
+    problems = read_problems(path)
+    if problems:
+        warnings.warn(
+            f"The index lists {len(problems)} files that are not, or not wholly, in its arrays, of "
+            f"this and of other times; the first is {problems[0][0]} ({problems[0][2]}).",
+            DataWarning,
+            stacklevel=2,
+        )
+    return read_index(path)
+
+
+def _is_collection(data: Any) -> bool:
+    return isinstance(data, Sequence) and not isinstance(data, Mapping)
+
+
+def _time(array: Any) -> str:
+    dates = [str(dim) for dim in array.dims if array[dim].dtype.kind == "M"]
+    if len(dates) > 1 and "time" in dates:
+        return "time"
+    if len(dates) != 1:
+        raise InvalidInput(
+            f"--from and --to need one dimension with times; of {array.dims} {len(dates)} have."
+        )
+    return dates[0]
