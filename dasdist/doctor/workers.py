@@ -124,13 +124,13 @@ def check_memory(client: Client, around: Mapping[str, Surroundings]) -> Outcome:
             "Give them one with --memory-limit.",
         )
     for place, members in _by_allocation(around).items():
-        allocation = around[members[0]].allocation
+        allocated = [s.memory for a in members if (s := around[a].allocation)]
         limits = [workers[a]["memory_limit"] for a in members if a in workers]
-        if allocation is not None and sum(limits) > allocation.memory:
+        if allocated and sum(limits) > min(allocated):
             return Outcome(
                 "wrong",
                 f"The {len(limits)} workers on {place} may use {_gib(sum(limits))}, and their job "
-                f"has {_gib(allocation.memory)} there; they are killed before they notice.",
+                f"has {_gib(min(allocated))} there; they are killed before they notice.",
                 "Start them with python -m dasdist.cluster.worker, which divides what there is, or "
                 "give --memory-limit.",
             )
@@ -145,16 +145,16 @@ def check_threads(client: Client, around: Mapping[str, Surroundings]) -> Outcome
     """Compare task threads times compute threads with the cores of the job."""
     workers = client.scheduler_info(n_workers=-1)["workers"]
     for place, members in _by_allocation(around).items():
-        allocation = around[members[0]].allocation
+        allocated = [s.cpus for a in members if (s := around[a].allocation)]
         present = [a for a in members if a in workers]
         tasks = sum(workers[a]["nthreads"] for a in present)
         busy = sum(workers[a]["nthreads"] * around[a].compute_threads for a in present)
         on_gpus = all(around[a].gpus for a in members)
-        if allocation is not None and (tasks if on_gpus else busy) > allocation.cpus:
+        if allocated and (tasks if on_gpus else busy) > min(allocated):
             return Outcome(
                 "warning",
                 f"On {place} {len(present)} workers have {tasks} task threads in all and compute "
-                f"with up to {busy} threads, on {allocation.cpus} cores: they wait for each other.",
+                f"with up to {busy} threads, on {min(allocated)} cores: they wait for each other.",
                 "Start fewer workers or threads, or set OMP_NUM_THREADS=1 for them.",
             )
     return _contradiction(around) or ok(
