@@ -27,6 +27,7 @@ from dasdist.callbacks import (
     WriterCallback,
 )
 from dasdist.cluster import connect, slurm_cluster
+from dasdist.doctor import check_site
 from dasdist.errors import (
     BlockTooLarge,
     ClusterLost,
@@ -77,6 +78,7 @@ __all__ = [
     "WriterCallback",
     "__version__",
     "annotate",
+    "check_site",
     "classify",
     "connect",
     "from_pretrained",

@@ -51,6 +51,7 @@ PUBLIC = (
     "WriterCallback",
     "__version__",
     "annotate",
+    "check_site",
     "classify",
     "connect",
     "from_pretrained",

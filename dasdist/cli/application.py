@@ -10,7 +10,10 @@ __all__ = ["Commands", "app", "examples"]
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
-_ORDER = ("demo", "synth", "index", "plan", "classify", "annotate", "status", "cluster")
+_ORDER = (
+    *("demo", "synth", "index", "plan", "classify", "annotate", "status"),
+    *("cluster", "doctor"),
+)
 
 
 class Commands(TyperGroup):

@@ -1,0 +1,109 @@
+"""Checks of the machine and the process that dasdist is called in."""
+
+import platform
+import resource
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from dasdist.cluster.jobs import node_addresses
+from dasdist.cluster.network import listening_address
+from dasdist.doctor.finding import NotChecked, Outcome, check, ok
+from dasdist.errors import InvalidInput
+
+__all__ = ["check_address", "check_encryption", "check_open_files", "check_packages"]
+
+SHOWN = ("dasdist", "torch", "dask", "distributed", "xdas", "xarray", "zarr", "numpy")
+
+FILES = 1024
+"""Files that a process with a scheduler should be able to open at the least."""
+
+FILES_PER_WORKER = 4
+"""Connections of a scheduler to a worker, of which some only last for a moment."""
+
+
+@check("Python and packages")
+def check_packages() -> Outcome:
+    """Compare what is installed with what dasdist needs."""
+    bad = list(_unmet())
+    here = f"Python {platform.python_version()}, " + ", ".join(
+        f"{name} {_installed(name) or 'missing'}" for name in SHOWN
+    )
+    if not bad:
+        return ok(here)
+    return Outcome(
+        "wrong",
+        f"{'; '.join(f'{need}, and {there}' for need, there in bad)}. There is {here}",
+        "python -m pip install "
+        + " ".join(f"'{need}'" for need, _ in bad)
+        + ", in the same way for the client and for all nodes.",
+    )
+
+
+def _unmet() -> Iterator[tuple[str, str]]:
+    """Yield what dasdist needs, and what there is instead."""
+    for line in requires("dasdist") or ():
+        need = Requirement(line)
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        there = _installed(need.name)
+        if there is None:
+            yield f"{need.name}{need.specifier}", "it is missing"
+        elif not need.specifier.contains(there, prereleases=True):
+            yield f"{need.name}{need.specifier}", f"it is {there}"
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@check("Open files")
+def check_open_files(workers: int = 0) -> Outcome:
+    """Look whether this process may open the connections of a scheduler."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = max(FILES, FILES // 4 + FILES_PER_WORKER * workers)
+    if soft == resource.RLIM_INFINITY or soft >= need:
+        return ok(f"This process may open {soft if soft >= 0 else 'any number of'} files.")
+    return Outcome(
+        "warning",
+        f"This process may open {soft} files; a scheduler of {max(workers, 1)} workers should be "
+        f"able to open {need}.",
+        f"Set ulimit -n {need} before; the hard limit is {hard if hard >= 0 else 'none'}.",
+    )
+
+
+@check("Encryption")
+def check_encryption() -> Outcome:
+    """Look whether certificates can be made here."""
+    if find_spec("cryptography") is None:
+        return Outcome(
+            "warning",
+            "The package cryptography is missing, so that no certificates can be made and "
+            "clusters of several machines cannot be encrypted.",
+            'python -m pip install "dasdist[slurm]"',
+        )
+    return ok("Certificates can be made for each cluster.")
+
+
+@check("Address of a scheduler")
+def check_address(asked: Mapping[str, Any]) -> Outcome:
+    """Look on which address a scheduler for workers on other machines would listen."""
+    interface, partition = asked.get("interface"), asked.get("partition")
+    try:
+        nodes = node_addresses(partition)
+    except InvalidInput as error:
+        if interface is None:
+            raise NotChecked("There are no nodes to which it would have to lead.") from error
+        nodes = ()
+    try:
+        address = listening_address(interface, nodes)
+    except InvalidInput as error:
+        return Outcome("wrong", str(error), "Name an interface with --interface.")
+    how = f"of {interface}" if interface else "from which packets to the nodes leave"
+    return ok(f"A scheduler here would listen on {address} alone, the address {how}.")

@@ -1,0 +1,164 @@
+"""Check whether a file that is replaced is always there, and whole, for all who read it."""
+
+import errno
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from distributed import Client
+
+from dasdist.doctor.asking import PATIENCE, Answers, ask, collect, submit
+from dasdist.doctor.finding import Outcome, check, named_few, ok
+
+__all__ = ["Reading", "check_renames", "judge_readings", "keep_reading", "keep_replacing"]
+
+REPLACED = "replaced"
+STOP = "stop"
+
+GENERATIONS = 20
+"""How often a file must be seen to have changed, to say that it always changed in one piece."""
+
+READ_FOR = 10.0
+"""Seconds after which that is taken as it is."""
+
+REPEATS = 4096  # of 16 bytes: more than one page, and more than one packet
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader saw of a file that somebody else replaces all the time.
+
+    Parameters
+    ----------
+    generations : int
+        Different files it saw.
+    missing, torn, stale : int
+        How often there was none, a part of one, or one that was taken away while it was read.
+    """
+
+    generations: int
+    missing: int = 0
+    torn: int = 0
+    stale: int = 0
+
+
+def keep_replacing(folder: str, seconds: float) -> int:
+    """Replace a file by another again and again, until there is a file that says stop."""
+    path = Path(folder)
+    end = time.monotonic() + seconds
+    count = 0
+    while not (path / STOP).exists() and time.monotonic() < end:
+        count += 1
+        aside = path / f"{REPLACED}.aside"
+        try:
+            aside.write_bytes(f"{count:016d}".encode() * REPEATS)
+            aside.replace(path / REPLACED)
+        except FileNotFoundError:  # the folder is gone: nobody reads any more
+            break
+    return count
+
+
+def keep_reading(folder: str, seconds: float) -> Reading:
+    """Read a file that is replaced again and again, until it has changed often enough."""
+    path = Path(folder) / REPLACED
+    end = time.monotonic() + seconds
+    seen: set[bytes] = set()
+    missing = torn = stale = 0
+    while len(seen) < GENERATIONS and time.monotonic() < end:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            missing += 1
+            continue
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            stale += 1
+            continue
+        if len(data) == 16 * REPEATS and data == data[:16] * REPEATS:
+            seen.add(data[:16])
+        else:
+            torn += 1
+    return Reading(len(seen), missing, torn, stale)
+
+
+@check("Files that are replaced")
+def check_renames(probe: Path, client: Client | None) -> Outcome:
+    """Look whether a file that is replaced is always there, and whole, for all who read it."""
+    first = _replaced_here(probe, client)
+    readings = {f"{who}, written here": r for who, r in first.given.items()}
+    lost = dict(first.lost)
+    if client is not None:
+        second, writer = _replaced_there(probe, client)
+        readings |= {f"{who}, written by {writer}": r for who, r in second.given.items()}
+        lost |= second.lost
+    return judge_readings(readings) or Answers(readings, lost).missing() or _whole(readings)
+
+
+def _begin(probe: Path) -> None:
+    (probe / STOP).unlink(missing_ok=True)
+    (probe / REPLACED).write_bytes(b"0" * 16 * REPEATS)
+
+
+def _replaced_here(probe: Path, client: Client | None) -> Answers[Reading]:
+    """Replace a file here, and let all workers read; without any, another thread here."""
+    _begin(probe)
+    writer = threading.Thread(target=keep_replacing, args=(str(probe), PATIENCE), daemon=True)
+    writer.start()
+    try:
+        if client is None:
+            return Answers({"this process": keep_reading(str(probe), READ_FOR)})
+        return ask(client, keep_reading, str(probe), READ_FOR)
+    finally:
+        (probe / STOP).touch()
+        writer.join()
+
+
+def _replaced_there(probe: Path, client: Client) -> tuple[Answers[Reading], str]:
+    """Let a worker replace a file, and all others and this process read it."""
+    _begin(probe)
+    workers = list(client.scheduler_info(n_workers=-1)["workers"])
+    writing = submit(client, workers[:1], keep_replacing, str(probe), PATIENCE)
+    try:
+        futures = submit(client, workers[1:], keep_reading, str(probe), READ_FOR)
+        here = keep_reading(str(probe), READ_FOR)
+        there = collect(client, futures)
+    finally:
+        (probe / STOP).touch()
+    wrote = collect(client, writing)
+    return Answers({"this process": here, **there.given}, {**there.lost, **wrote.lost}), workers[0]
+
+
+def judge_readings(readings: Mapping[str, Reading]) -> Outcome | None:
+    """Return what is wrong with what readers saw; None if nothing is."""
+    harmed = {who: r for who, r in readings.items() if r.missing or r.torn}
+    if harmed:
+        who, worst = next(iter(harmed.items()))
+        return Outcome(
+            "wrong",
+            f"{len(harmed)} readers saw a file that is replaced missing or in part, first {who}: "
+            f"{worst.missing} times missing, {worst.torn} times in part, whole in "
+            f"{worst.generations} forms. Journals and pick parts would be read so.",
+            "Use a file system with atomic renames: NFS, Lustre, GPFS, BeeGFS, or a local disk.",
+        )
+    unmoved = [who for who, r in readings.items() if r.generations < 2]
+    if unmoved:
+        return Outcome(
+            "warning",
+            f"{len(unmoved)} readers saw no change within {READ_FOR:.0f} s of a file that is "
+            f"replaced all the time: {named_few(unmoved)}.",
+            "Ask for a shorter cache of attributes on that file system, such as actimeo=3 of NFS.",
+        )
+    return None
+
+
+def _whole(readings: Mapping[str, Reading]) -> Outcome:
+    stale = sum(r.stale for r in readings.values())
+    least = min(r.generations for r in readings.values())
+    note = f" ({stale} reads began again, for the file was gone in between)" if stale else ""
+    return ok(
+        f"{len(readings)} readers saw a file whole while it was replaced, in {least} forms or more"
+        f"{note}."
+    )

@@ -1,0 +1,99 @@
+"""A run of two blocks on every node, compared with the serial loop here."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distributed import Client
+
+from dasdist.doctor.asking import Answers, collect, submit
+from dasdist.doctor.finding import NotChecked, Outcome, check, ok
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["check_sample", "differences", "write_sample"]
+
+BLOCK = {"time": 3_000}
+"""Of a minute at 100 Hz: two blocks, of which the second begins in the second file."""
+
+CLOSE = 1e-4
+"""By how much confidences may differ: float32 on CPUs and GPUs of other kinds, of which some
+multiply in TensorFloat-32."""
+
+THRESHOLD = 0.4
+
+
+def write_sample(probe: Path) -> Path:
+    """Write a minute of a synthetic archive, in two files."""
+    from dasdist.demo.synth import write_archive
+
+    folder = probe / "archive"
+    write_archive(folder, seed=7, minutes=1, channels=16, events=2, gap=None)
+    return folder
+
+
+def pick(folder: str, client: Client | None = None) -> "pd.DataFrame":
+    """Pick the sample, in this process or on a cluster; a current client is not used."""
+    import dasdist
+    from dasdist.api.job import with_callback
+    from dasdist.api.lasting import run_job
+    from dasdist.callbacks import DASPickingCallback
+    from dasdist.run.options import RunOptions
+
+    model: Any = dasdist.from_pretrained("demo")
+    data = _opened(folder)
+    arguments = {"thresholds": THRESHOLD, "pbar": False}
+    job, callback = with_callback(model, DASPickingCallback, data, client, arguments)
+    run_job(replace(job, client=client), callback, BLOCK, RunOptions())
+    picks: pd.DataFrame = callback.get_results_dict()["picks"]
+    return picks
+
+
+def _opened(folder: str) -> Any:
+    import xdas
+
+    return xdas.open_mfdataarray(f"{folder}/*.nc", vtype="tiles")
+
+
+@check("Two blocks on every node")
+def check_sample(probe: Path, client: Client, nodes: Iterable[str]) -> Outcome:
+    """Compare two blocks by one worker of each node, and by all, with the serial loop here."""
+    archive = write_sample(probe)
+    expected = pick(str(archive))
+    if expected.empty:
+        raise NotChecked("The sample has no picks here.")
+    answers: Answers[pd.DataFrame] = collect(client, submit(client, nodes, pick, str(archive)))
+    for worker, picks in answers.given.items():
+        off = differences(picks, expected)
+        if off:
+            return Outcome(
+                "wrong",
+                f"Worker {worker} picks otherwise than the client: {off}.",
+                "Compare versions of torch, and try torch's CPU build on that node.",
+            )
+    found = answers.missing()
+    if found is not None:
+        return found
+    off = differences(pick(str(archive), client), expected)
+    if off:
+        return Outcome("wrong", f"The cluster picks otherwise: {off}.", "Please report it.")
+    return ok(
+        f"On each of {len(answers.given)} nodes, and spread over the cluster, the same "
+        f"{len(expected)} picks as by the serial loop here."
+    )
+
+
+def differences(picks: "pd.DataFrame", expected: "pd.DataFrame") -> str:
+    """Say by what picks differ; nothing if they do not."""
+    key = ["time", "channel_index", "phase"]
+    both = expected.merge(picks, on=key, how="outer", suffixes=("", "_there"), indicator=True)
+    counts = both["_merge"].value_counts()
+    if counts["left_only"] or counts["right_only"]:
+        return (
+            f"{counts['left_only']} of {len(expected)} picks are missing, {counts['right_only']} "
+            "are others"
+        )
+    off = float((both["confidence"] - both["confidence_there"]).abs().max())
+    return f"confidences differ by up to {off:.1e}, allowed are {CLOSE:.0e}" if off > CLOSE else ""

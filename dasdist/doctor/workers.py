@@ -1,0 +1,254 @@
+"""Checks of the workers of a cluster: versions, memory, threads, clocks, open ports."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from distributed import Client
+
+from dasdist.doctor.asking import Answers
+from dasdist.doctor.finding import NotChecked, Outcome, check, named_few, ok
+from dasdist.doctor.surroundings import Surroundings, open_addresses
+
+__all__ = [
+    "check_answers",
+    "check_clocks",
+    "check_listening",
+    "check_memory",
+    "check_nannies",
+    "check_present",
+    "check_threads",
+    "check_versions",
+    "nodes_of",
+]
+
+PACKAGES = ("torch", "dask", "distributed", "xdas", "xarray", "zarr", "numpy", "pandas", "pyarrow")
+OF_SCHEDULERS = ("python", "dask", "distributed", "cloudpickle", "dasdist")
+
+CLOCK = 5.0
+"""Seconds that clocks may differ: a lock of an output is told from one left behind by its age."""
+
+
+@check("Workers")
+def check_present(client: Client, expected: int, seconds: float, hint: str = "") -> Outcome:
+    """Wait for the workers that there should be."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            client.wait_for_workers(expected, timeout=1)
+        except TimeoutError:
+            if time.monotonic() < end and client.status == "running":
+                continue
+        break
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    hosts = Counter(w["host"] for w in workers.values())
+    fact = f"{len(workers)} workers on {len(hosts)} machines: {named_few(list(hosts))}"
+    if len(workers) < expected:
+        return Outcome(
+            "wrong",
+            f"{fact}; {expected} were expected, and waited for {seconds:.0f} s.",
+            hint or "Start workers, or look into the logs of those that should be there.",
+        )
+    return ok(fact)
+
+
+@check("Versions")
+def check_versions(client: Client) -> Outcome:
+    """Compare packages of client, scheduler and workers."""
+    found: Any = client.get_versions(packages=["dasdist", *PACKAGES])
+    here = found["client"]["packages"]
+    differing = [
+        f"{name} {there.get(name) or 'cannot be imported'} on {who}, and {here[name]} here"
+        for who, there, names in _places(found)
+        for name in names
+        if there.get(name) != here.get(name)
+    ]
+    if not differing:
+        return ok(
+            f"Client, scheduler and {len(found['workers'])} workers have the same: "
+            + ", ".join(
+                f"{name} {here[name]}" for name in ("python", "dasdist", *PACKAGES[:3])
+            ).replace(".final.0", "")
+        )
+    return Outcome(
+        "wrong",
+        "; ".join(differing[:5]) + (f" and {len(differing) - 5} more" if differing[5:] else ""),
+        "Install the same on all machines: one environment in a shared folder, or one container.",
+    )
+
+
+def _places(found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
+    of_workers = ("python", "cloudpickle", "dasdist", *PACKAGES)
+    return [
+        ("the scheduler", found["scheduler"]["packages"], OF_SCHEDULERS),
+        *(
+            (f"worker {address}", worker["packages"], of_workers)
+            for address, worker in found["workers"].items()
+        ),
+    ]
+
+
+@check("Answers of the workers")
+def check_answers(around: Answers[Surroundings]) -> Outcome:
+    """Look whether all workers answer."""
+    nodes = {s.place for s in around.given.values()}
+    return around.missing() or ok(f"{len(around.given)} workers answer, on {len(nodes)} nodes.")
+
+
+@check("Nannies")
+def check_nannies(client: Client) -> Outcome:
+    """Look whether workers are started again when they die."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    without = [address for address, worker in workers.items() if not worker.get("nanny")]
+    if without:
+        return Outcome(
+            "warning",
+            f"{len(without)} of {len(workers)} workers have no nanny: {named_few(without)}. They "
+            "are not started again when they die, and --block-timeout does not work.",
+            "Start them with --nanny.",
+        )
+    return ok(f"All {len(workers)} workers are started again when they die.")
+
+
+@check("Memory of the workers")
+def check_memory(client: Client, around: Mapping[str, Surroundings]) -> Outcome:
+    """Compare the limits of the workers with what their job has on the node."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    unlimited = [a for a in around if a in workers and not workers[a]["memory_limit"]]
+    if unlimited:
+        return Outcome(
+            "warning",
+            f"{len(unlimited)} workers have no memory limit: {named_few(unlimited)}. No plan can "
+            "tell what fits, and what uses too much is killed without a word.",
+            "Give them one with --memory-limit.",
+        )
+    for place, members in _by_allocation(around).items():
+        allocated = [s.memory for a in members if (s := around[a].allocation)]
+        limits = [workers[a]["memory_limit"] for a in members if a in workers]
+        if allocated and sum(limits) > min(allocated):
+            return Outcome(
+                "wrong",
+                f"The {len(limits)} workers on {place} may use {_gib(sum(limits))}, and their job "
+                f"has {_gib(min(allocated))} there; they are killed before they notice.",
+                "Start them with python -m dasdist.cluster.worker, which divides what there is, or "
+                "give --memory-limit.",
+            )
+    return _contradiction(around) or ok(
+        f"{named_few(sorted({_gib(workers[a]['memory_limit']) for a in around if a in workers}))} "
+        "a worker; no job has less than its workers may use."
+    )
+
+
+@check("Threads of the workers")
+def check_threads(client: Client, around: Mapping[str, Surroundings]) -> Outcome:
+    """Compare task threads times compute threads with the cores of the job."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    for place, members in _by_allocation(around).items():
+        allocated = [s.cpus for a in members if (s := around[a].allocation)]
+        present = [a for a in members if a in workers]
+        tasks = sum(workers[a]["nthreads"] for a in present)
+        busy = sum(workers[a]["nthreads"] * around[a].compute_threads for a in present)
+        on_gpus = all(around[a].gpus for a in members)
+        if allocated and (tasks if on_gpus else busy) > min(allocated):
+            return Outcome(
+                "warning",
+                f"On {place} {len(present)} workers have {tasks} task threads in all and compute "
+                f"with up to {busy} threads, on {min(allocated)} cores: they wait for each other.",
+                "Start fewer workers or threads, or set OMP_NUM_THREADS=1 for them.",
+            )
+    return _contradiction(around) or ok(
+        "No more threads than cores: "
+        + named_few(
+            sorted(
+                {
+                    f"{workers[a]['nthreads']} task threads of {s.compute_threads} compute threads"
+                    for a, s in around.items()
+                    if a in workers
+                }
+            )
+        )
+        + " a worker."
+    )
+
+
+def _contradiction(around: Mapping[str, Surroundings]) -> Outcome | None:
+    for address, seen in around.items():
+        if seen.contradiction:
+            return Outcome(
+                "wrong", f"Worker {address}: {seen.contradiction}", "Start it as that says."
+            )
+    return None
+
+
+def _by_allocation(around: Mapping[str, Surroundings]) -> dict[str, list[str]]:
+    """Group workers by what they share: a node, and a job there."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for address, seen in around.items():
+        node = seen.node if seen.node == seen.host else f"{seen.node} ({seen.host})"
+        groups[f"{node}, job {seen.job}" if seen.job else node].append(address)
+    return groups
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"
+
+
+@check("Clocks")
+def check_clocks(client: Client) -> Outcome:
+    """Compare the clocks of the workers with that of this machine."""
+    before = time.time()
+    answers: Mapping[str, Any] = client.run(time.time, on_error="return")
+    after = time.time()
+    middle, half = (before + after) / 2, (after - before) / 2
+    off = {a: t - middle for a, t in answers.items() if isinstance(t, float)}
+    if not off:
+        raise NotChecked("No worker answers.")
+    address, most = max(off.items(), key=lambda item: abs(item[1]))
+    fact = f"They differ by up to {abs(most):.1f} s from this machine's (give or take {half:.1f} s)"
+    if abs(most) > CLOCK + half:
+        return Outcome(
+            "warning",
+            f"{fact}, on {address}; whether another machine still writes an output is told by the "
+            "age of its lock.",
+            "Let the machines keep their time by NTP.",
+        )
+    return ok(f"{fact}.")
+
+
+@check("Open ports")
+def check_listening(client: Client) -> Outcome:
+    """Look whether the cluster can be reached from more networks than it needs, or unencrypted."""
+    scheduler: str = client.scheduler_info()["address"]
+    found: dict[str, Any] = {
+        "the scheduler": client.run_on_scheduler(open_addresses),
+        **client.run(open_addresses, on_error="return"),
+    }
+    wide = {who: where for who, where in found.items() if isinstance(where, tuple) and where}
+    if wide:
+        who, where = next(iter(wide.items()))
+        return Outcome(
+            "warning",
+            f"{len(wide)} processes listen on all interfaces of their machine, {who} on "
+            f"{', '.join(where)}. Whoever reaches such a port can run code as you, unless it is "
+            "encrypted with certificates.",
+            "Start them with --host or --interface, and their dashboards on 127.0.0.1:0, as "
+            "--cluster slurm does.",
+        )
+    local = scheduler.startswith(("inproc://", "tcp://127.", "tls://127.", "tcp://[::1]"))
+    if not local and not scheduler.startswith(("tls://", "wss://")):
+        return Outcome(
+            "warning",
+            f"The scheduler is at {scheduler}, without encryption: whoever reaches it can run code "
+            "as you.",
+            "Use certificates: --cluster slurm makes its own.",
+        )
+    return ok(f"The scheduler is at {scheduler}, and no process listens on all interfaces.")
+
+
+def nodes_of(around: Mapping[str, Surroundings]) -> dict[tuple[str, str], str]:
+    """Return one worker of each node."""
+    chosen: dict[tuple[str, str], str] = {}
+    for address, seen in around.items():
+        chosen.setdefault(seen.place, address)
+    return chosen
