@@ -181,6 +181,20 @@ def test_wrapped_waveform_models(request, lapalma, name, strategy, stacking):
         np.testing.assert_allclose(values, expected[key], atol=1e-5)
 
 
+def test_a_compiled_model(phasenet, lapalma):
+    pytest.importorskip("openvino")
+    from seisbench.models import DASWaveformModelWrapper
+
+    data = xdas_loaded(lapalma)
+    expected = seisbench_annotations(DASWaveformModelWrapper(phasenet), data, "avg")
+    blocks = ({"time": 2000, "distance": 20}, {"time": 10**6})
+    for block in blocks:
+        options = {"stacking": "avg", "optimize": "compile", "block": block}
+        result = dasdist.annotate(phasenet, data, **options)
+        for key in ("P", "S"):
+            np.testing.assert_allclose(result[key].values, expected[key], atol=1e-5)
+
+
 def xdas_loaded(data):
     return recording(np.asarray(data.values), dims=("time", "channel"), dx=1.0)
 

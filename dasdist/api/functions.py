@@ -74,6 +74,12 @@ def annotate(
         Seconds after which a block counts as hanging and is given up; needs worker processes.
     batch_size : int, optional
         Patches per batch; None (the default) chooses for the device.
+    optimize : bool or "compile"
+        Whether pickers compute in a faster form, checked against the plain model to 1e-4: folded,
+        and for long runs compiled by OpenVINO where it is installed.  "compile" always compiles,
+        False computes the model as it is; True is the default.
+    precision : {"float32", "bf16", "fp16"}
+        Precision of the model's arithmetic; float32 by default, the others may move picks.
     overlap_samples, overlap_channels : float or int
         Overlap of neighbouring patches, below 1 as a fraction of a patch; 0.5 by default.
     channel_coord_name : str, optional
