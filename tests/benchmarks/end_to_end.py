@@ -1,46 +1,41 @@
 """``classify`` and ``annotate`` against SeisBench's, from files to results."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-import dasdist
 from tests.benchmarks import inputs, rivals
 from tests.benchmarks.harness import Contest, benchmark
 
 WORKERS = 2
 
 
-def _wrapped(**changes: Any) -> tuple[Any, Any]:
-    """PhaseNet in SeisBench's wrapper and in ours; the same weights, the same settings."""
-    from seisbench.models import DASWaveformModelWrapper
+Models = tuple[Callable[[], Any], Callable[[], Any]]
+"""What makes the model of SeisBench, in its own process, and ours."""
 
-    both = tuple(
-        wrapper(inputs.phasenet()).eval()
-        for wrapper in (DASWaveformModelWrapper, dasdist.DASWaveformModelWrapper)
-    )
-    for model in both:
-        for name, value in changes.items():
-            setattr(model, name, value)
-    return both
+
+def wrapped(**changes: Any) -> Models:
+    """PhaseNet in SeisBench's wrapper and in ours; the same weights, the same settings."""
+    return partial(inputs.theirs, **changes), partial(inputs.ours, **changes)
 
 
 @contextmanager
 def _classify(
-    models: tuple[Any, Any], data: Any, small: Any, *, quick: bool, turns: int = 4, **options: Any
+    models: Models, data: Any, small: Any, *, quick: bool, turns: int = 4, **options: Any
 ) -> Iterator[Contest]:
     """SeisBench, dasdist in this process, and on two workers of one core."""
-    theirs, ours = models
+    theirs, ours = models[0], models[1]()
     # worker processes take seconds to start: the quick run does without
-    with nullcontext() if quick else rivals.cluster(WORKERS) as client:
+    with rivals.apart() as process, nullcontext() if quick else rivals.cluster(WORKERS) as client:
 
         def sides(of: Any) -> dict[str, Any]:
             found = {
-                "SeisBench": rivals.theirs_classify(theirs, of, **options),
+                "SeisBench": rivals.theirs_classify(process, theirs, of, **options),
                 "dasdist, in this process": rivals.ours_classify(ours, of, **options),
             }
             if client is not None:
@@ -63,7 +58,7 @@ def classify_quiet(quick: bool) -> Iterator[Contest]:
     """PhaseNet on noise."""
     with (
         inputs.archive(inputs.quiet(*_length(quick)), seconds=30) as data,
-        _classify(_wrapped(), data, data[: inputs.WINDOW], quick=quick, thresholds=0.3) as contest,
+        _classify(wrapped(), data, data[: inputs.WINDOW], quick=quick, thresholds=0.3) as contest,
     ):
         yield contest
 
@@ -73,7 +68,7 @@ def classify_events(quick: bool) -> Iterator[Contest]:
     """PhaseNet on earthquakes on every channel."""
     with (
         inputs.archive(inputs.events(*_length(quick)), seconds=30) as data,
-        _classify(_wrapped(), data, data[: inputs.WINDOW], quick=quick, thresholds=0.3) as contest,
+        _classify(wrapped(), data, data[: inputs.WINDOW], quick=quick, thresholds=0.3) as contest,
     ):
         yield contest
 
@@ -83,10 +78,11 @@ def classify_light(quick: bool) -> Iterator[Contest]:
     """A model that costs nothing, and 100,000 picks."""
     samples, channels = (4500, 256) if quick else (15000, 1024)
     values = inputs.spikes(samples, channels, 1500 if quick else 150)
+    light = partial(inputs.light, channels)
     with (
         inputs.archive(values) as data,
         _classify(
-            inputs.light_models(channels), data, data[:3000], quick=quick, turns=1, thresholds=0.5
+            (light, light), data, data[:3000], quick=quick, turns=1, thresholds=0.5
         ) as contest,
     ):
         yield contest
@@ -98,7 +94,7 @@ def classify_integers(quick: bool) -> Iterator[Contest]:
     samples, channels = _length(quick)
     values = np.repeat(inputs.events(samples, channels), 2, axis=0)
     counts = (1000 * values).clip(-32000, 32000).astype(np.int16)
-    models = _wrapped(
+    models = wrapped(
         dt_range=(0.0099, 0.0101),
         filter_samples=("butter", {"N": 2, "Wn": [2.0, 45.0], "btype": "bandpass"}),
     )
@@ -112,17 +108,18 @@ def classify_integers(quick: bool) -> Iterator[Contest]:
 @benchmark("annotate-zarr", at_least=3, aim=5)
 def annotate_zarr(quick: bool) -> Iterator[Contest]:
     """PhaseNet's probabilities, to Zarr and to the files of SeisBench's writer."""
-    theirs, ours = _wrapped()
+    theirs, ours = inputs.theirs, inputs.ours()
     with (
         inputs.archive(inputs.events(*_length(quick)), seconds=30) as data,
         TemporaryDirectory(prefix="dasdist-benchmark-") as folder,
+        rivals.apart() as process,
         nullcontext() if quick else rivals.cluster(WORKERS) as client,
     ):
         place = Path(folder)
 
         def sides(of: Any) -> dict[str, Any]:
             found = {
-                "SeisBench": rivals.theirs_annotate(theirs, of, place / "theirs"),
+                "SeisBench": rivals.theirs_annotate(process, theirs, of, place / "theirs"),
                 "dasdist, in this process": rivals.ours_annotate(ours, of, place / "ours.zarr"),
             }
             if client is not None:

@@ -18,7 +18,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-__all__ = ["BENCHMARKS", "Contest", "Facts", "Row", "benchmark", "machine", "run", "table"]
+__all__ = ["BENCHMARKS", "Contest", "Facts", "Row", "Timed", "benchmark", "machine", "run", "table"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Contest:
         What to run before, untimed, by side; the sides themselves by default.
     turns : int
         Turns at full size.
+    facts : callable, optional
+        Given the median seconds of each side, returns what else is to be told.
     """
 
     sides: Mapping[str, Callable[[], Any]]
@@ -44,6 +46,15 @@ class Contest:
     work: Mapping[str, float] = field(default_factory=dict)
     warm: Mapping[str, Callable[[], Any]] | None = None
     turns: int = 5
+    facts: Callable[[dict[str, float]], Mapping[str, float]] | None = None
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A result of a side that took its time itself, because it ran somewhere else."""
+
+    seconds: float
+    result: Any
 
 
 @dataclass(frozen=True)
@@ -129,9 +140,10 @@ def run(name: str, *, quick: bool, turns: int | None = None) -> list[Row]:
         ratios = sorted(a / b for a, b in zip(seconds[first], took, strict=True))
         targets = {} if side == first else {"at_least": chosen.at_least, "aim": chosen.aim}
         rates = {unit: amount / median(took) for unit, amount in what.work.items()}
-        rows.append(
-            Row(name, side, took, median(ratios), ratios[0], ratios[-1], rates, **targets)
-        )
+        rows.append(Row(name, side, took, median(ratios), ratios[0], ratios[-1], rates, **targets))
+    if what.facts is not None:
+        found = what.facts({side: median(took) for side, took in seconds.items()})
+        rows += [Row(name, key, ratio=value) for key, value in found.items()]
     return rows
 
 
@@ -144,8 +156,12 @@ def _turns(contest: Contest, turns: int, *, warm: bool) -> dict[str, list[float]
         results = {}
         for side, function in contest.sides.items():
             started = perf_counter()
-            results[side] = function()
-            seconds[side].append(perf_counter() - started)
+            result = function()
+            took = perf_counter() - started
+            if isinstance(result, Timed):
+                took, result = result.seconds, result.result
+            seconds[side].append(took)
+            results[side] = result
         first, *others = results.values()
         for other in others:
             contest.agree(first, other)

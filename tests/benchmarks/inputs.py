@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import xdas
 
+import dasdist
 from tests.conftest import _data_folder
 from tests.figures import trained
 from tests.toys import recording
@@ -32,29 +33,29 @@ def phasenet() -> Any:
     return PhaseNet(phases="NPS", norm="std").eval()
 
 
-def light_models(channels: int) -> tuple[Any, Any]:
-    """An average and a sigmoid, as a model of SeisBench; the same for both sides."""
-    from seisbench.models.das_base import DASModel, DASPickingCallback, PatchingStructure
+def light(channels: int) -> Any:
+    """An average and a sigmoid."""
+    from tests.benchmarks.light import Light
 
-    class Light(DASModel):
-        def __init__(self) -> None:
-            shape = PatchingStructure(
-                3000, channels, 3000, channels, (0, 3000), (0, channels), 1500, 0
-            )
-            super().__init__(patching_structure=shape, annotate_keys=["P"])
-            self.gain = torch.nn.Parameter(torch.tensor(8.0))
+    return Light(channels).eval()
 
-        def forward(self, x: torch.Tensor, argdict: Any = None) -> dict[str, torch.Tensor]:
-            traces = x.transpose(1, 2)
-            mean = torch.nn.functional.avg_pool1d(traces, 5, 1, 2, count_include_pad=False)
-            return {"P": torch.sigmoid(self.gain * (mean - 0.5)).transpose(1, 2)}
 
-        @property
-        def classify_callback(self) -> Any:
-            return DASPickingCallback
+def theirs(**changes: Any) -> Any:
+    """PhaseNet in SeisBench's wrapper, with other attributes."""
+    from seisbench.models import DASWaveformModelWrapper
 
-    model = Light().eval()
-    return model, model
+    return _changed(DASWaveformModelWrapper(phasenet()), changes)
+
+
+def ours(**changes: Any) -> Any:
+    """PhaseNet in the wrapper of dasdist, with other attributes."""
+    return _changed(dasdist.DASWaveformModelWrapper(phasenet()), changes)
+
+
+def _changed(model: Any, changes: dict[str, Any]) -> Any:
+    for name, value in changes.items():
+        setattr(model, name, value)
+    return model.eval()
 
 
 def quiet(samples: int, channels: int, seed: int = 0) -> np.ndarray:
@@ -88,7 +89,7 @@ def spikes(samples: int, channels: int, every: int) -> np.ndarray:
     rng = np.random.default_rng(2)
     for channel in range(channels):
         at = np.arange(every // 2, samples - every // 2, every)
-        at += rng.integers(-every // 4, every // 4, at.size)
+        at += rng.integers(-every // 8, every // 8, at.size)
         values[at[:, None] + np.arange(-2, 3), channel] += rng.uniform(0.6, 1.2, (at.size, 1))
     return values
 

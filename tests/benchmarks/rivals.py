@@ -1,17 +1,23 @@
 """SeisBench and dasdist on the same data, and whether they agree."""
 
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import xdas
 from distributed import Client, LocalCluster
 
 import dasdist
+from tests.benchmarks.harness import Timed
 
 
 @contextmanager
@@ -34,23 +40,58 @@ def cluster(workers: int, threads: int = 1) -> Iterator[Client]:
 
 
 def _settle(core: int) -> None:
-    import os
-
-    import torch
-
     cores = sorted(os.sched_getaffinity(0))
     for task in os.listdir("/proc/self/task"):
         os.sched_setaffinity(int(task), [cores[core % len(cores)]])
     torch.set_num_threads(1)
 
 
-def theirs_classify(model: Any, data: Any, **options: Any) -> Callable[[], pd.DataFrame]:
+@contextmanager
+def apart() -> Iterator[ProcessPoolExecutor]:
+    """A process of its own for SeisBench: what dasdist sets in this one must not reach it."""
+    threads = torch.get_num_threads()
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, torch.set_num_threads, (threads,)) as process:
+        yield process
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this process, and those that it starts, to one core and one torch thread."""
+    cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    _settle(0)
+    try:
+        yield
+    finally:
+        for task in os.listdir("/proc/self/task"):
+            os.sched_setaffinity(int(task), cores)
+        torch.set_num_threads(threads)
+
+
+def theirs_classify(
+    process: ProcessPoolExecutor, make: Callable[[], Any], data: Any, **options: Any
+) -> Callable[[], Timed]:
     """SeisBench's ``classify``."""
 
-    def classify() -> Any:
-        return model.classify(data, pbar=False, **options)
+    def classify() -> Timed:
+        return process.submit(_theirs_classify, make, data, options).result()
 
     return classify
+
+
+def _theirs_classify(make: Callable[[], Any], data: Any, options: dict[str, Any]) -> Timed:
+    model = make()  # a pickle of it lacks what SeisBench keeps in the class
+    started = perf_counter()
+    found = model.classify(data, pbar=False, **options)
+    seconds = perf_counter() - started
+    return Timed(seconds, as_table({key: getattr(found, key) for key in model.annotate_keys}))
+
+
+def as_table(found: Mapping[str, list[Any]]) -> pd.DataFrame:
+    """Return picks of SeisBench, by phase, as a table; the same pick of two patches counts once."""
+    rows = [(p.phase, p.channel, p.time) for picks in found.values() for p in picks]
+    table = pd.DataFrame(rows, columns=["phase", "distance", "time"])
+    return table.astype({"time": "datetime64[ns]", "distance": "float64"}).drop_duplicates()
 
 
 def ours_classify(
@@ -64,40 +105,42 @@ def ours_classify(
     return classify
 
 
-def same_picks(theirs: Any, ours: pd.DataFrame, share: float = 0.999) -> None:
+def same_picks(theirs: pd.DataFrame, ours: pd.DataFrame, share: float = 0.999) -> None:
     """Raise unless nearly all picks of either side are picks of the other, within a sample."""
-    named = {key: getattr(theirs, key) for key in vars(theirs) if key != "creator"}
-    rows = [(p.phase, p.channel, p.time) for picks in named.values() for p in picks]
-    if not rows:
-        assert len(ours) == 0, f"{len(ours)} picks instead of none"
-        return
-    phase, distance, time = zip(*rows, strict=True)
-    theirs_table = pd.DataFrame(
-        {"phase": phase, "distance": distance, "time": np.array(time, dtype="datetime64[ns]")}
-    ).drop_duplicates()
-    a, b = _keys(theirs_table), _keys(ours)
-    near = {(p, d, t + off) for p, d, t in b for off in (-1, 0, 1)}
-    far = {(p, d, t + off) for p, d, t in a for off in (-1, 0, 1)}
-    found, known = len(a & near) / len(a), len(b & far) / max(1, len(b))
-    assert min(found, known) >= share, f"{found:.4%} of {len(a)} found, {known:.4%} of {len(b)} so"
+    a, b = _keys(theirs), _keys(ours)
+    near, far = ({(p, d, t + off) for p, d, t in keys for off in (-1, 0, 1)} for keys in (b, a))
+    found, known = len(a & near) / max(1, len(a)), len(b & far) / max(1, len(b))
+    same = len(a) == len(b) == 0 or min(found, known) >= share
+    assert same, f"{found:.4%} of {len(a)} picks were found, {known:.4%} of {len(b)} are right"
 
 
 def _keys(table: pd.DataFrame) -> set[tuple[str, int, int]]:
     distance = table["distance"].round().astype(int)
-    steps = (table["time"].to_numpy().astype("datetime64[ns]").astype(np.int64) + 5_000_000) // 10**7
+    steps = (
+        table["time"].to_numpy().astype("datetime64[ns]").astype(np.int64) + 5_000_000
+    ) // 10**7
     return set(zip(table["phase"], distance, steps.tolist(), strict=True))
 
 
-def theirs_annotate(model: Any, data: Any, folder: Path) -> Callable[[], dict[str, np.ndarray]]:
-    """SeisBench's ``annotate`` with its WriterCallback, and its files read afterwards."""
-    from seisbench.models.das_base import WriterCallback
+def theirs_annotate(
+    process: ProcessPoolExecutor, make: Callable[[], Any], data: Any, folder: Path
+) -> Callable[[], Timed]:
+    """SeisBench's ``annotate`` with its WriterCallback."""
 
-    def annotate() -> Path:
+    def annotate() -> Timed:
         shutil.rmtree(folder, ignore_errors=True)
-        model.annotate(data, WriterCallback(folder), pbar=False)
-        return folder
+        return process.submit(_theirs_annotate, make, data, folder).result()
 
     return annotate
+
+
+def _theirs_annotate(make: Callable[[], Any], data: Any, folder: Path) -> Timed:
+    from seisbench.models.das_base import WriterCallback
+
+    model = make()
+    started = perf_counter()
+    model.annotate(data, WriterCallback(folder), pbar=False)
+    return Timed(perf_counter() - started, folder)
 
 
 def ours_annotate(
