@@ -14,10 +14,10 @@ _STATUS = Path("/proc/self/status")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of options in glibc's malloc.h."""
 
-_LARGEST_KEPT = 2**25
-"""Bytes up to which an array's memory is kept when it is freed: the most that glibc allows."""
+_LARGEST_KEPT = 12 * 2**20
+"""Bytes up to which the memory of an array is kept when it is freed: layers, but no blocks."""
 
-_KEPT = 2**28
+_KEPT = 2**26
 """Bytes of freed memory beyond which the rest is given back."""
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
@@ -39,10 +39,16 @@ def cluster(workers: int, threads: int = 1) -> Iterator[Client]:
         yield client
 
 
+def _pin(cores: set[int]) -> None:
+    """Keep all threads of this process, and those they start, to some cores."""
+    for task in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):  # that thread has ended meanwhile
+            os.sched_setaffinity(int(task), cores)
+
+
 def _settle(core: int) -> None:
     cores = sorted(os.sched_getaffinity(0))
-    for task in os.listdir("/proc/self/task"):
-        os.sched_setaffinity(int(task), [cores[core % len(cores)]])
+    _pin({cores[core % len(cores)]})
     torch.set_num_threads(1)
 
 
@@ -63,8 +69,7 @@ def one_core() -> Iterator[None]:
     try:
         yield
     finally:
-        for task in os.listdir("/proc/self/task"):
-            os.sched_setaffinity(int(task), cores)
+        _pin(cores)
         torch.set_num_threads(threads)
 
 

@@ -85,13 +85,14 @@ def simulate(costs: Costs, cluster: Cluster, seed: int = 0) -> float:
     rng = np.random.default_rng(seed)
     spread = rng.normal(1.0, costs.spread, costs.blocks).clip(0.5, 2.0)
     size = costs.block + costs.halo
-    calls = [(cluster.start, worker) for worker in range(min(cluster.workers, costs.blocks))]
+    # a time, whether that worker has a block already (idle ones come first), and which it is
+    calls = [(cluster.start, 0, worker) for worker in range(min(cluster.workers, costs.blocks))]
     heapq.heapify(calls)
     idle_since = [cluster.start] * cluster.workers
     scheduler = pipe = 0.0
     last = 0.0
     for factor in spread:
-        now, worker = heapq.heappop(calls)
+        now, _, worker = heapq.heappop(calls)
         scheduler = max(scheduler, now) + cluster.per_task
         pipe = max(pipe, scheduler) + size / cluster.bandwidth
         there = max(pipe, scheduler + size / cluster.per_worker)
@@ -99,7 +100,7 @@ def simulate(costs: Costs, cluster: Cluster, seed: int = 0) -> float:
         ends = begins + costs.per_block + size * costs.per_byte * float(factor)
         idle_since[worker] = ends
         last = max(last, ends)
-        heapq.heappush(calls, (begins, worker))  # the next is asked for as this one begins
+        heapq.heappush(calls, (begins, 1, worker))  # the next is asked for as this one begins
     return last
 
 
