@@ -1,6 +1,7 @@
 """The benchmarks run, and their sides agree; what they measure is for a quiet machine to say."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 pytest.importorskip("seisbench.models.das_base")
 pytest.importorskip("h5py")
 
+from tests.benchmarks import simulation
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.harness import BENCHMARKS, Contest, benchmark, run
 from tests.benchmarks.simulation import Cluster, Costs, best_block, simulate
@@ -68,6 +70,14 @@ COSTS = Costs(archive=1000.0, block=10.0, halo=0.0, per_byte=0.1, per_block=0.0,
 @pytest.mark.parametrize(("workers", "seconds"), [(1, 100), (2, 50), (3, 34), (100, 1), (500, 1)])
 def test_without_limits_a_run_takes_the_rounds_of_its_blocks(workers, seconds):
     assert simulate(COSTS, Cluster(workers, per_task=0.0)) == pytest.approx(seconds)
+
+
+def test_a_long_run_goes_on_as_it_began(monkeypatch):
+    cluster = Cluster(3, per_task=0.01, bandwidth=40.0)
+    whole = simulate(replace(COSTS, archive=10_000.0, spread=0.05), cluster)
+    monkeypatch.setattr(simulation, "LONGEST", 200)
+    part = simulate(replace(COSTS, archive=10_000.0, spread=0.05), cluster)
+    assert part == pytest.approx(whole, rel=0.02)
 
 
 def test_a_slow_scheduler_is_what_the_run_waits_for():

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 __all__ = ["BENCHMARKS", "Contest", "Facts", "Row", "Timed", "benchmark", "machine", "run", "table"]
@@ -55,6 +55,7 @@ class Timed:
 
     seconds: float
     result: Any
+    cpu: float
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,9 @@ class Row:
         a fact, its value.
     rates : mapping of str to float
         Work per second.
+    cpu : float or None
+        Median of the seconds that a side kept cores busy, if it is one process: what else a machine
+        does changes it less.
     at_least, aim : float or None
         What the ratio should be.
     """
@@ -90,6 +94,7 @@ class Row:
     least: float | None = None
     greatest: float | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
+    cpu: float | None = None
     at_least: float | None = None
     aim: float | None = None
 
@@ -121,6 +126,9 @@ def benchmark(
     return register
 
 
+_Turns = dict[str, list[float]]
+
+
 def run(name: str, *, quick: bool, turns: int | None = None) -> list[Row]:
     """Run a benchmark.
 
@@ -133,39 +141,44 @@ def run(name: str, *, quick: bool, turns: int | None = None) -> list[Row]:
     with chosen.make(quick) as what:
         if isinstance(what, Facts):
             return [Row(name, key, ratio=value) for key, value in what.facts.items()]
-        seconds = _turns(what, 1 if quick else turns or what.turns, warm=not quick)
+        seconds, cores = _turns(what, 1 if quick else turns or what.turns, warm=not quick)
     first = next(iter(seconds))
     rows = []
     for side, took in seconds.items():
+        cpu = None if "worker" in side or side == "Dask" else median(cores[side])
         ratios = sorted(a / b for a, b in zip(seconds[first], took, strict=True))
         targets = {} if side == first else {"at_least": chosen.at_least, "aim": chosen.aim}
         rates = {unit: amount / median(took) for unit, amount in what.work.items()}
-        rows.append(Row(name, side, took, median(ratios), ratios[0], ratios[-1], rates, **targets))
+        rows.append(
+            Row(name, side, took, median(ratios), ratios[0], ratios[-1], rates, cpu, **targets)
+        )
     if what.facts is not None:
         found = what.facts({side: median(took) for side, took in seconds.items()})
         rows += [Row(name, key, ratio=value) for key, value in found.items()]
     return rows
 
 
-def _turns(contest: Contest, turns: int, *, warm: bool) -> dict[str, list[float]]:
+def _turns(contest: Contest, turns: int, *, warm: bool) -> tuple[_Turns, _Turns]:
     if warm:
         for side in (contest.warm or contest.sides).values():
             side()
     seconds: dict[str, list[float]] = {side: [] for side in contest.sides}
+    cores: dict[str, list[float]] = {side: [] for side in contest.sides}
     for _ in range(turns):
         results = {}
         for side, function in contest.sides.items():
-            started = perf_counter()
+            started, cpu_started = perf_counter(), process_time()
             result = function()
-            took = perf_counter() - started
+            took, cpu = perf_counter() - started, process_time() - cpu_started
             if isinstance(result, Timed):
-                took, result = result.seconds, result.result
+                took, cpu, result = result.seconds, result.cpu, result.result
             seconds[side].append(took)
+            cores[side].append(cpu)
             results[side] = result
         first, *others = results.values()
         for other in others:
             contest.agree(first, other)
-    return seconds
+    return seconds, cores
 
 
 def machine() -> dict[str, Any]:
@@ -196,17 +209,23 @@ def _read(path: str) -> str | None:
         return None
 
 
+FORM = "{:<18}{:<34}{:>9}{:>9}{:>9}  {:<15} {}"
+
+
 def table(rows: list[Row]) -> str:
     """Return rows as text."""
-    lines = [f"{'benchmark':<18}{'side':<34}{'seconds':>9}{'ratio':>9}  {'spread':<15}rates"]
+    lines = [
+        f"{'benchmark':<18}{'side':<34}{'seconds':>9}{'of CPU':>9}{'ratio':>9}  {'spread':<15} rates"
+    ]
     for row in rows:
         took = f"{median(row.seconds):.3f}" if row.seconds else ""
+        cpu = "" if row.cpu is None else f"{row.cpu:.3f}"
         ratio = "" if row.ratio is None else f"{row.ratio:.4g}"
         spread = "" if row.least is None else f"{row.least:.3g} to {row.greatest:.3g}"
         rates = ", ".join(f"{rate:.3g} {unit}/s" for unit, rate in row.rates.items())
         wanted = "" if row.at_least is None else f"  (at least {row.at_least:g}, aim {row.aim:g})"
         lines.append(
-            f"{row.benchmark:<18}{row.side:<34}{took:>9}{ratio:>9}  {spread:<15}{rates}{wanted}"
+            FORM.format(row.benchmark, row.side, took, cpu, ratio, spread, f"{rates}{wanted}")
         )
     return "\n".join(lines)
 

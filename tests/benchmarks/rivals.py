@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -86,10 +86,10 @@ def theirs_classify(
 
 def _theirs_classify(make: Callable[[], Any], data: Any, options: dict[str, Any]) -> Timed:
     model = make()  # a pickle of it lacks what SeisBench keeps in the class
-    started = perf_counter()
+    started, cpu = perf_counter(), process_time()
     found = model.classify(data, pbar=False, **options)
-    seconds = perf_counter() - started
-    return Timed(seconds, as_table({key: getattr(found, key) for key in model.annotate_keys}))
+    seconds, cpu = perf_counter() - started, process_time() - cpu
+    return Timed(seconds, as_table({key: getattr(found, key) for key in model.annotate_keys}), cpu)
 
 
 def as_table(found: Mapping[str, list[Any]]) -> pd.DataFrame:
@@ -143,9 +143,9 @@ def _theirs_annotate(make: Callable[[], Any], data: Any, folder: Path) -> Timed:
     from seisbench.models.das_base import WriterCallback
 
     model = make()
-    started = perf_counter()
+    started, cpu = perf_counter(), process_time()
     model.annotate(data, WriterCallback(folder), pbar=False)
-    return Timed(perf_counter() - started, folder)
+    return Timed(perf_counter() - started, folder, process_time() - cpu)
 
 
 def ours_annotate(

@@ -121,19 +121,15 @@ def simulation(quick: bool) -> Iterator[Facts]:
 def _saturation(name: str, costs: Costs, per_task: float) -> dict[str, float]:
     """Return the best block, and where more workers are less than nine tenths of their worth."""
     crowd = Cluster(WORKERS[-1], per_task, DISK, DISK / 4, start=5.0)
-    # a run on a petabyte has more events than one wants to wait for, and a part of it the same rate
-    scale = max(1.0, costs.archive / (20_000 * 2**30))
-    part = replace(costs, archive=costs.archive / scale)
     facts = {}
     for storage, bandwidth in (("2 GB/s", DISK), ("fast storage", np.inf)):
         many = replace(crowd, bandwidth=bandwidth)
-        sizes = [size for size in SIZES if part.archive / size <= 400_000]
-        size, seconds = best_block(part, many, sizes, MEMORY)
-        chosen = replace(part, block=size)
+        size, seconds = best_block(costs, many, SIZES, MEMORY)
+        chosen = replace(costs, block=size)
         alone = simulate(chosen, replace(many, workers=1))
         worth = {w: alone / simulate(chosen, replace(many, workers=w)) / w for w in WORKERS}
         facts[f"{name}, {storage}: best block, MB"] = size / 1e6
-        facts[f"{name}, {storage}: hours on 1024"] = seconds * scale / 3600
+        facts[f"{name}, {storage}: hours on 1024"] = seconds / 3600
         facts[f"{name}, {storage}: efficiency of 1024"] = worth[WORKERS[-1]]
         facts[f"{name}, {storage}: workers at 90%"] = max(w for w, e in worth.items() if e >= 0.9)
     return facts

@@ -16,6 +16,9 @@ import numpy as np
 
 __all__ = ["Cluster", "Costs", "best_block", "simulate"]
 
+LONGEST = 20_000
+"""Blocks that are simulated one by one."""
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -81,12 +84,20 @@ def simulate(costs: Costs, cluster: Cluster, seed: int = 0) -> float:
     Events are a worker's calls for its next block, in order of time.  A scheduler that is busy lets
     it wait; so does a storage whose pipe is full, which serves first what was asked for first.  A
     worker reads ahead: a block is there when the last one ends, if storage could bring it by then.
+    Of more than `LONGEST` blocks, so many are simulated; the others take what the last half took.
     """
+    if costs.blocks <= LONGEST:
+        return _simulated(costs, cluster, costs.blocks, seed)
+    half, whole = (_simulated(costs, cluster, n, seed) for n in (LONGEST // 2, LONGEST))
+    return whole + (costs.blocks - LONGEST) * (whole - half) / (LONGEST - LONGEST // 2)
+
+
+def _simulated(costs: Costs, cluster: Cluster, blocks: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
-    spread = rng.normal(1.0, costs.spread, costs.blocks).clip(0.5, 2.0)
+    spread = rng.normal(1.0, costs.spread, blocks).clip(0.5, 2.0).tolist()
     size = costs.block + costs.halo
     # a time, whether that worker has a block already (idle ones come first), and which it is
-    calls = [(cluster.start, 0, worker) for worker in range(min(cluster.workers, costs.blocks))]
+    calls = [(cluster.start, 0, worker) for worker in range(min(cluster.workers, blocks))]
     heapq.heapify(calls)
     idle_since = [cluster.start] * cluster.workers
     scheduler = pipe = 0.0
@@ -97,7 +108,7 @@ def simulate(costs: Costs, cluster: Cluster, seed: int = 0) -> float:
         pipe = max(pipe, scheduler) + size / cluster.bandwidth
         there = max(pipe, scheduler + size / cluster.per_worker)
         begins = max(there, idle_since[worker])
-        ends = begins + costs.per_block + size * costs.per_byte * float(factor)
+        ends = begins + costs.per_block + size * costs.per_byte * factor
         idle_since[worker] = ends
         last = max(last, ends)
         heapq.heappush(calls, (begins, 1, worker))  # the next is asked for as this one begins
