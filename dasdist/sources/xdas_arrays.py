@@ -197,7 +197,7 @@ def _plain_tiles(array: TileArray) -> list[Piece] | None:
     ends = [np.cumsum((0, *sizes)).tolist() for sizes in array.chunks]
     pieces = []
     for tile in np.ndindex(*paths.shape):
-        path = os.path.join(array.root, os.fsdecode(paths[tile]))
+        path = os.path.join(array.root, os.fsdecode(bytes(paths[tile])))
         if checked:
             check_size(path, int(column("bytes")[tile]))
         rows, columns = (Span(ends[k][tile[k]], ends[k][tile[k] + 1]) for k in (0, 1))

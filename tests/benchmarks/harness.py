@@ -214,9 +214,7 @@ FORM = "{:<18}{:<34}{:>9}{:>9}{:>9}  {:<15} {}"
 
 def table(rows: list[Row]) -> str:
     """Return rows as text."""
-    lines = [
-        f"{'benchmark':<18}{'side':<34}{'seconds':>9}{'of CPU':>9}{'ratio':>9}  {'spread':<15} rates"
-    ]
+    lines = [FORM.format("benchmark", "side", "seconds", "of CPU", "ratio", "spread", "rates")]
     for row in rows:
         took = f"{median(row.seconds):.3f}" if row.seconds else ""
         cpu = "" if row.cpu is None else f"{row.cpu:.3f}"

@@ -232,7 +232,7 @@ def picks(quick: bool) -> Iterator[Contest]:
     from seisbench.models.das_base import DASPickingCallback, PatchCoordinate
     from seisbench.models.das_base import VirtualTransformedDataArray as Virtual
 
-    channels, rows, every = (8, 2, 600) if quick else (1024, 4, 600)
+    channels, rows, every = (8, 2, 600) if quick else (1024, 2, 600)
     theirs = inputs.light(channels)
     length = 3000 + 1500 * (rows - 1)
     curves = np.abs(inputs.spikes(length, channels, every))
@@ -271,7 +271,7 @@ def picks(quick: bool) -> Iterator[Contest]:
         {"SeisBench": with_seisbench, "dasdist": with_dasdist},
         rivals.same_picks,
         {"picks": len(with_dasdist())},
-        turns=3,
+        turns=2,
     )
 
 
