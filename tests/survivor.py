@@ -1,7 +1,9 @@
 """A run that a test kills: ``python -m tests.survivor FOLDER [options]`` in a process of its own.
 
 Every block leaves a line in ``FOLDER/begun``, when it begins, and in ``FOLDER/finished``, when its
-results are written, so that a test can count what ran twice.  Options, as JSON::
+results are written, with the process that it ran in, so that a test can count what ran twice.  A
+process that kills itself leaves in ``FOLDER/lost`` how many blocks it takes with it: those that
+it began and that are in no ledger yet.  Options, as JSON::
 
     scheduler   address of a cluster; else two worker processes of its own
     die         blocks that kill their process once, by the phase in which they do
@@ -25,6 +27,7 @@ import numpy as np
 import dasdist
 from dasdist.callbacks.staged import Staging
 from dasdist.run.journal import Journal
+from dasdist.run.ledger import read_ledger
 from tests.toys import Toy, noise, recording
 
 BLOCK = {"time": 100, "distance": 6}
@@ -48,10 +51,27 @@ def once(folder: Path, name: str) -> bool:
     return True
 
 
-def note(path: Path, block: int) -> None:
+def note(path: Path, number: int) -> None:
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(file, b"%d\n" % block)
+    os.write(file, b"%d %d\n" % (number, os.getpid()))
     os.close(file)
+
+
+def noted(path: Path) -> list[tuple[int, int]]:
+    """Read what `note` wrote: numbers and processes."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [tuple(map(int, line.split())) for line in lines]
+
+
+def done(folder: Path) -> set[int]:
+    """Return the blocks that are in both ledgers."""
+    ledgers = [folder / f"{name}.dasdist/ledger.jsonl" for name in ("picks.parquet", "prob.zarr")]
+    return set.intersection(*(set(read_ledger(path).parts) for path in ledgers))
+
+
+def held(folder: Path, process: int) -> int:
+    """Return how many blocks a process has begun that are in no ledger: what its death costs."""
+    return len({b for b, pid in noted(folder / "begun") if pid == process} - done(folder))
 
 
 class Watched(dasdist.DASAnnotateCallback):
@@ -121,6 +141,7 @@ class WatchedBlock:
 
     def die_in(self, phase):
         if self.phase == phase and once(self.mapper.folder, phase):
+            note(self.mapper.folder / "lost", held(self.mapper.folder, os.getpid()))
             die()
 
     def add(self, patch):
@@ -129,6 +150,7 @@ class WatchedBlock:
 
     def part(self):
         if self.phase == "write" and once(self.mapper.folder, "write"):
+            note(self.mapper.folder / "lost", held(self.mapper.folder, os.getpid()))
             with dying_in_mid_write():
                 self.inner.part()
         part = self.inner.part()

@@ -17,14 +17,10 @@ import pytest
 
 import dasdist
 from dasdist.callbacks.parquet import StoredPicks
-from dasdist.run.ledger import read_ledger
 from tests import survivor
 from tests.conftest import REPOSITORY
+from tests.survivor import done, held, noted
 from tests.toys import Toy
-
-IN_FLIGHT = 4
-"""Blocks that a death can cost at the most: what a worker of one thread runs, has waiting, and has
-done but not yet handed over."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
@@ -68,14 +64,8 @@ def kill_all(process):
         process.communicate(timeout=60)
 
 
-def done(folder):
-    ledgers = [folder / f"{name}.dasdist/ledger.jsonl" for name in ("picks.parquet", "prob.zarr")]
-    return set.intersection(*(set(read_ledger(path).parts) for path in ledgers))
-
-
 def ran(folder, name="begun"):
-    path = folder / name
-    return Counter(map(int, path.read_text().split())) if path.exists() else Counter()
+    return Counter(number for number, _ in noted(folder / name))
 
 
 def wait_for(condition, process):
@@ -114,13 +104,15 @@ def test_workers_die_in_every_phase(tmp_path, start, undisturbed):
     assert {path.name for path in tmp_path.glob("once-*")} == {f"once-{p}" for p in phases}
     check_results(tmp_path, undisturbed)
     again = ran(tmp_path).total() - survivor.BLOCKS
-    assert len(phases) <= again <= IN_FLIGHT * len(phases)
+    lost = [number for number, _ in noted(tmp_path / "lost")]
+    assert len(lost) == len(phases)
+    assert len(phases) <= again <= sum(lost)
 
 
 def test_workers_are_killed_at_random(tmp_path, start, undisturbed):
     chance = random.Random(1)
     process = start(pause=0.15)
-    kills, count = 0, 0
+    kills, lost, count = 0, 0, 0
     while wait_for(lambda: ran(tmp_path).total() > count, process):  # noqa: B023
         workers = [
             child
@@ -128,13 +120,16 @@ def test_workers_are_killed_at_random(tmp_path, start, undisturbed):
             if "spawn_main" in " ".join(child.cmdline())
         ]
         if workers:
-            chance.choice(workers).kill()
+            worker = chance.choice(workers)
+            worker.suspend()  # so that it begins no other block while these are counted
+            lost += held(tmp_path, worker.pid)
+            worker.kill()
             kills += 1
         count = ran(tmp_path).total() + chance.randint(5, 15)
     assert finish(process)["finished"] == survivor.BLOCKS
     assert kills > 3
     check_results(tmp_path, undisturbed)
-    assert ran(tmp_path).total() - survivor.BLOCKS <= IN_FLIGHT * kills
+    assert ran(tmp_path).total() - survivor.BLOCKS <= lost
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -4,6 +4,7 @@ Blocks are submitted and fetched several at a time, for a message costs more tha
 """
 
 import asyncio
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -104,7 +105,10 @@ class Flight:
         def sent(part: Part | Delayed) -> Any:
             if isinstance(part, Delayed):
                 return next(computed)
-            return next(scattered) if part.held_bytes > _EMBEDDED_BYTES else part
+            if part.held_bytes > _EMBEDDED_BYTES:
+                return next(scattered)
+            # as bytes: a scheduler unpickles what tasks carry, and pickles it again
+            return pickle.dumps(part)
 
         return [sent(part) for part in parts]
 
@@ -138,9 +142,13 @@ class Flight:
             self._client.cancel(list(self._tasks), force=True)
         self._tasks.clear()
 
-    async def _track(self, futures: Sequence[Future[Any]]) -> None:
+    async def _track(self, futures: list[Future[Any]]) -> None:
         """Wait for futures, on the client's event loop; results of several are fetched at once."""
-        await asyncio.gather(*map(self._land, futures))
+        landings = [self._land(future) for future in futures]
+        # each is to be released when it has landed, whatever the others do: a result that is here
+        # would be computed again if the worker that still has to hold it died
+        futures.clear()
+        await asyncio.gather(*landings)
 
     async def _land(self, future: Future[Any]) -> None:
         outcome: Outcome
@@ -151,8 +159,17 @@ class Flight:
         self._arrivals.put((future, outcome))
 
 
-def run_numbered(part: Part, index: int, run: str) -> Done | Failure | None:
+def run_numbered(sent: Part | bytes, index: int, run: str) -> Done | Failure | None:
     """Process a block on a worker, which knows all about it but what it reads and its number.
+
+    Parameters
+    ----------
+    sent : Part or bytes
+        What it reads, perhaps pickled.
+    index : int
+        Its number.
+    run : str
+        Names the run.
 
     Returns
     -------
@@ -162,4 +179,5 @@ def run_numbered(part: Part, index: int, run: str) -> Done | Failure | None:
     here = plugin_here(run)
     if here.halted:
         return None
+    part: Part = pickle.loads(sent) if isinstance(sent, bytes) else sent
     return run_block(part, here.shared.work(index), here.guard(index))

@@ -1,0 +1,231 @@
+"""Recordings of many files that xdas opened as a tile array.
+
+::
+
+    tiles      0 .. 31 | 32 .. 63 | 64 .. 95 | ...      of the whole recording
+    window                [.....]                       of a block; cut where it is read
+    travels            | 32 .. 63 |                     with the window, to a worker
+
+xdas takes the better part of a millisecond to cut an array, however small.  A client that did so
+for every block would keep few workers busy.  It cuts a section once, for all blocks within it.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdas.virtual import TileArray
+
+from dasdist.geometry import Region, Span
+from dasdist.sources.checked import CHECKED, check_size
+from dasdist.sources.hdf5 import Piece, linked_files, read_pieces, storage_chunks
+from dasdist.sources.part import file_identity
+
+__all__ = ["TileSource", "tile_source"]
+
+_TOGETHER = 32
+"""Tiles along time of a section: their paths travel with every block of it, some 50 bytes each."""
+
+
+def tile_source(array: TileArray, time_axis: int) -> "TileSource":
+    """Return a tile array as a source."""
+    time, distance = array.shape[time_axis], array.shape[1 - time_axis]
+    return TileSource(_Tiles(array, time_axis), Region(Span(0, time), Span(0, distance)))
+
+
+class _Tiles:
+    """A tile array, and the section of it that was asked for last.
+
+    Parameters
+    ----------
+    array : TileArray
+        The tiles.
+    time_axis : int
+        Which of its axes is time.
+    """
+
+    def __init__(self, array: TileArray, time_axis: int) -> None:
+        self.array = array
+        self.time_axis = time_axis
+        self._stops: NDArray[np.int64] | None = None
+        self._last: tuple[Span, _Tiles] | None = None
+
+    def cut(self, window: Region) -> TileArray:
+        """Return a window, lazily; what is read through it is kept by it alone."""
+        key = (window.time.slice, window.distance.slice)
+        return self.array[key if self.time_axis == 0 else key[::-1]]
+
+    def section(self, time: Span) -> tuple[int, "_Tiles"]:
+        """Return the section around some samples, and where it starts."""
+        around = self._around(time)
+        last = self._last
+        if last is None or last[0] != around:
+            channels = Span(0, self.array.shape[1 - self.time_axis])
+            last = around, _Tiles(self.cut(Region(around, channels)), self.time_axis)
+            self._last = last
+        return around.start, last[1]
+
+    def _around(self, time: Span) -> Span:
+        if self._stops is None:
+            self._stops = np.cumsum(self.array.chunks[self.time_axis])
+        stops = self._stops
+        first, last = np.searchsorted(stops, [time.start, time.stop - 1], side="right")
+        low = first // _TOGETHER * _TOGETHER
+        high = min((last // _TOGETHER + 1) * _TOGETHER, len(stops))
+        return Span(int(stops[low - 1]) if low else 0, int(stops[high - 1]))
+
+
+@dataclass(frozen=True, slots=True)
+class TileSource:
+    """A window of a tile array.
+
+    Parameters
+    ----------
+    tiles : _Tiles
+        The array.
+    window : Region
+        Its samples and channels.
+    """
+
+    tiles: _Tiles
+    window: Region
+
+    def __reduce__(self) -> tuple[Callable[..., "TileSource"], tuple[Any, ...]]:
+        start, section = self.tiles.section(self.window.time)
+        window = Region(self.window.time.shift(-start), self.window.distance)
+        return _travelled, (section.array, section.time_axis, window)
+
+    def select(self, region: Region) -> "TileSource":
+        """Return a window of this one."""
+        time = region.time.shift(self.window.time.start)
+        return TileSource(
+            self.tiles, Region(time, region.distance.shift(self.window.distance.start))
+        )
+
+    def read(self) -> NDArray[Any]:
+        """Read tile by tile."""
+        array = self.tiles.cut(self.window)
+        pieces = _plain_tiles(array)
+        if pieces is None:
+            values = np.asarray(array)
+        else:
+            values = read_pieces(pieces, array.shape, array.dtype, exact=True)
+        return values if self.tiles.time_axis == 0 else values.T
+
+    def files(self) -> Sequence[tuple[Span, str]]:
+        """Return the files, and those behind a single one that only links to others."""
+        array, time_axis = self.tiles.cut(self.window), self.tiles.time_axis
+        piece = _single_piece(array)
+        found = linked_files(piece, time_axis) if piece else []
+        if found:
+            return found
+        stop = 0
+        for size in array.chunks[time_axis]:
+            span = Span(stop, stop := stop + size)
+            key = (span.slice, slice(None))
+            found += [(span, path) for path in _paths(array[key if time_axis == 0 else key[::-1]])]
+        return found
+
+    def chunks(self) -> tuple[int, int] | None:
+        """Return the storage chunk of the first tile, as the index states it if there is one."""
+        array = self.tiles.cut(self.window)
+        (rows, *_), (columns, *_) = array.chunks
+        if array.engine["name"] == CHECKED:
+            stated = array.engine.get("chunk")
+            chunk = (min(stated[0], rows), min(stated[1], columns)) if stated else None
+        else:
+            first, *_ = _paths(array[:rows, :columns])
+            chunk = storage_chunks(first, (rows, columns), array.dtype)
+        return chunk if chunk is None or self.tiles.time_axis == 0 else chunk[::-1]
+
+    def identity(self) -> Iterator[bytes]:
+        """Yield the manifest, every column written out, and what the files are if it is silent."""
+        array = self.tiles.cut(self.window)
+        header = _header(array)
+        grid = {f"tile_{axis}": count for axis, count in enumerate(header.pop("ntiles"))}
+        header.pop("root", None)
+        yield json.dumps(header, sort_keys=True).encode()
+        piece = _single_piece(array)
+        for span, path in linked_files(piece, self.tiles.time_axis) if piece else ():
+            yield repr(span).encode() + file_identity(path)
+        columns = array.dataset.data_vars
+        for name in sorted(map(str, columns)):
+            yield name.encode()
+            values = columns[name].variable.set_dims(grid).values
+            if name != "paths":
+                yield values.tobytes()
+            elif "bytes" in columns:
+                yield b"\0".join(os.path.basename(path) for path in values.flat)
+            else:
+                paths = [os.path.join(array.root, os.fsdecode(path)) for path in values.flat]
+                facts = {path: file_identity(path) for path in set(paths)}
+                yield b"\0".join(facts[path] for path in paths)
+
+
+def _travelled(array: TileArray, time_axis: int, window: Region) -> TileSource:
+    return TileSource(_Tiles(array, time_axis), window)
+
+
+def _paths(array: TileArray) -> list[str]:
+    stored = np.unique(array.dataset["paths"].values)
+    return [os.path.join(array.root, os.fsdecode(path)) for path in stored.tolist()]
+
+
+def _single_piece(array: TileArray) -> Piece | None:
+    """Return the one tile of an array, if it is a plain rectangle of a file in xdas's format."""
+    manifest = array.dataset
+    special = {"steps_0", "steps_1"} & set(manifest.variables)
+    if array.ntiles > 1 or special or "dataset" not in array.engine or "axes" in _header(array):
+        return None
+    starts = (manifest[f"starts_{k}"].item() if f"starts_{k}" in manifest else 0 for k in (0, 1))
+    index = tuple(
+        slice(start, start + size) for start, size in zip(starts, array.shape, strict=True)
+    )
+    rows, columns = (Span(0, size) for size in array.shape)
+    (path,) = _paths(array)
+    return Piece(rows, columns, path, array.engine["dataset"], index)
+
+
+def _plain_tiles(array: TileArray) -> list[Piece] | None:
+    """Return the tiles, if all are plain rectangles of files in xdas's own format.
+
+    xdas reads a tile into an array of its own, and copies that: twice the time of reading.
+    """
+    engine: dict[str, Any] = dict(array.engine)
+    checked = engine["name"] == CHECKED
+    if checked:
+        engine = engine["engine"]
+    names = set(array.dataset.variables)
+    if engine["name"] != "xdas" or {"steps_0", "steps_1"} & names or "axes" in _header(array):
+        return None
+    grid = {f"tile_{axis}": len(sizes) for axis, sizes in enumerate(array.chunks)}
+
+    def column(name: str) -> NDArray[Any]:
+        values: NDArray[Any] = array.dataset.variables[name].set_dims(grid).values
+        return values
+
+    paths = column("paths")
+    starts = [column(f"starts_{k}") if f"starts_{k}" in names else None for k in (0, 1)]
+    ends = [np.cumsum((0, *sizes)).tolist() for sizes in array.chunks]
+    pieces = []
+    for tile in np.ndindex(*paths.shape):
+        path = os.path.join(array.root, os.fsdecode(bytes(paths[tile])))
+        if checked:
+            check_size(path, int(column("bytes")[tile]))
+        rows, columns = (Span(ends[k][tile[k]], ends[k][tile[k] + 1]) for k in (0, 1))
+        firsts = (0 if of is None else int(of[tile]) for of in starts)
+        index = tuple(
+            slice(first, first + span.size)
+            for first, span in zip(firsts, (rows, columns), strict=True)
+        )
+        pieces.append(Piece(rows, columns, path, engine["dataset"], index))
+    return pieces
+
+
+def _header(array: TileArray) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(array.dataset.attrs["header"])
+    return header
