@@ -20,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from dasdist.geometry import Block, Patch, SegmentGrid
+from dasdist.inference.ahead import computed_ahead
+from dasdist.inference.optimise import PLAIN, Form
 from dasdist.inference.predictor import Predictor
 from dasdist.inference.preprocess import Prepared
 
@@ -38,10 +40,21 @@ class Batching:
         Patches per batch, or windows per batch if ``channelwise``.
     channelwise : bool
         Whether batches hold windows of single channels.
+    form : Form
+        How the model computes them.
+    cores : int
+        Cores that compute batches of a block at once, each its own.
     """
 
     size: int
     channelwise: bool
+    form: Form = PLAIN
+    cores: int = 1
+
+    @property
+    def in_flight(self) -> int:
+        """Batches of a block that are in memory at once."""
+        return self.cores + 1 if self.cores > 1 else 1
 
 
 def annotate_patches(
@@ -75,27 +88,30 @@ def annotate_patches(
     spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
 
     def predict(batch: NDArray[np.float32]) -> Annotations:
-        return predictor(torch.from_numpy(batch), arguments, spacing)
+        return predictor(torch.from_numpy(batch), arguments, spacing, batching.form)
 
     if batching.channelwise:
 
         def predict_windows(windows: NDArray[np.float32]) -> Annotations:
             # (windows, samples) seen as (1, samples, windows): no copy here nor in the model
-            return predictor(torch.from_numpy(windows).T[None], arguments, spacing)
+            return predictor(torch.from_numpy(windows).T[None], arguments, spacing, batching.form)
 
-        yield from _channelwise(data, grid, block, batching.size, predict_windows)
+        yield from _channelwise(data, grid, block, batching, predict_windows)
     else:
-        yield from _patchwise(data, grid, block, batching.size, predict)
+        yield from _patchwise(data, grid, block, batching, predict)
 
 
 def _patchwise(
-    data: Prepared, grid: SegmentGrid, block: Block, size: int, predict: Any
+    data: Prepared, grid: SegmentGrid, block: Block, batching: Batching, predict: Any
 ) -> Iterator[Patch]:
     places = product(
         range(block.rows.start, block.rows.stop), range(block.columns.start, block.columns.stop)
     )
-    while group := list(islice(places, size)):
-        batch = np.zeros((size, grid.rows.window, grid.columns.window), dtype=np.float32)
+    groups = [*iter(lambda: list(islice(places, batching.size)), [])]
+
+    def batch_of(group: list[tuple[int, int]]) -> NDArray[np.float32]:
+        shape = (batching.size, grid.rows.window, grid.columns.window)
+        batch = np.zeros(shape, dtype=np.float32)
         for slot, (row, column) in enumerate(group):
             top, left = (
                 grid.rows.start(row) - data.sample,
@@ -104,7 +120,10 @@ def _patchwise(
             batch[slot] = data.values[
                 top : top + grid.rows.window, left : left + grid.columns.window
             ]
-        outputs = predict(batch)
+        return batch
+
+    results = computed_ahead(predict, map(batch_of, groups), batching.cores)
+    for group, outputs in zip(groups, results, strict=True):
         for slot, (row, column) in enumerate(group):
             yield Patch(
                 row=row,
@@ -118,9 +137,9 @@ def _patchwise(
 
 
 def _channelwise(
-    data: Prepared, grid: SegmentGrid, block: Block, size: int, predict: Any
+    data: Prepared, grid: SegmentGrid, block: Block, batching: Batching, predict: Any
 ) -> Iterator[Patch]:
-    for row, annotations in _rows(data, grid, block, size, predict):
+    for row, annotations in _rows(data, grid, block, batching, predict):
         for column in range(block.columns.start, block.columns.stop):
             left = grid.columns.out_start(column)
             first = max(left, block.core.distance.start)
@@ -138,13 +157,14 @@ def _channelwise(
 
 
 def _rows(
-    data: Prepared, grid: SegmentGrid, block: Block, size: int, predict: Any
+    data: Prepared, grid: SegmentGrid, block: Block, batching: Batching, predict: Any
 ) -> Iterator[tuple[int, Annotations]]:
     """Annotate one row of windows after the other: every channel of the core, in time order."""
-    channels = block.core.distance.size
+    channels, size = block.core.distance.size, batching.size
     total = block.rows.size * channels
-    pending: Annotations = {}
-    for start in range(0, total, size):
+    starts = range(0, total, size)
+
+    def batch_of(start: int) -> NDArray[np.float32]:
         batch = np.zeros((size, grid.rows.window), dtype=np.float32)
         for number in range(start // channels, -(-min(start + size, total) // channels)):
             # windows of this row that fall into this batch
@@ -153,7 +173,11 @@ def _rows(
             window = data.values[top : top + grid.rows.window]
             here = slice(first - number * channels, last - number * channels)
             batch[first - start : last - start] = window[:, here].T
-        outputs = predict(batch)
+        return batch
+
+    pending: Annotations = {}
+    results = computed_ahead(predict, map(batch_of, starts), batching.cores)
+    for start, outputs in zip(starts, results, strict=True):
         for number in range(start // channels, -(-min(start + size, total) // channels)):
             first, last = max(start, number * channels), min(start + size, (number + 1) * channels)
             if first == number * channels:

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -12,7 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from dasdist.errors import ModelMismatch
-from dasdist.models import ModelSpec
+from dasdist.inference.optimise import (
+    LARGEST_DIFFERENCE,
+    PLAIN,
+    PRECISIONS,
+    Form,
+    build,
+    largest_difference,
+)
+from dasdist.models import FoldedNetwork, ModelSpec
 from dasdist.signal import FKFilter
 
 __all__ = ["Predictor"]
@@ -25,8 +34,9 @@ _DEVICE_LOCKS: dict[torch.device, threading.RLock] = {}
 class Predictor:
     """Apply a model to batches.
 
-    Several threads of a worker may share a predictor: a lock per device lets one compute while
-    the others read, and keeps their memory apart.
+    Several threads of a worker may share a predictor.  A lock per device lets one compute while
+    the others read, and keeps their memory apart; only folded networks on a CPU, which keep no
+    state, compute in several threads at once.
 
     Parameters
     ----------
@@ -49,12 +59,14 @@ class Predictor:
         self.lock = _DEVICE_LOCKS.setdefault(self.device, threading.RLock())
         self._fk_filters: dict[tuple[float, float], FKFilter] = {}
         self._most: dict[int, int] = {}
+        self._folded: dict[tuple[Any, ...], FoldedNetwork | None] = {}
 
     def __call__(
         self,
         batch: torch.Tensor,
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
+        form: Form = PLAIN,
     ) -> dict[str, NDArray[np.float32]]:
         """Annotate a batch.
 
@@ -66,6 +78,9 @@ class Predictor:
             Arguments of ``annotate``, for the model's ``argdict``.
         spacing : tuple of float
             Seconds per sample and metres per channel, for the f-k filter.
+        form : Form
+            How the model computes.  What differs from the plain model on the first batch computes
+            plainly from then on, with a warning.
 
         Returns
         -------
@@ -85,7 +100,7 @@ class Predictor:
         total = batch.shape[axis]
         while True:
             size = min(self._most.get(axis, total), total)
-            outputs = self._in_pieces(batch, axis, size, arguments, spacing)
+            outputs = self._in_pieces(batch, axis, size, arguments, spacing, form)
             if outputs is not None:
                 return outputs
             # only here is everything free that the attempt held
@@ -107,6 +122,7 @@ class Predictor:
         size: int,
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
+        form: Form,
     ) -> dict[str, NDArray[np.float32]] | None:
         """Annotate a batch in pieces of one size; return None if that is too large."""
         total = batch.shape[axis]
@@ -116,7 +132,7 @@ class Predictor:
             padding = [0] * (2 * (2 - axis)) + [0, -total % size]
             pieces = list(torch.nn.functional.pad(batch, padding).split(size, axis))
         try:
-            outputs = [self._annotate(piece, arguments, spacing) for piece in pieces]
+            outputs = [self._annotate(piece, arguments, spacing, form) for piece in pieces]
         except (MemoryError, RuntimeError) as error:
             if size == 1 or not _is_memory(error):
                 raise
@@ -127,12 +143,77 @@ class Predictor:
         return {key: np.concatenate([o[key] for o in outputs], axis)[kept] for key in outputs[0]}
 
     def _annotate(
-        self, batch: torch.Tensor, arguments: Mapping[str, Any], spacing: tuple[float, float]
+        self,
+        batch: torch.Tensor,
+        arguments: Mapping[str, Any],
+        spacing: tuple[float, float],
+        form: Form,
+    ) -> dict[str, NDArray[np.float32]]:
+        if form.kind == "plain":
+            return self._forward(batch, arguments, spacing, form.precision)
+        key = (form, tuple(batch.shape), repr(sorted(arguments.items(), key=str)))
+        if key not in self._folded:
+            with self.lock:
+                if key not in self._folded:
+                    self._folded[key] = self._checked(batch, arguments, spacing, form)
+        return self._forward(batch, arguments, spacing, form.precision, self._folded[key])
+
+    def _checked(
+        self,
+        batch: torch.Tensor,
+        arguments: Mapping[str, Any],
+        spacing: tuple[float, float],
+        form: Form,
+    ) -> FoldedNetwork | None:
+        """Build a form and compare it with the plain model, on noise and on the first batch."""
+        model: Any = self.model
+        shape = (batch.shape[0] * batch.shape[2], batch.shape[1])
+        try:
+            with torch.no_grad(), _device(self.device):
+                folded = build(model, form, shape, arguments)
+            noise = torch.randn(batch.shape, generator=torch.Generator().manual_seed(1))
+            off = max(
+                largest_difference(
+                    self._forward(same.clone(), arguments, spacing, "float32"),
+                    self._forward(same.clone(), arguments, spacing, "float32", folded),
+                )
+                for same in (noise, batch)
+            )
+            reason = f"it differs from the plain one by {off:.1e}"
+        except Exception as error:  # noqa: BLE001 - of any kind: torch and compilers have many
+            off, reason = np.inf, f"{type(error).__name__}: {str(error)[:500]}"
+        if off <= LARGEST_DIFFERENCE:
+            return folded
+        less = "folded" if form.kind == "compiled" else "plain"
+        _log.warning(
+            "%s: the %s model is not used, %s; going on with the %s one.",
+            self.spec.name,
+            form.kind,
+            reason,
+            less,
+        )
+        if form.kind == "compiled":
+            return self._checked(batch, arguments, spacing, replace(form, kind="folded"))
+        return None
+
+    def _forward(
+        self,
+        batch: torch.Tensor,
+        arguments: Mapping[str, Any],
+        spacing: tuple[float, float],
+        precision: str,
+        folded: FoldedNetwork | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         inputs = batch.to(self.device, self.dtype)
-        kwargs = getattr(self.model, "annotate_forward_kwargs", {})
+        kwargs = dict(getattr(self.model, "annotate_forward_kwargs", {}))
+        if folded is not None:
+            kwargs["folded"] = folded
+        lower = PRECISIONS[precision]
+        reduced = nullcontext() if lower is None else torch.autocast(self.device.type, lower)
+        # a folded network keeps no state, and on a CPU several threads may use it at once
+        alone = nullcontext() if folded and self.device.type == "cpu" else self.lock
         # a model without parameters may compute on any device, hence on the one its data is on
-        with self.lock, torch.inference_mode(), _device(self.device):
+        with alone, torch.inference_mode(), _device(self.device), reduced:
             if self.spec.fk_filter_args is not None:
                 inputs = self._fk_filter(spacing)(inputs)
             outputs = self.model(inputs, argdict=dict(arguments), **kwargs)

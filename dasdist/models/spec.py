@@ -17,6 +17,11 @@ __all__ = ["ModelSpec", "as_das_model", "check_arguments", "patching_structure"]
 
 RUN_ARGUMENTS = {
     "on_error": ("What to do with unreadable data: 'raise', or 'skip' and list it", "raise"),
+    "optimize": (
+        "Fold and compile the model where that is the same; False computes it as it is",
+        True,
+    ),
+    "precision": ("Of the model's arithmetic: 'float32', or 'bf16' or 'fp16'", "float32"),
     "tolerance": ("Largest jitter of coordinates, in samples, that ends no segment", 0.25),
 }
 """Arguments of annotate and classify that concern the run and not the model."""

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ import torch
 from dasdist.errors import DataWarning, InvalidInput
 from dasdist.geometry.patches import PatchingStructure
 from dasdist.models.base import BaseDASModel
+from dasdist.models.fold import FoldedNetwork, fold_batch_norms, fold_components
 
 __all__ = ["WaveformWrapper"]
 
@@ -114,13 +115,20 @@ class WaveformWrapper(BaseDASModel):
         )
 
     def forward(
-        self, x: torch.Tensor, argdict: Mapping[str, Any] | None = None, **kwargs: Any
+        self,
+        x: torch.Tensor,
+        argdict: Mapping[str, Any] | None = None,
+        folded: FoldedNetwork | None = None,
+        **kwargs: Any,
     ) -> dict[str, torch.Tensor]:
-        """Annotate every channel of ``x``, shape (batch, samples, channels), as a trace."""
+        """Annotate every channel of ``x``, shape (batch, samples, channels), as a trace.
+
+        With ``folded``, that network computes instead of the model's own.
+        """
         argdict = dict(argdict or {})
         batch, samples, channels = x.shape
         traces = x.permute(0, 2, 1).reshape(batch * channels, 1, samples)
-        annotations = self._annotate_traces(self._components(traces), argdict)
+        annotations = self._annotate_traces(traces, argdict, folded)
         before, after = self._argdict_get_with_default(argdict, "blinding")
         kept = annotations[:, before : annotations.shape[1] - after]
         per_channel = kept.reshape(batch, channels, kept.shape[1], kept.shape[2])
@@ -136,17 +144,50 @@ class WaveformWrapper(BaseDASModel):
             return traces.repeat(1, count, 1)
         return torch.nn.functional.pad(traces, (0, 0, 0, count - 1))
 
-    def _annotate_traces(self, traces: torch.Tensor, argdict: dict[str, Any]) -> torch.Tensor:
+    def _annotate_traces(
+        self, traces: torch.Tensor, argdict: dict[str, Any], folded: FoldedNetwork | None
+    ) -> torch.Tensor:
         """Return annotations of shape (traces, samples, labels)."""
-        prepared = self.model.annotate_batch_pre(traces, argdict=argdict)
-        piggyback = None
-        if isinstance(prepared, tuple):
-            prepared, piggyback = prepared
-        raw = self.model(prepared)
+        alone = folded is not None and folded.alone
+        prepared, piggyback = self._prepare(traces if alone else self._components(traces), argdict)
+        if folded is None:
+            raw = self.model(prepared)
+        else:
+            raw = folded.network(prepared[:, : folded.components])
         out: torch.Tensor = self.model.annotate_batch_post(
             raw, piggyback=piggyback, argdict=argdict
         )
         return out
+
+    def _prepare(self, components: torch.Tensor, argdict: dict[str, Any]) -> tuple[Any, Any]:
+        prepared = self.model.annotate_batch_pre(components, argdict=argdict)
+        return prepared if isinstance(prepared, tuple) else (prepared, None)
+
+    def folded(self, samples: int, argdict: Mapping[str, Any]) -> FoldedNetwork:
+        """Return the model's network with less to compute; see :mod:`dasdist.models.fold`.
+
+        Whether one component is prepared alone as it is among its copies, or among zeros, depends
+        on how the model normalises: each by itself, or all by one standard deviation, which
+        counts samples.  So it is tried, and so is whether they are equal, or zero, after it.
+        """
+        random = torch.Generator().manual_seed(0)
+        traces = torch.randn(2, 1, samples, generator=random).to(self.device, self.dtype)
+        prepared, piggyback = self._prepare(self._components(traces), dict(argdict))
+        network = fold_batch_norms(self.model, prepared)
+        components = prepared.shape[1]
+        others = prepared[:, :1].expand_as(prepared) if self._clones else torch.zeros_like(prepared)
+        if piggyback is not None or not torch.equal(prepared[:, 1:], others[:, 1:]):
+            return FoldedNetwork(network, components)
+        strategy: Literal["clone", "pad"] = "clone" if self._clones else "pad"
+        single = fold_components(network, prepared, strategy)
+        if single is None:
+            return FoldedNetwork(network, components)
+        one, _ = self._prepare(traces.clone(), dict(argdict))
+        return FoldedNetwork(single, 1, alone=torch.allclose(one, prepared[:, :1], 0.0, 1e-6))
+
+    @property
+    def _clones(self) -> bool:
+        return self.component_strategy == "clone"
 
 
 def filter_of(

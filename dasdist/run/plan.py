@@ -27,6 +27,9 @@ class Resources:
     ----------
     workers, threads : int
         Worker processes, and task threads of each.
+    cores : int
+        Cores for the batches of one task thread.  On a cluster one: workers have as many task
+        threads as they have cores, and Dask's nannies set OMP_NUM_THREADS to 1.
     memory : int or None
         Bytes of memory per worker process; None is no limit.
     """
@@ -34,6 +37,7 @@ class Resources:
     workers: int = 1
     threads: int = 1
     memory: int | None = None
+    cores: int = 1
 
 
 @dataclass(frozen=True, slots=True)

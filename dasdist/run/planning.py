@@ -104,7 +104,7 @@ def make_plan(
         skipped=tuple(skipped),
         dtype=recording.dtype,
         chunks=recording.chunks,
-        batching=batching(spec, grids, arguments, needs, predictor.device),
+        batching=batching(predictor, grids, arguments, needs, resources),
         sections=tuple(sections),
         keys=len(spec.annotate_keys),
         held_outputs=needs.held_outputs,

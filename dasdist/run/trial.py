@@ -10,27 +10,28 @@ from numpy.typing import NDArray
 from dasdist.errors import InvalidInput, ModelMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.inference import Batching, Predictor
-from dasdist.models import ModelSpec
-from dasdist.run.plan import Needs, Plan
+from dasdist.inference.optimise import choose_form
+from dasdist.run.plan import Needs, Plan, Resources
 
 __all__ = ["batch_bytes", "batching"]
 
-BATCH_VALUES = {"cpu": 2**18, "cuda": 2**23}
-"""Input values of a batch: in the caches of a core, or enough to fill a GPU."""
+BATCH_VALUES = {"cpu": 2**16, "cuda": 2**23}
+"""Input values of a batch: what a picker makes of them stays in the caches of a core (PhaseNet on
+21 windows; from 64 on it is a third slower on 1 MB a core), or enough to fill a GPU."""
 
 
 def batching(
-    spec: ModelSpec,
+    predictor: Predictor,
     grids: list[SegmentGrid],
     arguments: Mapping[str, Any],
     needs: Needs,
-    device: torch.device,
+    resources: Resources,
 ) -> Batching:
     """Return the shape of the batches; it depends on the whole grid, never on blocks.
 
     Parameters
     ----------
-    spec : ModelSpec
+    predictor : Predictor
         The model.
     grids : list of SegmentGrid
         The segments.
@@ -38,15 +39,17 @@ def batching(
         Arguments of ``annotate``; ``batch_size`` counts patches.
     needs : Needs
         What the callback asks for.
-    device : torch.device
-        Where the model is.
+    resources : Resources
+        What the run may use.
 
     Raises
     ------
     InvalidInput
-        For a ``batch_size`` that is no whole number from 1 up.
+        For a ``batch_size`` that is no whole number from 1 up, and wrong ``optimize`` or
+        ``precision``.
     """
-    channelwise = spec.channelwise and not needs.whole_patches
+    device = predictor.device
+    channelwise = predictor.spec.channelwise and not needs.whole_patches
     window = max(grid.rows.window for grid in grids)
     width = max(grid.columns.window for grid in grids)
     given = arguments.get("batch_size")
@@ -57,11 +60,17 @@ def batching(
     values = BATCH_VALUES.get(device.type, BATCH_VALUES["cuda"])
     if channelwise:
         available = max(grid.rows.count * grid.shape[1] for grid in grids)
-        size = given * width if given else min(max(16, values // window), 4096)
+        size = given * width if given else min(max(8, values // window), 4096)
     else:
         available = max(grid.rows.count * grid.columns.count for grid in grids)
         size = given or min(max(1, values // (window * width)), 256)
-    return Batching(min(int(size), available), channelwise)
+    samples = sum(grid.rows.count * grid.rows.window * grid.shape[1] for grid in grids)
+    callers = resources.threads * resources.cores
+    form = choose_form(predictor.model, arguments, samples, device, callers)
+    # what is not known to keep no state computes one batch at a time
+    parallel = form.kind != "plain" and device.type == "cpu"
+    cores = resources.cores if parallel else 1
+    return Batching(min(int(size), available), channelwise, form, cores)
 
 
 def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -> int:
@@ -104,9 +113,14 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
                 "mend out_samples, out_channels or forward."
             )
     on_gpu = predictor.device.type != "cpu"
+    in_flight = plan.batching.in_flight
+    if plan.batching.form.kind != "plain":
+        in_flight *= plan.resources.threads
     samples = plan.batching.size * grid.rows.window * width * 4
     results = plan.batching.size * grid.rows.out * out_width * 4 * len(outputs)
-    return 2 * samples + 2 * results + (0 if on_gpu else plan.batching.size * activations)
+    return in_flight * (
+        2 * samples + 2 * results + (0 if on_gpu else plan.batching.size * activations)
+    )
 
 
 def _traced(

@@ -1,0 +1,54 @@
+"""Batches computed on several cores, one core each, and yielded in order.
+
+Layers of a picking network are too small to share: threads that meet after each of them wait for
+one another, and where another process wants the core they wait long.  So a process computes one
+batch per core at a time.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+__all__ = ["computed_ahead"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def computed_ahead(function: Callable[[T], R], items: Iterable[T], cores: int) -> Iterator[R]:
+    """Yield ``function(item)`` for every item, in order, computed on several cores.
+
+    One more item than there are cores is in flight, so that none waits for the consumer.
+
+    Examples
+    --------
+    >>> list(computed_ahead(abs, [-1, 2, -3], cores=2))
+    [1, 2, 3]
+    """
+    if cores < 2:
+        yield from map(function, items)
+        return
+    flight: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            flight.append(_pool(cores).submit(function, item))
+            if len(flight) > cores:
+                yield flight.popleft().result()
+        while flight:
+            yield flight.popleft().result()
+    finally:
+        for future in flight:
+            future.cancel()
+
+
+@cache
+def _pool(cores: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores, "dasdist-batches", initializer=_one_thread)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,145 @@
+"""The form in which a model computes, and the check that it is the same model.
+
+::
+
+    plain     as it is
+    folded    batch normalisation and components folded into convolutions (dasdist.models.fold)
+    compiled  the folded network compiled by OpenVINO, for runs long enough to pay for that
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dasdist.errors import InvalidInput
+from dasdist.inference.engine import CompiledNetwork, compiler_found
+from dasdist.models import FoldedNetwork, WaveformWrapper
+
+__all__ = [
+    "LARGEST_DIFFERENCE",
+    "PLAIN",
+    "PRECISIONS",
+    "Form",
+    "build",
+    "choose_form",
+    "largest_difference",
+]
+
+LARGEST_DIFFERENCE = 1e-4
+"""Of probabilities, between a form and the plain model."""
+
+WORTH_COMPILING = 10**9
+"""Samples of all windows of a run from which compiling pays: it takes seconds, or a minute."""
+
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a model computes; the same for all blocks and workers of a run.
+
+    Parameters
+    ----------
+    kind : {"plain", "folded", "compiled"}
+        See the module.
+    precision : {"float32", "bf16", "fp16"}
+        Of the arithmetic; the lower ones by ``torch.autocast``.
+    callers, threads : int
+        Threads that compute batches at once in a process, and cores for each of these.
+    """
+
+    kind: Literal["plain", "folded", "compiled"] = "plain"
+    precision: str = "float32"
+    callers: int = 1
+    threads: int = 1
+
+
+PLAIN = Form()
+
+
+def choose_form(
+    model: torch.nn.Module,
+    arguments: Mapping[str, Any],
+    samples: int,
+    device: torch.device,
+    callers: int = 1,
+) -> Form:
+    """Choose the form for a run, from the run as a whole and not from its blocks or workers.
+
+    Parameters
+    ----------
+    model : Module
+        The DAS model.
+    arguments : mapping
+        Arguments of ``annotate``.
+    samples : int
+        Samples of all windows.
+    device : torch.device
+        Where the model is.
+    callers : int
+        Threads that compute at once in a process.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown ``optimize`` or ``precision``, or "compile" without a compiler.
+    """
+    wanted = arguments.get("optimize", True)
+    precision = arguments.get("precision", "float32")
+    if not (isinstance(wanted, bool) or wanted == "compile"):
+        raise InvalidInput(f"optimize is {wanted!r}; use True, False or 'compile'.")
+    if precision not in PRECISIONS:
+        raise InvalidInput(f"precision is {precision!r}; use one of {sorted(PRECISIONS)}.")
+    if wanted == "compile" and not compiler_found():
+        raise InvalidInput("optimize='compile' needs OpenVINO: pip install 'dasdist[openvino]'.")
+    if wanted is False or not isinstance(model, WaveformWrapper):
+        return Form("plain", precision, callers)
+    compiles = device.type == "cpu" and precision == "float32" and compiler_found()
+    if compiles and (wanted == "compile" or samples >= WORTH_COMPILING):
+        return Form("compiled", precision, callers)
+    return Form("folded", precision, callers)
+
+
+def build(
+    model: WaveformWrapper,
+    form: Form,
+    shape: tuple[int, int],
+    arguments: Mapping[str, Any],
+) -> FoldedNetwork:
+    """Return a model's network in a form.
+
+    Parameters
+    ----------
+    model : WaveformWrapper
+        The model.
+    form : Form
+        Folded or compiled.
+    shape : tuple of int
+        Windows of a batch and samples of a window.
+    arguments : mapping
+        Arguments of ``annotate``.
+    """
+    folded = model.folded(shape[1], arguments)
+    if form.kind == "compiled":
+        example = torch.zeros(shape[0], folded.components, shape[1])
+        network: Any = folded.network
+        compiled = CompiledNetwork(network, example, form.callers, form.threads)
+        return FoldedNetwork(compiled, folded.components, folded.alone)
+    return folded
+
+
+def largest_difference(
+    some: Mapping[str, NDArray[np.float32]], others: Mapping[str, NDArray[np.float32]]
+) -> float:
+    """Return the largest difference of annotations; infinite where only one is NaN."""
+    largest = 0.0
+    for key, values in some.items():
+        if not np.array_equal(np.isnan(values), np.isnan(others[key])):
+            return np.inf
+        differences = np.abs(values - others[key])
+        largest = max(largest, float(np.nanmax(differences, initial=0.0)))
+    return largest

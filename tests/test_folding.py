@@ -1,0 +1,177 @@
+"""Optimised models are the same models: folded, compiled, checked, and in lower precision."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dasdist
+from dasdist.inference.optimise import Form, choose_form
+from dasdist.models import WaveformWrapper
+from dasdist.models.fold import fold_batch_norms, fold_components
+
+from .toys import noise, recording
+
+
+class Branches(torch.nn.Module):
+    """Convolutions whose outputs go into a normalisation, and one whose output is used twice."""
+
+    def __init__(self, channels, width, kernel, transposed, bias):
+        super().__init__()
+        self.first = torch.nn.Conv1d(channels, width, kernel, padding="same", bias=bias)
+        self.norm = torch.nn.BatchNorm1d(width, eps=1e-3)
+        kind = torch.nn.ConvTranspose1d if transposed else torch.nn.Conv1d
+        self.second = kind(width, width + 1, kernel, bias=bias)
+        self.norm2 = torch.nn.BatchNorm1d(width + 1, affine=bias)
+        self.third = torch.nn.Conv1d(width + 1, 2, 1)
+        self.norm3 = torch.nn.BatchNorm1d(2)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.first(x)))
+        raw = self.third(torch.relu(self.norm2(self.second(x))))
+        return self.norm3(raw) + raw
+
+
+@st.composite
+def networks(draw):
+    channels = draw(st.integers(2, 4))
+    torch.manual_seed(draw(st.integers(0, 2**31)))
+    network = Branches(
+        channels,
+        draw(st.integers(1, 9)),
+        draw(st.integers(1, 7)),
+        draw(st.booleans()),
+        draw(st.booleans()),
+    ).eval()
+    for norm in (network.norm, network.norm2, network.norm3):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.1, 3)
+        if norm.affine:
+            torch.nn.init.normal_(norm.weight)
+            torch.nn.init.normal_(norm.bias)
+    return network, torch.randn(draw(st.integers(1, 3)), 1, 40)
+
+
+@given(networks(), st.sampled_from(["clone", "pad"]))
+def test_folded_networks_are_the_same_networks(case, strategy):
+    network, one = case
+    channels = network.first.in_channels
+    clones = one.repeat(1, channels, 1)
+    padded = torch.nn.functional.pad(one, (0, 0, 0, channels - 1))
+    several = clones if strategy == "clone" else padded
+    folded = fold_batch_norms(network, several)
+    single = fold_components(folded, several, strategy)
+    kinds = [type(part).__name__ for part in (folded.norm, folded.norm2, folded.norm3)]
+    assert kinds == ["Identity", "Identity", "BatchNorm1d"]  # the third is not alone
+    with torch.no_grad():
+        expected = network(several)
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(folded(several), expected, rtol=0, atol=1e-5 * scale)
+        torch.testing.assert_close(single(one), expected, rtol=0, atol=1e-5 * scale)
+
+
+def test_an_input_that_is_used_twice_is_not_folded():
+    class Residual(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = torch.nn.Conv1d(3, 3, 3, padding=1)
+
+        def forward(self, x):
+            return x + self.first(x)
+
+    assert fold_components(Residual(), torch.zeros(1, 3, 9), "clone") is None
+
+
+def section(data, count=48):
+    """Vertical components of labelled earthquakes, one a channel."""
+    values = data["data"][:count, :, 2].astype("float32").T
+    return recording(np.ascontiguousarray(values))
+
+
+@pytest.fixture(scope="module")
+def earthquakes(shared_data):
+    path = shared_data / "waveforms" / "ncedc_labelled.npz"
+    if not path.is_file():
+        pytest.skip("no labelled waveforms in the test data")
+    with np.load(path) as data:
+        return section(data)
+
+
+def agreeing(picks, exact):
+    """Return the share of exact picks that are there within a sample."""
+    near = pd.merge(exact, picks, on=["channel_index", "phase"], suffixes=("", "_other"))
+    same = near[(near.sample_index - near.sample_index_other).abs() <= 1]
+    return len(same[["channel_index", "phase", "sample_index"]].drop_duplicates()) / len(exact)
+
+
+@pytest.mark.seisbench
+@pytest.mark.parametrize("strategy", ["clone", "pad"])
+@pytest.mark.parametrize("optimize", [True, "compile"])
+def test_picks_of_labelled_earthquakes_are_those_of_the_plain_model(
+    phasenet, earthquakes, optimize, strategy, caplog
+):
+    if optimize == "compile":
+        pytest.importorskip("openvino")
+    model = dasdist.DASWaveformModelWrapper(phasenet, component_strategy=strategy)
+    options = {"thresholds": 0.1, "blinding": (0, 0), "pbar": False}
+    exact = model.classify(earthquakes, optimize=False, **options).picks
+    picks = model.classify(earthquakes, optimize=optimize, **options).picks
+    assert len(exact) > 50
+    assert agreeing(picks, exact) >= 0.999
+    assert agreeing(exact, picks) >= 0.999
+    assert not caplog.records  # nothing fell back
+
+
+@pytest.mark.seisbench
+def test_lower_precision_moves_few_picks(phasenet, earthquakes, record_property):
+    options = {"thresholds": 0.3, "blinding": (0, 0), "pbar": False}
+    exact = dasdist.classify(phasenet, earthquakes, optimize=False, **options).picks
+    picks = dasdist.classify(phasenet, earthquakes, precision="bf16", **options).picks
+    record_property("agreeing", agreeing(picks, exact))
+    print(len(exact), len(picks), agreeing(picks, exact), agreeing(exact, picks))
+    assert agreeing(picks, exact) >= 0.9  # eight bits of mantissa: opt-in
+
+
+@pytest.mark.seisbench
+@pytest.mark.parametrize("form", ["folded", "compiled"])
+def test_a_form_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, caplog, form):
+    if form == "compiled":
+        pytest.importorskip("openvino")
+    right = WaveformWrapper.folded
+
+    def wrong(self, samples, argdict):
+        folded = right(self, samples, argdict)
+        with torch.no_grad():
+            folded.network.inc.weight += 0.1
+        return folded
+
+    monkeypatch.setattr(WaveformWrapper, "folded", wrong)
+    data = recording(noise(4000, 3))
+    exact = dasdist.annotate(phasenet, data, optimize=False)["P"].values
+    optimize = "compile" if form == "compiled" else True
+    with caplog.at_level(logging.WARNING, logger="dasdist"):
+        values = dasdist.annotate(phasenet, data, optimize=optimize)["P"].values
+    assert f"the {form} model is not used" in caplog.text
+    np.testing.assert_allclose(values, exact, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("optimize", "fast"), ("precision", "float16"), ("optimize", 2)]
+)
+def test_unknown_forms_are_refused(argument, value):
+    with pytest.raises(dasdist.errors.InvalidInput, match=argument):
+        choose_form(torch.nn.Linear(1, 1), {argument: value}, 1, torch.device("cpu"))
+
+
+@pytest.mark.seisbench
+def test_only_long_runs_are_compiled(phasenet):
+    pytest.importorskip("openvino")
+    model = dasdist.DASWaveformModelWrapper(phasenet)
+    device = torch.device("cpu")
+    kinds = [choose_form(model, {}, samples, device).kind for samples in (10**6, 10**10)]
+    assert kinds == ["folded", "compiled"]
+    assert choose_form(model, {"optimize": False}, 10**10, device) == Form("plain")
