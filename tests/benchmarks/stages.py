@@ -235,7 +235,8 @@ def picks(quick: bool) -> Iterator[Contest]:
     channels, rows, every = (8, 2, 600) if quick else (1024, 2, 600)
     theirs = inputs.light(channels)
     length = 3000 + 1500 * (rows - 1)
-    curves = np.abs(inputs.spikes(length, channels, every))
+    # as models give them: the samples of a channel lie next to each other
+    curves = np.asfortranarray(np.abs(inputs.spikes(length, channels, every)))
     data = recording(curves)
     structure = theirs.get_patching_structure(curves.shape, {})
     options = {"thresholds": 0.5}
@@ -279,7 +280,7 @@ def picks(quick: bool) -> Iterator[Contest]:
 def peaks(quick: bool) -> Iterator[Contest]:
     """Peaks alone, against scipy channel by channel: the very same ones."""
     channels = 8 if quick else 1024
-    curves = np.abs(inputs.spikes(3000, channels, 150))
+    curves = np.asfortranarray(np.abs(inputs.spikes(3000, channels, 150)))
 
     def with_scipy() -> list[tuple[int, int]]:
         found = []
