@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -86,3 +88,36 @@ def test_an_archive_larger_than_memory_is_annotated_and_classified_within_the_pl
     assert heard > 80
     minutes = result.picks["time"].dt.floor("min").nunique()
     assert heard / 2 < minutes <= 2 * heard  # strong earthquakes are loud, noise is not
+
+
+FREED_AND_NEEDED_AGAIN = """
+import resource
+import numpy as np
+from dasdist.run.memory import keep_freed_memory
+
+kept = {kept} and keep_freed_memory()
+for turn in range(60):
+    if turn == 10:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**18)  # 2 MiB, as a layer of a network
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_memory_that_a_layer_freed_is_not_cleared_anew_for_the_next():
+    def faults(kept):
+        found = subprocess.run(
+            [sys.executable, "-c", FREED_AND_NEEDED_AGAIN.format(kept=kept)],
+            env={**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"},  # as Dask sets it
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return found.stdout.split()
+
+    done, kept = faults(kept=True)
+    if done == "False":
+        pytest.skip("the C library has no such option")
+    _, given_back = faults(kept=False)
+    assert int(kept) < 200  # one layer has 512 pages
+    assert int(given_back) > 50 * 400

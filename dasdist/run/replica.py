@@ -22,6 +22,7 @@ import torch
 
 from dasdist.errors import DasdistError
 from dasdist.inference import Predictor
+from dasdist.run.memory import keep_freed_memory
 
 __all__ = ["Payload", "pack", "predictor_of", "remember"]
 
@@ -98,6 +99,7 @@ def _build(token: str) -> Predictor:
             f"This process was not given the model {token}; the worker plugin that brings it did "
             "not run here. Restart the worker, or call annotate or classify again."
         )
+    keep_freed_memory()
     model: Any = cloudpickle.loads(payload.data)
     device = payload.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Predictor(model.to(device).eval())

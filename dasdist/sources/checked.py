@@ -11,10 +11,20 @@ from typing import Any
 from numpy.typing import NDArray
 from xdas.io import Engine
 
-__all__ = ["CHECKED", "CheckedEngine"]
+__all__ = ["CHECKED", "CheckedEngine", "check_size"]
 
 CHECKED = "dasdist"
 """Name of the engine among those of xdas."""
+
+
+def check_size(path: str, size: int) -> None:
+    """Raise OSError if a file is missing, or has not the size that the index states."""
+    found = os.stat(path).st_size
+    if found != size:
+        raise OSError(
+            f"{path} has {found} bytes where the index states {size}: it was cut or replaced "
+            "since; index the archive again"
+        )
 
 
 class CheckedEngine(Engine, name=CHECKED):  # type: ignore[call-arg, misc]
@@ -58,12 +68,7 @@ class CheckedEngine(Engine, name=CHECKED):  # type: ignore[call-arg, misc]
             If the file is missing, or has another size.
         """
         del modified, chunk
-        size = os.stat(path).st_size
-        if size != bytes:
-            raise OSError(
-                f"{path} has {size} bytes where the index states {bytes}: it was cut or replaced "
-                "since; index the archive again"
-            )
+        check_size(path, bytes)
         constants = dict(engine)
         values: NDArray[Any] = Engine[constants.pop("name")].load_tile(path, selection, **constants)
         return values

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dasdist.geometry import Region, Span
 from dasdist.sources.part import file_identity
 
-__all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "storage_chunks"]
+__all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "read_pieces", "storage_chunks"]
 
 Index = tuple[slice | int, ...]
 
@@ -111,12 +111,7 @@ class Hdf5Source:
 
     def read(self) -> NDArray[Any]:
         """Read file by file."""
-        missing = np.nan if self.dtype.kind == "f" else np.iinfo(self.dtype).min
-        values = np.full(self.shape, missing, self.dtype)
-        for path, pieces in groupby(self.pieces, key=lambda piece: piece.path):
-            with h5py.File(path, "r") as file:
-                for piece in pieces:
-                    values[piece.rows.slice, piece.columns.slice] = file[piece.name][piece.index]
+        values = read_pieces(self.pieces, self.shape, self.dtype)
         return values if self.time_axis == 0 else values.T
 
     def files(self) -> Sequence[tuple[Span, str]]:
@@ -154,6 +149,46 @@ class Hdf5Source:
         rows, columns = (chunk[axis] for axis in piece.sliced)
         rows, columns = min(rows, piece.rows.size), min(columns, piece.columns.size)
         return (rows, columns) if self.time_axis == 0 else (columns, rows)
+
+
+def read_pieces(
+    pieces: Sequence[Piece], shape: tuple[int, int], dtype: np.dtype[Any], *, exact: bool = False
+) -> NDArray[Any]:
+    """Read pieces into one array, each straight to its place where HDF5 can do that.
+
+    What no piece holds reads as missing; of pieces that overlap, the later one counts.
+
+    Raises
+    ------
+    OSError, KeyError
+        If a file or a dataset is missing, or cannot be read.
+    ValueError
+        If `exact` is set and a dataset is of another type.
+    """
+    if _stacked(pieces, shape):
+        values = np.empty(shape, dtype)
+    else:
+        values = np.full(shape, np.nan if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
+    for path, of_file in groupby(pieces, key=lambda piece: piece.path):
+        with h5py.File(path, "r") as file:
+            for piece in of_file:
+                dataset = file[piece.name]
+                if exact and dataset.dtype != dtype:
+                    raise ValueError(f"{path} holds {dataset.dtype} where {dtype} was expected")
+                place = values[piece.rows.slice, piece.columns.slice]
+                if place.flags.c_contiguous and dataset.dtype == dtype and dataset.ndim == 2:
+                    dataset.read_direct(place, piece.index)
+                else:
+                    place[:] = dataset[piece.index]
+    return values
+
+
+def _stacked(pieces: Sequence[Piece], shape: tuple[int, int]) -> bool:
+    """Tell whether pieces hold whole rows, one after the other, from the first to the last."""
+    ends = [0, *(piece.rows.stop for piece in pieces)]
+    whole = all(piece.columns == Span(0, shape[1]) for piece in pieces)
+    starts = [piece.rows.start for piece in pieces]
+    return whole and ends[:-1] == starts and ends[-1] == shape[0]
 
 
 def box(space: Any) -> tuple[slice, ...] | None:

@@ -1,0 +1,8 @@
+"""Benchmarks: each against what one would use instead, side by side.
+
+Run ``python -m tests.benchmarks``; the modules below register what there is.
+"""
+
+from tests.benchmarks import end_to_end, gpu, scaling, stages
+
+SUITE = (end_to_end, stages, scaling, gpu)

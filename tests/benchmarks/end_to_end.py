@@ -1,0 +1,135 @@
+"""``classify`` and ``annotate`` against SeisBench's, from files to results."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks import inputs, rivals
+from tests.benchmarks.harness import Contest, benchmark
+
+WORKERS = 2
+
+
+Models = tuple[Callable[[], Any], Callable[[], Any]]
+"""What makes the model of SeisBench, in its own process, and ours."""
+
+
+def wrapped(**changes: Any) -> Models:
+    """PhaseNet in SeisBench's wrapper and in ours; the same weights, the same settings."""
+    return partial(inputs.theirs, **changes), partial(inputs.ours, **changes)
+
+
+@contextmanager
+def _classify(
+    models: Models, data: Any, small: Any, *, quick: bool, turns: int = 4, **options: Any
+) -> Iterator[Contest]:
+    """SeisBench, dasdist in this process, and on two workers of one core."""
+    theirs, ours = models[0], models[1]()
+    # worker processes take seconds to start: the quick run does without
+    with rivals.apart() as process, nullcontext() if quick else rivals.cluster(WORKERS) as client:
+
+        def sides(of: Any) -> dict[str, Any]:
+            found = {
+                "SeisBench": rivals.theirs_classify(process, theirs, of, **options),
+                "dasdist, in this process": rivals.ours_classify(ours, of, **options),
+            }
+            if client is not None:
+                found["dasdist, 2 workers"] = rivals.ours_classify(ours, of, client, **options)
+            return found
+
+        samples = float(np.prod(data.shape))
+        yield Contest(
+            sides(data), rivals.same_picks, {"samples": samples}, warm=sides(small), turns=turns
+        )
+
+
+def _length(quick: bool) -> tuple[int, int]:
+    """Five windows of PhaseNet on a patch of SeisBench, or two on a few channels."""
+    return (inputs.WINDOW + 1500, 12) if quick else (inputs.WINDOW + 4 * 1500, 1024)
+
+
+@benchmark("classify-quiet", at_least=3, aim=5)
+def classify_quiet(quick: bool) -> Iterator[Contest]:
+    """PhaseNet on noise."""
+    with (
+        inputs.archive(inputs.quiet(*_length(quick)), seconds=30) as data,
+        _classify(wrapped(), data, data[: inputs.WINDOW], quick=quick, thresholds=0.3) as contest,
+    ):
+        yield contest
+
+
+@benchmark("classify-events", at_least=3.5, aim=6)
+def classify_events(quick: bool) -> Iterator[Contest]:
+    """PhaseNet on earthquakes on every channel."""
+    with (
+        inputs.archive(inputs.events(*_length(quick)), seconds=30) as data,
+        _classify(wrapped(), data, data[: inputs.WINDOW], quick=quick, thresholds=0.3) as contest,
+    ):
+        yield contest
+
+
+@benchmark("classify-light", at_least=20, aim=60)
+def classify_light(quick: bool) -> Iterator[Contest]:
+    """A model that costs nothing, and 100,000 picks."""
+    samples, channels = (4500, 256) if quick else (15000, 1024)
+    values = inputs.spikes(samples, channels, 1500 if quick else 150)
+    light = partial(inputs.light, channels)
+    with (
+        inputs.archive(values) as data,
+        _classify(
+            (light, light), data, data[:3000], quick=quick, turns=1, thresholds=0.5
+        ) as contest,
+    ):
+        yield contest
+
+
+@benchmark("classify-integers", at_least=3, aim=5)
+def classify_integers(quick: bool) -> Iterator[Contest]:
+    """PhaseNet on counts at 200 Hz, that are resampled and filtered."""
+    samples, channels = _length(quick)
+    values = np.repeat(inputs.events(samples, channels), 2, axis=0)
+    counts = (1000 * values).clip(-32000, 32000).astype(np.int16)
+    models = wrapped(
+        dt_range=(0.0099, 0.0101),
+        filter_samples=("butter", {"N": 2, "Wn": [2.0, 45.0], "btype": "bandpass"}),
+    )
+    with (
+        inputs.archive(counts, rate=200.0, seconds=30) as data,
+        _classify(models, data, data[: 2 * inputs.WINDOW], quick=quick, thresholds=0.3) as contest,
+    ):
+        yield contest
+
+
+@benchmark("annotate-zarr", at_least=3, aim=5)
+def annotate_zarr(quick: bool) -> Iterator[Contest]:
+    """PhaseNet's probabilities, to Zarr and to the files of SeisBench's writer."""
+    theirs, ours = inputs.theirs, inputs.ours()
+    with (
+        inputs.archive(inputs.events(*_length(quick)), seconds=30) as data,
+        TemporaryDirectory(prefix="dasdist-benchmark-") as folder,
+        rivals.apart() as process,
+        nullcontext() if quick else rivals.cluster(WORKERS) as client,
+    ):
+        place = Path(folder)
+
+        def sides(of: Any) -> dict[str, Any]:
+            found = {
+                "SeisBench": rivals.theirs_annotate(process, theirs, of, place / "theirs"),
+                "dasdist, in this process": rivals.ours_annotate(ours, of, place / "ours.zarr"),
+            }
+            if client is not None:
+                found["dasdist, 2 workers"] = rivals.ours_annotate(
+                    ours, of, place / "workers.zarr", client
+                )
+            return found
+
+        samples = float(np.prod(data.shape))
+        small = data[: inputs.WINDOW + 1500]
+        yield Contest(
+            sides(data), rivals.same_annotations, {"samples": samples}, warm=sides(small), turns=4
+        )

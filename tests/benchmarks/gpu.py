@@ -1,0 +1,88 @@
+"""On a GPU: ``python -m tests.benchmarks --gpu``; it needs no network.
+
+SeisBench's model and ours are on the same GPU.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import dasdist
+from dasdist.api.job import Job, needs_of
+from dasdist.inference import annotate_patches, prepare
+from dasdist.run.replica import predictor_of
+from tests.benchmarks import inputs, rivals
+from tests.benchmarks.harness import Contest, benchmark
+
+DEVICE = "cuda"
+
+
+def _on_gpu(model: Any) -> Any:
+    return model.to(DEVICE)
+
+
+def _theirs() -> Any:
+    return _on_gpu(inputs.theirs())
+
+
+def _values(quick: bool) -> np.ndarray:
+    samples, channels = (2, 16) if quick else (12, 1024)
+    return inputs.events(inputs.WINDOW + 1500 * samples, channels)
+
+
+@benchmark("gpu-classify", at_least=10, aim=30, gpu=True)
+def gpu_classify(quick: bool) -> Iterator[Contest]:
+    """PhaseNet on earthquakes on every channel, from files to picks."""
+    values = _values(quick)
+    model = _on_gpu(inputs.ours())
+    with inputs.archive(values, seconds=30) as data, rivals.apart() as process:
+        sides = {
+            "SeisBench": rivals.theirs_classify(process, _theirs, data, thresholds=0.3),
+            "dasdist": rivals.ours_classify(model, data, thresholds=0.3),
+        }
+        yield Contest(sides, rivals.same_picks, {"samples": values.size})
+
+
+@benchmark("gpu-overlap", at_least=0.8, aim=0.95, gpu=True)
+def gpu_overlap(quick: bool) -> Iterator[Contest]:
+    """The slower of reading and of the model alone, and the whole run."""
+    values = _values(quick)
+    model = _on_gpu(inputs.ours())
+    with inputs.archive(values, seconds=30) as data:
+        job = Job.of(model, data, None, {}, set())
+        callback = dasdist.DASPickingCallback(thresholds=0.3)
+        plan = job.plan(needs_of(callback), None)
+        predictor = predictor_of(job.payload.token)
+        blocks = [(block, plan.grids[block.segment]) for block in plan]
+
+        def reading() -> int:
+            return sum(job.recording.part(block.read).read().shape[0] for block, _ in blocks)
+
+        prepared = [
+            prepare(job.recording.part(b.read).read(), grid, b, plan.sections[grid.index])
+            for b, grid in blocks
+        ]
+
+        def computing() -> int:
+            patches = 0
+            for (block, grid), samples in zip(blocks, prepared, strict=True):
+                found = annotate_patches(
+                    samples, grid, block, predictor, plan.batching, job.arguments
+                )
+                patches += sum(1 for _ in found)
+            return patches
+
+        def whole() -> int:
+            return len(dasdist.classify(model, data, pbar=False, thresholds=0.3).picks)
+
+        def facts(medians: dict[str, float]) -> dict[str, float]:
+            alone = max(medians["read alone"], medians["model alone"])
+            return {"slower stage alone over end to end": alone / medians["end to end"]}
+
+        sides = {"read alone": reading, "model alone": computing, "end to end": whole}
+        yield Contest(sides, _any, {"samples": values.size}, facts=facts)
+
+
+def _any(one: Any, other: Any) -> None:
+    """These sides do different things."""

@@ -1,0 +1,135 @@
+"""Two workers against one, Dask against the serial loop, and what that means for a thousand."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import dasdist
+from tests.benchmarks import inputs, overhead, rivals
+from tests.benchmarks.harness import Contest, Facts, benchmark
+from tests.benchmarks.simulation import Cluster, Costs, best_block, simulate
+from tests.test_plan import archive as minutes
+
+TB = 1e12
+ARCHIVES = {"1 TB": TB, "100 TB": 100 * TB, "1 PB": 1000 * TB}
+WORKERS = [2**i for i in range(11)]
+SIZES = [2.0**i for i in range(22, 34)]  # 4 MB to 8 GB
+
+DISK = 2e9
+"""Bytes per second of a small parallel file system; at most a quarter of it for one worker."""
+
+MEMORY = 8e9
+"""Bytes of a worker for blocks."""
+
+
+def _same_table(one: Any, other: Any) -> None:
+    assert one.equals(other), f"{len(one)} picks and {len(other)}"
+
+
+def _blocks(quick: bool) -> tuple[np.ndarray, dict[str, int]]:
+    """Data for PhaseNet, and the blocks it is cut into: some seconds of work each."""
+    rows, channels, width = (1, 8, 2) if quick else (4, 1024, 128)
+    values = inputs.quiet(inputs.WINDOW + 1500 * (rows - 1), channels)
+    return values, {"time": len(values), "distance": width}
+
+
+@benchmark("workers", at_least=1.9, aim=1.98)
+def workers(quick: bool) -> Iterator[Contest]:
+    """One worker of one core, and two, each on a core of its own."""
+    values, block = _blocks(quick)
+    ours = inputs.ours()
+    with (
+        inputs.archive(values) as data,
+        rivals.cluster(1) as one,
+        rivals.cluster(2) as two,
+    ):
+        options = {"block": block, "thresholds": 0.3}
+        sides = {
+            "1 worker": rivals.ours_classify(ours, data, one, **options),
+            "2 workers": rivals.ours_classify(ours, data, two, **options),
+        }
+        yield Contest(sides, _same_table, {"samples": values.size}, turns=4)
+
+
+@benchmark("dask", at_least=0.95, aim=0.98)
+def dask(quick: bool) -> Iterator[Contest]:
+    """The serial loop on one core; client, scheduler and a worker on that same core."""
+    values, block = _blocks(quick)
+    ours = inputs.ours()
+    cores = os.sched_getaffinity(0)
+    with inputs.archive(values) as data, rivals.one_core(), rivals.cluster(1) as client:
+        options = {"block": block, "thresholds": 0.3}
+        sides = {
+            "serial loop": rivals.ours_classify(ours, data, **options),
+            "Dask": rivals.ours_classify(ours, data, client, **options),
+        }
+        yield Contest(sides, _same_table, {"samples": values.size}, turns=4)
+    assert os.sched_getaffinity(0) == cores
+
+
+@benchmark("recompute", at_least=None, aim=None)
+def recompute(quick: bool) -> Iterator[Facts]:
+    """What the default plan computes twice, and reads twice."""
+    del quick
+    ours = inputs.ours()
+    facts = {}
+    for name, hours, channels in (("1 h x 1000", 1, 1000), ("24 h x 10,000", 24, 10_000)):
+        plan = dasdist.plan(ours, minutes(Path("archive"), 60 * hours, channels))
+        facts[f"{name}: recompute factor"] = plan.recompute_factor
+        facts[f"{name}: read amplification"] = plan.read_amplification
+    yield Facts(facts)
+
+
+@benchmark("simulation")
+def simulation(quick: bool) -> Iterator[Facts]:
+    """Many workers, from times measured here; first checked against one and two real ones."""
+    values, block = _blocks(quick)
+    ours = inputs.ours()
+    facts: dict[str, float] = {}
+    with inputs.archive(values) as data, rivals.cluster(1) as one, rivals.cluster(2) as two:
+        timed = {}
+        for workers, client in ((1, one), (2, two)):
+            dasdist.classify(ours, data, client=client, block=block, pbar=False)
+            started = perf_counter()
+            found = dasdist.classify(ours, data, client=client, block=block, pbar=False)
+            timed[workers] = perf_counter() - started
+            if workers == 1:
+                computed = sum(found.report.seconds.values())
+                fixed = timed[1] - computed
+                blocks = found.report.blocks
+        per_task = overhead.seconds_per_block(two, 200 if quick else 2000)
+    nbytes = float(values.nbytes)
+    costs = Costs(nbytes, nbytes / blocks, 0.0, computed / nbytes, per_task)
+    start = max(0.0, fixed - blocks * per_task)
+    for workers, seconds in timed.items():
+        predicted = simulate(costs, Cluster(workers, per_task, start=start))
+        facts[f"{workers} worker{'s'[: workers - 1]}: simulated / real"] = predicted / seconds
+    facts["seconds a GB on a core"] = 1e9 * costs.per_byte
+    facts["ms a block of client and scheduler"] = 1e3 * per_task
+    halo = 2 * inputs.WINDOW * 1000 * 4.0  # of a block on 1000 channels
+    names = ["1 TB"] if quick else list(ARCHIVES)
+    for name in names:
+        facts |= _saturation(name, replace(costs, archive=ARCHIVES[name], halo=halo), per_task)
+    yield Facts(facts)
+
+
+def _saturation(name: str, costs: Costs, per_task: float) -> dict[str, float]:
+    """Return the best block, and where more workers are less than nine tenths of their worth."""
+    crowd = Cluster(WORKERS[-1], per_task, DISK, DISK / 4, start=5.0)
+    facts = {}
+    for storage, bandwidth in (("2 GB/s", DISK), ("fast storage", np.inf)):
+        many = replace(crowd, bandwidth=bandwidth)
+        size, seconds = best_block(costs, many, SIZES, MEMORY)
+        chosen = replace(costs, block=size)
+        alone = simulate(chosen, replace(many, workers=1))
+        worth = {w: alone / simulate(chosen, replace(many, workers=w)) / w for w in WORKERS}
+        facts[f"{name}, {storage}: best block, MB"] = size / 1e6
+        facts[f"{name}, {storage}: hours on 1024"] = seconds / 3600
+        facts[f"{name}, {storage}: efficiency of 1024"] = worth[WORKERS[-1]]
+        facts[f"{name}, {storage}: workers at 90%"] = max(w for w, e in worth.items() if e >= 0.9)
+    return facts
