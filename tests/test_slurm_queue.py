@@ -245,15 +245,7 @@ async def leave(dask_worker):
 
 
 def test_adaptive_jobs_follow_the_work_and_are_replaced(tmp_path, serial):
-    """Jobs of two worker processes each, which come and go together."""
-    two_each = {
-        **SMALL,
-        "cores": 2,
-        "memory": "2GB",
-        "processes": 2,
-        "worker_extra_args": ["--nworkers", "2", "--nthreads", "1"],
-    }
-    with dasdist.slurm_cluster(adapt=(1, 3), folder=tmp_path / "cluster", **two_each) as cluster:
+    with dasdist.slurm_cluster(adapt=(1, 3), folder=tmp_path / "cluster", **GPU) as cluster:
         name = cluster.job_name
         early = [job.job_id for job in cluster.workers.values()]
         assert len(early) == 1
