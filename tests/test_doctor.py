@@ -354,7 +354,9 @@ def test_the_command_ends_with_0_and_a_table_if_nothing_is_wrong(tmp_path):
     shown = run("--folder", tmp_path)
     assert shown.exit_code == 0
     assert "Files that are replaced" in shown.stdout
-    assert run("--folder", tmp_path, "--quiet").output == ""
+    quiet = run("--folder", tmp_path, "--quiet")  # but for warnings, of a small disk for instance
+    assert quiet.exit_code == 0
+    assert "Files that are replaced" not in quiet.output
 
 
 def test_the_command_ends_with_1_and_the_remedy_if_something_is_wrong(tmp_path):

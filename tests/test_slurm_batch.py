@@ -98,6 +98,7 @@ def submit(tmp_path):
             **environ,
         }
         options = [f"--nodes={nodes}", "--cpus-per-task=1", "--mem=1800", "--gres=gpu:1"]
+        options += ["--partition=low"]
         options += ["--job-name=dasdist-test-batch", "--time=20"]
         word = [a for a in arguments if a.startswith("--array")]
         command = ["sbatch", "--parsable", *options, *word, str(CLASSIFY)]
@@ -220,8 +221,11 @@ def expire(job):
 
 
 def preempt(job):
-    """Signal the batch shell, as SLURM does where jobs are preempted with a grace time."""
-    run("scancel", "--batch", "--signal=TERM", job.number)
+    """Submit a job that needs all nodes to a partition that goes before; it takes a moment."""
+    script = "#!/bin/sh\nsleep 1\n"
+    options = ["--job-name=dasdist-test-urgent", "--partition=normal", "--nodes=4", "--exclusive"]
+    run("sbatch", *options, input=script, cwd=job.folder)
+    until(lambda: job.fact("PreemptTime") != "None", job)
 
 
 def test_an_array_splits_a_recording_by_month_and_each_task_resumes(submit, tmp_path):

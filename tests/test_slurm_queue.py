@@ -61,7 +61,7 @@ def queued(name, *states):
     return done.stdout.split()
 
 
-def until(condition, seconds=90):
+def until(condition, seconds=240):
     """Wait until something holds, and return it."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -249,7 +249,8 @@ def test_adaptive_jobs_follow_the_work_and_are_replaced(tmp_path, serial):
         name = cluster.job_name
         early = [job.job_id for job in cluster.workers.values()]
         assert len(early) == 1
-        cancel(early[0])  # before its worker registers
+        cancel(early[0])
+        assert not cluster.scheduler.workers  # before its worker registers
         with Client(cluster, set_as_default=False) as client:
             report = run_and(client, tmp_path, lambda: cancel(queued(name, "RUNNING")[0]))
         check(tmp_path, serial, report)

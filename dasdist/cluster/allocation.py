@@ -182,7 +182,9 @@ def find_allocation() -> Allocation:
     machine = CPU_COUNT, MEMORY_LIMIT
     cpus, memory = _least(machine, cgroup_limits(), slurm_limits(os.environ))
     visible = visible_devices(os.environ)
-    return Allocation(cpus, memory, _all_devices() if visible is None else visible)
+    if visible is None:  # SLURM says which GPUs are the job's; those of the node may be others'
+        visible = () if "SLURM_JOB_ID" in os.environ else _all_devices()
+    return Allocation(cpus, memory, visible)
 
 
 def _least(machine: tuple[int, int], *limits: tuple[int | None, int | None]) -> tuple[int, int]:

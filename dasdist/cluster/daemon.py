@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.cluster.certificates import remove_certificates
-from dasdist.cluster.folder import connect, facts_of
+from dasdist.cluster.folder import connect, facts_of, write_facts
 from dasdist.cluster.jobs import cancel_jobs
 from dasdist.errors import DasdistError, InvalidInput
 
@@ -89,7 +89,7 @@ def stop_cluster(facts: Mapping[str, Any]) -> None:
         If the queue does not answer.
     """
     file = Path(facts["file"])
-    if _is_here(facts, file):
+    if facts.get("stays") and _is_here(facts, file):  # else it is a notebook's, or a run's
         os.kill(facts["pid"], signal.SIGTERM)
         until = time.monotonic() + _PATIENCE
         while file.exists() and time.monotonic() < until:
@@ -128,6 +128,9 @@ def main() -> None:
     except DasdistError as error:
         answer({"error": str(error)})
         return
+    facts = facts_of(cluster.folder)
+    ours = {name: fact for name, fact in facts.items() if name not in ("file", "address")}
+    write_facts(cluster.folder, facts["address"], {**ours, "stays": True})
     with cluster:
         answer({"folder": str(cluster.folder)})
         while not over.wait(0.5) and cluster.scheduler.status.name == "running":

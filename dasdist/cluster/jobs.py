@@ -1,7 +1,8 @@
 """What SLURM says of the jobs of one run; they share a name that no other run has."""
 
 import asyncio
-import getpass
+import os
+import pwd
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from uuid import uuid4
 
 from dasdist.errors import InvalidInput
 
-__all__ = ["JobState", "cancel_jobs", "job_name", "jobs_of", "node_addresses", "tail"]
+__all__ = ["JobState", "cancel_jobs", "job_name", "jobs_of", "node_addresses", "tail", "user_name"]
 
 _ENDED = frozenset(
     {
@@ -60,6 +61,11 @@ class JobState:
         return f"{self.state}{why}{where}"
 
 
+def user_name() -> str:
+    """Return whom SLURM takes this process for, whatever the environment says."""
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
 def job_name(prefix: str = "dasdist") -> str:
     """Return a name for the jobs of a run, by which ``scancel --name`` finds all of them."""
     return f"{prefix}-{uuid4().hex[:8]}"
@@ -95,7 +101,7 @@ async def jobs_of(name: str) -> dict[str, JobState]:
 
 
 def _squeue(name: str) -> list[str]:
-    user = getpass.getuser()
+    user = user_name()
     form = "--format=%A|%T|%r|%N"
     return ["squeue", "--noheader", "--states=all", f"--user={user}", f"--name={name}", form]
 
@@ -113,7 +119,7 @@ def cancel_jobs(name: str) -> None:
     OSError
         If the queue does not answer.
     """
-    command = ["scancel", f"--user={getpass.getuser()}", f"--name={name}"]
+    command = ["scancel", f"--user={user_name()}", f"--name={name}"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_PATIENCE, check=False

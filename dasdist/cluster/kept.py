@@ -12,7 +12,6 @@ Whether a departure was to be expected is for the scheduler to say; it makes no 
 """
 
 import asyncio
-import getpass
 import logging
 import os
 import subprocess
@@ -32,7 +31,7 @@ from distributed.deploy.spec import ProcessInterface
 from dasdist.cluster import sweep
 from dasdist.cluster.certificates import CERTIFICATE, KEY, remove_certificates
 from dasdist.cluster.folder import SCHEDULER_FILE
-from dasdist.cluster.jobs import JobState, cancel_jobs, jobs_of, tail
+from dasdist.cluster.jobs import JobState, cancel_jobs, jobs_of, tail, user_name
 from dasdist.cluster.network import tunnel
 from dasdist.run.cluster import PROMISED
 from dasdist.run.deaths import DESERTED
@@ -110,6 +109,7 @@ class KeptCluster(SLURMCluster):
         self._arrived: set[str] = set()
         self._missing: set[str] = set()
         self._jobs_name = options["job_name"]
+        self._cleaned = False
         self._sweeper = _sweeper(self._jobs_name, folder)
         try:
             super().__init__(**options)
@@ -181,6 +181,7 @@ class KeptCluster(SLURMCluster):
                 name = str(worker["name"])
                 self._arrived.add(name if name in self.worker_spec else name.rpartition("-")[0])
             self._early = 0
+            self.lost = ""
         Cluster._update_worker_status(self, op, message)
 
     async def _keep(self) -> "asyncio.Future[None]":
@@ -243,6 +244,8 @@ class KeptCluster(SLURMCluster):
         if name in self._arrived:
             self._arrived.discard(name)
             return
+        if job.refused and any(not other.refused for other in self.workers.values()):
+            return  # a limit of the site, perhaps: there may be room when one of the others ends
         self._early += 1
         if self._early < self.most_early or self.lost:
             return
@@ -290,11 +293,13 @@ class KeptCluster(SLURMCluster):
 
     def _clean(self) -> None:
         """See that no job is left; if that cannot be done now, the sweeper does it later."""
-        if self._sweeper.poll() is None:
-            with suppress(OSError):
-                cancel_jobs(self._jobs_name)
-                self._sweeper.terminate()
-                self._sweeper.wait()
+        if self._cleaned:
+            return
+        with suppress(OSError):
+            cancel_jobs(self._jobs_name)
+            self._sweeper.terminate()
+            self._sweeper.wait()
+            self._cleaned = True
         remove_certificates(self.folder)
         (self.folder / SCHEDULER_FILE).unlink(missing_ok=True)
 
@@ -306,7 +311,7 @@ def _sweeper(name: str, folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
                 *(sys.executable, "-I", sweep.__file__),
-                *(str(os.getpid()), getpass.getuser(), name),
+                *(str(os.getpid()), user_name(), name),
                 *files,
             ],
             stdin=subprocess.DEVNULL,

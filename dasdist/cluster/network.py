@@ -85,9 +85,8 @@ def listening_address(interface: str | None = None, hosts: Iterable[str] = ()) -
             address = address_towards(host)
         except OSError:
             continue
-        if not address.startswith("127."):
+        if not address.startswith("127."):  # as that of a node that is this machine
             return address
-        break
     there = ", ".join(f"{name} ({address})" for name, address in _interfaces().items())
     raise InvalidInput(
         "No interface but loopback leads to the nodes, and workers elsewhere could not reach the "

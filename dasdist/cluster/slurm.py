@@ -150,6 +150,11 @@ def slurm_cluster(
     """
     fewest, most = adapt or (jobs, jobs)
     _check(fewest, most)
+    if options.pop("asynchronous", False):
+        raise InvalidInput(
+            "slurm_cluster is not for event loops; call it in a thread, and make an asynchronous "
+            "Client of its scheduler_address and security."
+        )
     job = Job.of(cores, memory, gpus_per_job)
     partition = partition or _configured("queue")
     interface = interface or _configured("interface")

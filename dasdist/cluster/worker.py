@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Options of ``dask worker``, and ``--spare``; those of this process if not given.
+        Options of ``dask worker``, ``--spare`` and ``--towards``; those of this process if not
+        given.
 
     Raises
     ------
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--nthreads", default="auto")
     parser.add_argument("--memory-limit", default="auto")
     parser.add_argument("--spare", default=str(SPARE_BYTES))
+    parser.add_argument("--towards", default="")
     given, others = parser.parse_known_args(arguments)
     workers = workers_for(
         find_allocation(),
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _log.info("%s", workers)
     pinning.give(workers.devices)
     os.environ.update(dict.fromkeys(_OF_COMPUTE_THREADS, str(workers.compute_threads)))
-    others += listening(others)
+    others += listening(others, given.towards)
     dask_worker.main([*options(workers), *others], prog_name="dasdist.cluster.worker")
 
 
@@ -83,22 +85,25 @@ def options(workers: Workers) -> list[str]:
     ]
 
 
-def listening(given: Sequence[str]) -> list[str]:
+def listening(given: Sequence[str], towards: str = "") -> list[str]:
     """Return the option that lets workers listen where the scheduler reaches them, and only there.
 
     Parameters
     ----------
     given : sequence of str
         Other options, and the scheduler's address.  What they say of interfaces stands.
+    towards : str
+        The scheduler's host, where a scheduler file stands in place of its address.
 
     Examples
     --------
     >>> listening(["tcp://127.0.0.1:8786"])
     ['--host', '127.0.0.1']
     """
-    if {"--host", "--interface", "--listen-address"}.intersection(given):
+    named = {word.partition("=")[0] for word in given}
+    if {"--host", "--interface", "--listen-address"} & named:
         return []
-    hosts = [urlsplit(word).hostname for word in given if "://" in word]
+    hosts = [towards] if towards else [urlsplit(word).hostname for word in given if "://" in word]
     return ["--host", address_towards(hosts[0])] if hosts and hosts[0] else []
 
 

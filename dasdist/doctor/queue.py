@@ -179,10 +179,13 @@ def check_commands(*, needed: bool = False) -> Outcome:
     said = [_said("sinfo", "--noheader"), _said("squeue", "--noheader", "--me")]
     silent = [s for s in said if s.returncode]
     if silent:
+        fact = "; ".join(
+            f"{s.args[0]} ended with {s.returncode}: {s.stderr.strip()}" for s in silent
+        )
+        if not needed:
+            raise NotChecked(fact)
         return Outcome(
-            "wrong",
-            "; ".join(f"{s.args[0]} ended with {s.returncode}: {s.stderr.strip()}" for s in silent),
-            "Ask whether SLURM's controller is up; scontrol ping says it.",
+            "wrong", fact, "Ask whether SLURM's controller is up; scontrol ping says it."
         )
     return ok(_said("sinfo", "--version").stdout.strip() + " answers.")
 

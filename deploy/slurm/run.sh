@@ -71,7 +71,8 @@ import sys
 from dasdist.cluster.certificates import make_certificates
 from dasdist.cluster.network import listening_address
 make_certificates(sys.argv[1])
-print(listening_address(sys.argv[2] or None, sys.argv[4:]))
+folder, interface, *nodes = sys.argv[1:]
+print(listening_address(interface or ("lo" if len(nodes) == 1 else None), nodes))
 ' "$folder" "${DASDIST_INTERFACE:-}" "${nodes[@]}")
 
 # scheduler, workers and client read these; they name files, and hold no key
@@ -87,7 +88,7 @@ CUDA_VISIBLE_DEVICES='' "$python" -m distributed.cli.dask_scheduler --protocol t
     >"$folder/scheduler.log" 2>&1 &
 scheduler=$!
 
-interface=()
+interface=(--towards "$address") # workers listen where the scheduler reaches them
 [ -z "${DASDIST_INTERFACE:-}" ] || interface=(--interface "$DASDIST_INTERFACE")
 # a node that fails takes no other with it
 srun --overlap --export=ALL --nodes="${#nodes[@]}" --ntasks="${#nodes[@]}" --ntasks-per-node=1 \
@@ -123,6 +124,7 @@ code=130
 if [ -z "$told" ]; then
     CUDA_VISIBLE_DEVICES='' "$python" -m dasdist "${arguments[@]}" --scheduler "$file" &
     client=$!
+    if [ -n "$told" ]; then kill -TERM "$client" || true; fi # TERM came between these two lines
 fi
 lost=''
 while [ -n "$client" ] && runs "$client"; do
@@ -142,15 +144,21 @@ if [ "$code" = 143 ]; then code=130; fi # TERM came before the client had begun
 
 # ---------------------------------------------------------------- what is left
 
-state=$(scontrol show job "$job" | sed -n 's/^ *JobState=\([A-Z]*\).*/\1/p')
-if [ "$code" = 130 ] && [ -n "$told" ] && [ "$state" = RUNNING ]; then # not one that is cancelled
+[ "$code" = 130 ] || exit "$code"
+about=$(scontrol show job "$job") || about='JobState=RUNNING' # SLURM is busy: it is tried below
+# sites that preempt without the signal that the script asks for send TERM to the workers alone
+case $about in
+    *PreemptTime=[0-9]*) told=yes ;;
+esac
+state=$(sed -n 's/^ *JobState=\([A-Z]*\).*/\1/p' <<<"$about")
+if [ -n "$told" ] && [ "$state" = RUNNING ]; then # not one that is cancelled
     if [ "$restarts" -ge "${DASDIST_RESTARTS:-50}" ]; then
         say "queued again $restarts times already; sbatch goes on where this stopped"
     else
         finish
         trap - EXIT
         say 'queued again, to go on with the blocks that are left'
-        scontrol requeue "$job"
+        scontrol requeue "$job" || say 'SLURM does not take it; sbatch goes on where this stopped'
     fi
 fi
 exit "$code"

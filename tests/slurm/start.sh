@@ -2,9 +2,11 @@
 # A real SLURM on this one machine, for the tests: bash tests/slurm/start.sh FOLDER
 #
 # Four nodes das1 to das4, a slurmd each, of 2 CPUs, 4000 MiB and one fake GPU, in the partitions
-# normal and gpu; all on loopback. Neither CPUs nor memory are enforced. State, settings, logs and
-# the munge key lie in FOLDER, which user slurm must be able to reach; nothing else is touched, but
-# Debian's packages are installed if they are missing. Needs root. What runs is left running.
+# normal and gpu, and low, whose jobs those of the others preempt; all on loopback. Neither CPUs nor
+# memory are enforced. State, settings, logs and
+# the munge key lie in FOLDER, which user slurm must be able to reach. Debian's packages are installed
+# if they are missing, and /etc/hosts gets a line if this host's name does not lead to loopback.
+# Needs root. What runs is left running.
 #
 # Prints, last, the line that lets sbatch and its like use it:   export SLURM_CONF=FOLDER/slurm.conf
 # A SLURM that answers already, and is not in FOLDER, is left alone, and nothing is started, unless
@@ -117,6 +119,10 @@ SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0
 KillWait=5
 OverTimeLimit=0
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+# the batch script gets the signal that it asks for, instead of TERM for its steps
+PreemptParameters=send_user_signal
 MinJobAge=600
 ReturnToService=2
 CONF
@@ -124,8 +130,10 @@ CONF
             echo "NodeName=${nodes[i]} NodeHostname=$host NodeAddr=127.0.0.1" \
                 "Port=${ports[i + 1]} CPUs=2 RealMemory=4000 Gres=gpu:fake:1 State=UNKNOWN"
         done
-        echo 'PartitionName=normal Nodes=das[1-4] Default=YES MaxTime=60 DefaultTime=10 State=UP'
-        echo 'PartitionName=gpu Nodes=das[1-4] MaxTime=60 DefaultTime=10 State=UP'
+        each='Nodes=das[1-4] MaxTime=60 DefaultTime=10 State=UP'
+        echo "PartitionName=normal Default=YES PriorityTier=2 PreemptMode=OFF $each"
+        echo "PartitionName=gpu PriorityTier=2 PreemptMode=OFF $each"
+        echo "PartitionName=low PriorityTier=1 PreemptMode=REQUEUE GraceTime=180 $each"
     } >"$conf"
 fi
 
