@@ -165,14 +165,20 @@ def test_a_form_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, capl
 )
 def test_unknown_forms_are_refused(argument, value):
     with pytest.raises(dasdist.errors.InvalidInput, match=argument):
-        choose_form(torch.nn.Linear(1, 1), {argument: value}, 1, torch.device("cpu"))
+        choose_form(torch.nn.Linear(1, 1), {argument: value}, torch.device("cpu"))
 
 
 @pytest.mark.seisbench
-def test_only_long_runs_are_compiled(phasenet):
+def test_the_form_follows_from_what_is_asked(phasenet):
     pytest.importorskip("openvino")
+
+    class Own(WaveformWrapper):
+        def forward(self, x, argdict=None, **kwargs):
+            return super().forward(x, argdict)
+
+    cpu = torch.device("cpu")
     model = dasdist.DASWaveformModelWrapper(phasenet)
-    device = torch.device("cpu")
-    kinds = [choose_form(model, {}, samples, device).kind for samples in (10**6, 10**10)]
-    assert kinds == ["folded", "compiled"]
-    assert choose_form(model, {"optimize": False}, 10**10, device) == Form("plain")
+    asked = ({}, {"optimize": True}, {"optimize": "compile"}, {"optimize": False})
+    kinds = [choose_form(model, arguments, cpu).kind for arguments in asked]
+    assert kinds == ["folded", "folded", "compiled", "plain"]
+    assert choose_form(Own(phasenet), {}, cpu) == Form("plain")  # it heeds no folded network

@@ -370,6 +370,20 @@ def test_a_file_that_cannot_be_read_is_named(archives, order, dtype, how):
                 assert isinstance(caught.value.__cause__, OSError)
 
 
+@pytest.mark.parametrize("kind", ["tiles", "stack"])
+@pytest.mark.parametrize("left", [1, 7])
+def test_a_file_that_has_become_shorter_is_unreadable(tmp_path, kind, left):
+    """Also where a single sample is left of a part, which would fill all of it."""
+    archive = make_archive(tmp_path, ORDERS["time first"], "float32")
+    recording = open_recording(archive.open(kind))
+    first = sorted(tmp_path.glob("part*.nc"))[0]
+    xdas.open_dataarray(str(first))[: 20 + left].load().to_netcdf(str(tmp_path / "short"))
+    (tmp_path / "short").replace(first)
+    assert recording.part(Region(Span(0, 20), Span(0, CHANNELS))).read().shape == (20, CHANNELS)
+    with pytest.raises(UnreadableData):
+        recording.part(Region(Span(20, 40), Span(0, CHANNELS))).read()
+
+
 def check_error(error: UnreadableData, broken: Path) -> None:
     """It tells the file and the times, also when it comes back from a worker."""
     error = pickle.loads(pickle.dumps(error))

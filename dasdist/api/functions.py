@@ -75,9 +75,9 @@ def annotate(
     batch_size : int, optional
         Patches per batch; None (the default) chooses for the device.
     optimize : bool or "compile"
-        Whether pickers compute in a faster form, checked against the plain model to 1e-4: folded,
-        and for long runs compiled by OpenVINO where it is installed.  "compile" always compiles,
-        False computes the model as it is; True is the default.
+        Whether pickers compute in a faster form, checked against the plain model to 1e-4: True,
+        the default, folds them, "compile" has OpenVINO compile them as well, where they are on a
+        CPU, which pays in long runs, and False computes the model as it is.
     precision : {"float32", "bf16", "fp16"}
         Precision of the model's arithmetic; float32 by default, the others may move picks.
     overlap_samples, overlap_channels : float or int

@@ -8,6 +8,7 @@ listen on 127.0.0.1; one sees them through an SSH tunnel.
 import getpass
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 
 from dasdist.errors import InvalidInput
 
@@ -70,8 +71,8 @@ def listening_address(interface: str | None = None, hosts: Iterable[str] = ()) -
     interface : str, optional
         The interface, if it is named; ``lo`` works where all nodes are this machine.
     hosts : iterable of str, optional
-        Names or addresses of nodes: the first to which a way leads decides.  Without any, the
-        default route does.
+        Names or addresses of nodes: the first to which a way leads that is not loopback decides.
+        Without any way, the default route does.
 
     Raises
     ------
@@ -80,11 +81,14 @@ def listening_address(interface: str | None = None, hosts: Iterable[str] = ()) -
     """
     if interface is not None:
         return address_of(interface)
-    for host in (*hosts, _ELSEWHERE):
-        try:
-            address = address_towards(host)
-        except OSError:
-            continue
+    ways = []
+    for host in hosts:
+        with suppress(OSError):
+            ways.append(address_towards(host))
+    if not ways:
+        with suppress(OSError):
+            ways.append(address_towards(_ELSEWHERE))
+    for address in ways:
         if not address.startswith("127."):  # as that of a node that is this machine
             return address
     there = ", ".join(f"{name} ({address})" for name, address in _interfaces().items())

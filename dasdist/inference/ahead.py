@@ -5,9 +5,10 @@ one another, and where another process wants the core they wait long.  So a proc
 batch per core at a time.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
@@ -43,10 +44,15 @@ def computed_ahead(function: Callable[[T], R], items: Iterable[T], cores: int) -
     finally:
         for future in flight:
             future.cancel()
+        wait(flight)
+
+
+def _pool(cores: int) -> ThreadPoolExecutor:
+    return _pool_of(os.getpid(), cores)  # threads do not survive a fork
 
 
 @cache
-def _pool(cores: int) -> ThreadPoolExecutor:
+def _pool_of(process: int, cores: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores, "dasdist-batches", initializer=_one_thread)
 
 

@@ -1,7 +1,7 @@
 """A network compiled by OpenVINO, where that is installed.
 
 OpenVINO (https://docs.openvino.ai) fuses layers into kernels of one memory layout, which suits the
-few channels of picking networks: twice as fast on a core as torch, whatever the batch.
+few channels of picking networks: PhaseNet was 1.4 times as fast on a core as folded in torch.
 """
 
 import sys

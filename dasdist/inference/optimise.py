@@ -4,7 +4,7 @@
 
     plain     as it is
     folded    batch normalisation and components folded into convolutions (dasdist.models.fold)
-    compiled  the folded network compiled by OpenVINO, for runs long enough to pay for that
+    compiled  the folded network compiled by OpenVINO, where that is asked for: it takes a while
 """
 
 from collections.abc import Mapping
@@ -31,9 +31,6 @@ __all__ = [
 
 LARGEST_DIFFERENCE = 1e-4
 """Of probabilities, between a form and the plain model."""
-
-WORTH_COMPILING = 10**9
-"""Samples of all windows of a run from which compiling pays: it takes seconds, or a minute."""
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -64,11 +61,12 @@ PLAIN = Form()
 def choose_form(
     model: torch.nn.Module,
     arguments: Mapping[str, Any],
-    samples: int,
     device: torch.device,
     callers: int = 1,
 ) -> Form:
-    """Choose the form for a run, from the run as a whole and not from its blocks or workers.
+    """Choose the form for a run, from what is asked and not from its length, blocks or workers.
+
+    So a run that is resumed, or grows, goes on in the form that it was begun with.
 
     Parameters
     ----------
@@ -76,8 +74,6 @@ def choose_form(
         The DAS model.
     arguments : mapping
         Arguments of ``annotate``.
-    samples : int
-        Samples of all windows.
     device : torch.device
         Where the model is.
     callers : int
@@ -96,10 +92,11 @@ def choose_form(
         raise InvalidInput(f"precision is {precision!r}; use one of {sorted(PRECISIONS)}.")
     if wanted == "compile" and not compiler_found():
         raise InvalidInput("optimize='compile' needs OpenVINO: pip install 'dasdist[openvino]'.")
-    if wanted is False or not isinstance(model, WaveformWrapper):
+    # one that computes in another way may not heed the network that it is given
+    foldable = isinstance(model, WaveformWrapper) and type(model).forward is WaveformWrapper.forward
+    if wanted is False or not foldable:
         return Form("plain", precision, callers)
-    compiles = device.type == "cpu" and precision == "float32" and compiler_found()
-    if compiles and (wanted == "compile" or samples >= WORTH_COMPILING):
+    if wanted == "compile" and device.type == "cpu" and precision == "float32":
         return Form("compiled", precision, callers)
     return Form("folded", precision, callers)
 

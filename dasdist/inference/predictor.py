@@ -180,7 +180,9 @@ class Predictor:
                 for same in (noise, batch)
             )
             reason = f"it differs from the plain one by {off:.1e}"
-        except Exception as error:  # noqa: BLE001 - of any kind: torch and compilers have many
+        except Exception as error:  # of any kind: torch and compilers have many
+            if _is_memory(error):
+                raise  # says nothing about the form
             off, reason = np.inf, f"{type(error).__name__}: {str(error)[:500]}"
         if off <= LARGEST_DIFFERENCE:
             return folded

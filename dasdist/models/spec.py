@@ -18,7 +18,7 @@ __all__ = ["ModelSpec", "as_das_model", "check_arguments", "patching_structure"]
 RUN_ARGUMENTS = {
     "on_error": ("What to do with unreadable data: 'raise', or 'skip' and list it", "raise"),
     "optimize": (
-        "Fold and compile the model where that is the same; False computes it as it is",
+        "Fold the model where that is the same, or 'compile' it, too; False computes it as it is",
         True,
     ),
     "precision": ("Of the model's arithmetic: 'float32', or 'bf16' or 'fp16'", "float32"),

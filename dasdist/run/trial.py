@@ -64,11 +64,11 @@ def batching(
     else:
         available = max(grid.rows.count * grid.columns.count for grid in grids)
         size = given or min(max(1, values // (window * width)), 256)
-    samples = sum(grid.rows.count * grid.rows.window * grid.shape[1] for grid in grids)
     callers = resources.threads * resources.cores
-    form = choose_form(predictor.model, arguments, samples, device, callers)
-    # what is not known to keep no state computes one batch at a time
-    parallel = form.kind != "plain" and device.type == "cpu"
+    form = choose_form(predictor.model, arguments, device, callers)
+    # what is not known to keep no state computes one batch at a time, and so do whole patches:
+    # each takes a thousand times the memory of a window
+    parallel = form.kind != "plain" and device.type == "cpu" and channelwise
     cores = resources.cores if parallel else 1
     return Batching(min(int(size), available), channelwise, form, cores)
 

@@ -175,12 +175,24 @@ def read_pieces(
                 dataset = file[piece.name]
                 if exact and dataset.dtype != dtype:
                     raise ValueError(f"{path} holds {dataset.dtype} where {dtype} was expected")
+                if not _holds(dataset.shape, piece.index):  # one row would be spread over all
+                    raise ValueError(
+                        f"{path} holds {dataset.shape} samples and channels where "
+                        f"{piece.index} were expected"
+                    )
                 place = values[piece.rows.slice, piece.columns.slice]
                 if place.flags.c_contiguous and dataset.dtype == dtype and dataset.ndim == 2:
                     dataset.read_direct(place, piece.index)
                 else:
                     place[:] = dataset[piece.index]
     return values
+
+
+def _holds(shape: tuple[int, ...], index: Index) -> bool:
+    last = [entry if isinstance(entry, int) else entry.stop - 1 for entry in index]
+    return len(index) == len(shape) and all(
+        end < size for end, size in zip(last, shape, strict=True)
+    )
 
 
 def _stacked(pieces: Sequence[Piece], shape: tuple[int, int]) -> bool:

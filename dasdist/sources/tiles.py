@@ -6,14 +6,17 @@
     window                [.....]                       of a block; cut where it is read
     travels            | 32 .. 63 |                     with the window, to a worker
 
-xdas takes the better part of a millisecond to cut an array, however small.  A client that did so
-for every block would keep few workers busy.  It cuts a section once, for all blocks within it.
+xdas takes the better part of a millisecond to cut an array, or to unpickle one, however small.  A
+client that did so for every block would keep few workers busy.  It cuts and pickles a section once,
+for all blocks within it, and a worker unpickles it once.
 """
 
 import json
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,8 +54,21 @@ class _Tiles:
     def __init__(self, array: TileArray, time_axis: int) -> None:
         self.array = array
         self.time_axis = time_axis
-        self._stops: NDArray[np.int64] | None = None
         self._last: tuple[Span, _Tiles] | None = None
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The array, pickled."""
+        return pickle.dumps(self.array)
+
+    @cached_property
+    def plain(self) -> "list[tuple[Piece, int | None]] | None":
+        """The tiles, and the sizes of their files, if all are plain rectangles of datasets."""
+        return _plain_tiles(self.array)
+
+    @cached_property
+    def _stops(self) -> NDArray[np.int64]:
+        return np.cumsum(self.array.chunks[self.time_axis])
 
     def cut(self, window: Region) -> TileArray:
         """Return a window, lazily; what is read through it is kept by it alone."""
@@ -61,6 +77,8 @@ class _Tiles:
 
     def section(self, time: Span) -> tuple[int, "_Tiles"]:
         """Return the section around some samples, and where it starts."""
+        if len(self._stops) <= 2 * _TOGETHER:  # it is one
+            return 0, self
         around = self._around(time)
         last = self._last
         if last is None or last[0] != around:
@@ -70,8 +88,6 @@ class _Tiles:
         return around.start, last[1]
 
     def _around(self, time: Span) -> Span:
-        if self._stops is None:
-            self._stops = np.cumsum(self.array.chunks[self.time_axis])
         stops = self._stops
         first, last = np.searchsorted(stops, [time.start, time.stop - 1], side="right")
         low = first // _TOGETHER * _TOGETHER
@@ -97,7 +113,7 @@ class TileSource:
     def __reduce__(self) -> tuple[Callable[..., "TileSource"], tuple[Any, ...]]:
         start, section = self.tiles.section(self.window.time)
         window = Region(self.window.time.shift(-start), self.window.distance)
-        return _travelled, (section.array, section.time_axis, window)
+        return _travelled, (section.packed, section.time_axis, window)
 
     def select(self, region: Region) -> "TileSource":
         """Return a window of this one."""
@@ -108,13 +124,16 @@ class TileSource:
 
     def read(self) -> NDArray[Any]:
         """Read tile by tile."""
-        array = self.tiles.cut(self.window)
-        pieces = _plain_tiles(array)
-        if pieces is None:
-            values = np.asarray(array)
+        start, section = self.tiles.section(self.window.time)
+        rows, columns = self.window.time.shift(-start), self.window.distance
+        if section.plain is None:
+            values = np.asarray(section.cut(Region(rows, columns)))
         else:
-            values = read_pieces(pieces, array.shape, array.dtype, exact=True)
-        return values if self.tiles.time_axis == 0 else values.T
+            if section.time_axis == 1:
+                rows, columns = columns, rows
+            pieces = list(_touched(section.plain, rows, columns))
+            values = read_pieces(pieces, (rows.size, columns.size), section.array.dtype, exact=True)
+        return values if section.time_axis == 0 else values.T
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the files, and those behind a single one that only links to others."""
@@ -166,8 +185,26 @@ class TileSource:
                 yield b"\0".join(facts[path] for path in paths)
 
 
-def _travelled(array: TileArray, time_axis: int, window: Region) -> TileSource:
-    return TileSource(_Tiles(array, time_axis), window)
+def _travelled(packed: bytes, time_axis: int, window: Region) -> TileSource:
+    return TileSource(_unpacked(packed, time_axis), window)
+
+
+@lru_cache(maxsize=16)
+def _unpacked(packed: bytes, time_axis: int) -> _Tiles:
+    """Return a section; blocks that follow each other share it."""
+    return _Tiles(pickle.loads(packed), time_axis)
+
+
+def _touched(
+    tiles: Sequence[tuple[Piece, int | None]], rows: Span, columns: Span
+) -> Iterator[Piece]:
+    """Yield what lies in these rows and columns, of files that have the size that is stated."""
+    for tile, size in tiles:
+        piece = tile.cut(rows, columns)
+        if piece is not None:
+            if size is not None:
+                check_size(piece.path, size)
+            yield piece
 
 
 def _paths(array: TileArray) -> list[str]:
@@ -190,8 +227,8 @@ def _single_piece(array: TileArray) -> Piece | None:
     return Piece(rows, columns, path, array.engine["dataset"], index)
 
 
-def _plain_tiles(array: TileArray) -> list[Piece] | None:
-    """Return the tiles, if all are plain rectangles of files in xdas's own format.
+def _plain_tiles(array: TileArray) -> list[tuple[Piece, int | None]] | None:
+    """Return tiles and sizes of files, if all are plain rectangles of files in xdas's own format.
 
     xdas reads a tile into an array of its own, and copies that: twice the time of reading.
     """
@@ -200,7 +237,9 @@ def _plain_tiles(array: TileArray) -> list[Piece] | None:
     if checked:
         engine = engine["engine"]
     names = set(array.dataset.variables)
-    if engine["name"] != "xdas" or {"steps_0", "steps_1"} & names or "axes" in _header(array):
+    if engine["name"] != "xdas" or "dataset" not in engine:
+        return None
+    if {"steps_0", "steps_1"} & names or "axes" in _header(array):
         return None
     grid = {f"tile_{axis}": len(sizes) for axis, sizes in enumerate(array.chunks)}
 
@@ -210,19 +249,19 @@ def _plain_tiles(array: TileArray) -> list[Piece] | None:
 
     paths = column("paths")
     starts = [column(f"starts_{k}") if f"starts_{k}" in names else None for k in (0, 1)]
-    ends = [np.cumsum((0, *sizes)).tolist() for sizes in array.chunks]
+    sizes = column("bytes") if checked else None
+    ends = [np.cumsum((0, *extents)).tolist() for extents in array.chunks]
     pieces = []
     for tile in np.ndindex(*paths.shape):
         path = os.path.join(array.root, os.fsdecode(bytes(paths[tile])))
-        if checked:
-            check_size(path, int(column("bytes")[tile]))
         rows, columns = (Span(ends[k][tile[k]], ends[k][tile[k] + 1]) for k in (0, 1))
         firsts = (0 if of is None else int(of[tile]) for of in starts)
         index = tuple(
             slice(first, first + span.size)
             for first, span in zip(firsts, (rows, columns), strict=True)
         )
-        pieces.append(Piece(rows, columns, path, engine["dataset"], index))
+        piece = Piece(rows, columns, path, engine["dataset"], index)
+        pieces.append((piece, None if sizes is None else int(sizes[tile])))
     return pieces
 
 

@@ -132,6 +132,8 @@ while [ -n "$client" ] && runs "$client"; do
         lost=yes
         say "all workers have ended: see $folder/workers.log"
         kill -TERM "$client" || true
+        sleep 2
+        kill -TERM "$client" || true # at once: nothing is left that could finish a block
     fi
     sleep 1 # a trap waits for it
 done

@@ -114,15 +114,14 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=500
 GresTypes=gpu
-# tests wait for these
+# tests wait for these; and a batch script that is preempted gets the signal that it asks for, instead
+# of TERM for its steps
 SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0
+SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0,preempt_send_user_signal
 KillWait=5
 OverTimeLimit=0
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-# the batch script gets the signal that it asks for, instead of TERM for its steps
-PreemptParameters=send_user_signal
 MinJobAge=600
 ReturnToService=2
 CONF
