@@ -241,7 +241,8 @@ def test_an_array_splits_a_recording_by_month_and_each_task_resumes(submit, tmp_
     job.let(20)
     until(lambda: len({node for node, *_ in job.notes}) == 2, job)
     second = Job(f"{job.number}_2", tmp_path)  # its number is that of the array
-    preempt(second)
+    # the signal that SLURM sends before the end, to this task alone
+    run("scancel", "--batch", "--signal=TERM", second.number)
     until(lambda: "SIGTERM: stopping" in job.said, job)
     job.let(10**6)
     until(lambda: (second.fact("Restarts"), second.fact("JobState")) == ("1", "PENDING"), job)
