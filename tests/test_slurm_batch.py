@@ -189,7 +189,7 @@ def listening(everywhere):
 def test_walltime_and_preemption_drain_and_the_job_resumes(submit, archive):
     job = submit(*blocks_of(archive, "picks.parquet"), nodes=3)
     known = {}
-    for start, end in enumerate([expire, preempt]):
+    for start, end in enumerate([expire, terminate, preempt]):
         job.let(40)
         waiting = len(job.notes) + 40
         until(lambda: len(job.notes) >= waiting, job)  # noqa: B023
@@ -220,6 +220,11 @@ def expire(job):
     run("scontrol", "update", f"JobId={job.number}", f"TimeLimit={minutes}")
 
 
+def terminate(job):
+    """Signal the batch script alone, as SLURM may when it preempts: running blocks finish."""
+    run("scancel", "--batch", "--signal=TERM", job.number)
+
+
 def preempt(job):
     """Submit a job that needs all nodes to a partition that goes before; it takes a moment."""
     script = "#!/bin/sh\nsleep 1\n"
@@ -241,8 +246,7 @@ def test_an_array_splits_a_recording_by_month_and_each_task_resumes(submit, tmp_
     job.let(20)
     until(lambda: len({node for node, *_ in job.notes}) == 2, job)
     second = Job(f"{job.number}_2", tmp_path)  # its number is that of the array
-    # the signal that SLURM sends before the end, to this task alone
-    run("scancel", "--batch", "--signal=TERM", second.number)
+    terminate(second)  # this task alone
     until(lambda: "SIGTERM: stopping" in job.said, job)
     job.let(10**6)
     until(lambda: (second.fact("Restarts"), second.fact("JobState")) == ("1", "PENDING"), job)
