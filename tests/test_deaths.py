@@ -14,6 +14,7 @@ from distributed import Client
 
 import dasdist
 from dasdist.run.deaths import Deaths
+from dasdist.run.names import task_key
 
 from .toys import Toy, recording
 
@@ -71,10 +72,12 @@ def begun(folder):
 
 
 @pytest.mark.slow
-def test_poison_hanging_and_failing_blocks_in_one_run(make_cluster, tmp_path):
+@pytest.mark.parametrize("seconds", [0.0, 0.1])
+def test_poison_hanging_and_failing_blocks_in_one_run(make_cluster, tmp_path, seconds):
+    """Also where blocks are so short that they share tasks."""
     data = blocks(40, kill=[7], hang=[15], fail=[23])
     with make_cluster(n_workers=2) as cluster, Client(cluster, set_as_default=False) as client:
-        model = Troubled(tmp_path, 0.02)
+        model = Troubled(tmp_path, seconds)
         with pytest.warns(dasdist.DataWarning, match="3 blocks"):
             values, report = annotated(model, data, client, max_failures=3, block_timeout=3)
     by_block = {failure.block: failure for failure in report.failures}
@@ -244,7 +247,7 @@ def test_a_worker_that_leaves_is_not_blamed_on_its_blocks(make_cluster, leaves):
         Client(cluster, set_as_default=False) as client,
         Deaths(client, "run") as deaths,
     ):
-        held = client.submit(time.sleep, 600, key=("dasdist-run", 3, 1))
+        held = client.submit(time.sleep, 600, key=task_key("run", [3], 1))
         while not any(client.processing().values()):
             time.sleep(0.05)
         if leaves:  # as at the end of its lifetime

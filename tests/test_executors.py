@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from distributed import Client
+from distributed import Client, SchedulerPlugin
 
 import dasdist
 
@@ -54,6 +54,46 @@ def test_the_current_client_is_taken(client, values, serial):
         found = dasdist.classify(Toy(), recording(values), **OPTIONS)
     pd.testing.assert_frame_equal(found.picks, serial)
     assert found.report.blocks > 0
+
+
+class Counting(SchedulerPlugin):
+    """Counts tasks of runs that ended."""
+
+    name = "counting"
+    tasks = 0
+
+    def transition(self, key, start, finish, *args, **kwargs):
+        self.tasks += finish == "memory" and str(key[0]).startswith("dasdist-")
+
+
+@pytest.mark.parametrize(("seconds", "shared"), [(0.0, True), (0.06, False)])
+def test_short_blocks_share_tasks(make_cluster, seconds, shared):
+    """And nothing comes of it but that there are fewer tasks."""
+    data = recording(noise(1600, 4))
+    blocks = {"time": 10}
+    count = len(dasdist.plan(Toy(), data, block=blocks))
+    model = Sleepy(seconds)
+    with make_cluster(n_workers=1) as cluster, Client(cluster, set_as_default=False) as client:
+        client.register_plugin(Counting())
+        found = dasdist.classify(model, data, client=client, block=blocks, **OPTIONS)
+        tasks = client.run_on_scheduler(
+            lambda dask_scheduler: dask_scheduler.plugins["counting"].tasks
+        )
+    assert found.report.finished == found.report.blocks == count
+    pd.testing.assert_frame_equal(found.picks, dasdist.classify(Toy(), data, **OPTIONS).picks)
+    assert tasks < count / 2 if shared else tasks == count
+
+
+class Sleepy(Toy):
+    """Takes its time."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def forward(self, x, argdict=None):
+        time.sleep(self.seconds)
+        return super().forward(x)
 
 
 class Noted(Toy):

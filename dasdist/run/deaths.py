@@ -12,8 +12,9 @@ from typing import Any, Self
 from distributed import Client
 
 from dasdist.errors import ClusterLost
+from dasdist.run.names import blocks_of, topic
 
-__all__ = ["DESERTED", "Deaths", "Died", "Hung", "scheduler_address", "topic"]
+__all__ = ["DESERTED", "Deaths", "Died", "Hung", "scheduler_address"]
 
 DESERTED = "dasdist-deserted"
 """Topic of an event that says that a cluster has no workers and will have none; its message has
@@ -56,11 +57,6 @@ def scheduler_address(client: Client) -> str:
     """Return where the scheduler of a client is, or was."""
     connection: Any = client.scheduler
     return str(connection.address)
-
-
-def topic(run: str) -> str:
-    """Return the name under which workers tell of hanging blocks."""
-    return f"dasdist-{run}-hung"
 
 
 class Deaths:
@@ -135,8 +131,7 @@ class Deaths:
         worker = str(message.get("worker"))
         blamed = not message.get("expected") and worker not in self._excused
         held = message.get("processing-tasks", ()) if blamed else ()
-        name = f"dasdist-{self._run}"
-        blocks = frozenset(key[1] for key in held if isinstance(key, tuple) and key[0] == name)
+        blocks = frozenset(index for key in held for index in blocks_of(key, self._run))
         self._news.put(Died(worker, blocks))
 
     def _left(self, event: tuple[float, Any]) -> None:

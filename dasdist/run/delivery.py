@@ -20,6 +20,7 @@ from typing import Any
 from distributed import Client, WorkerPlugin, get_worker
 
 from dasdist.errors import DasdistError
+from dasdist.run.names import plugin_name
 from dasdist.run.replica import Payload, remember
 from dasdist.run.watchdog import Watchdog
 from dasdist.run.work import Shared
@@ -55,7 +56,7 @@ class RunPlugin(WorkerPlugin):
     def __init__(
         self, run: str, payload: Payload, shared: Shared, block_timeout: float | None = None
     ) -> None:
-        self.name = _name(run)
+        self.name = plugin_name(run)
         self.run = run
         self.payload = payload
         self.shared = shared
@@ -84,10 +85,6 @@ class RunPlugin(WorkerPlugin):
         return nullcontext() if self._watchdog is None else self._watchdog.guard(block)
 
 
-def _name(run: str) -> str:
-    return f"dasdist-run-{run}"
-
-
 def plugin_here(run: str) -> RunPlugin:
     """Return what this worker knows of a run; called in a task.
 
@@ -96,7 +93,7 @@ def plugin_here(run: str) -> RunPlugin:
     DasdistError
         If the run is over, or never reached this worker.
     """
-    plugin = get_worker().plugins.get(_name(run))
+    plugin = get_worker().plugins.get(plugin_name(run))
     if not isinstance(plugin, RunPlugin):
         raise DasdistError(
             f"This worker does not know the run {run}: it is over, or the worker plugin that "
@@ -134,6 +131,6 @@ def halt(client: Client, run: str) -> None:
 
 
 def _halt(run: str, dask_worker: Any) -> None:
-    plugin = dask_worker.plugins.get(_name(run))
+    plugin = dask_worker.plugins.get(plugin_name(run))
     if plugin is not None:
         plugin.halted = True

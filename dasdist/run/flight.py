@@ -1,11 +1,15 @@
 """Blocks in flight: submitted to a scheduler, and what became of them as they come back.
 
 Blocks are submitted and fetched several at a time, for a message costs more than what is in it.
+Short blocks that read little also share a task, for so does a task::
+
+    tasks      | 0 1 2 3 | 4 5 6 7 |  8  |      8 reads samples that are sent ahead, or a graph
+    outcomes   | . . . . |  died   |  .  |      then each of 4 5 6 7 is looked at alone
 """
 
 import asyncio
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -14,6 +18,7 @@ from dask.delayed import Delayed
 from distributed import Client, Future
 
 from dasdist.run.delivery import plugin_here
+from dasdist.run.names import task_key
 from dasdist.run.report import Done, Failure
 from dasdist.run.work import Work, run_block
 from dasdist.sources import Part
@@ -69,48 +74,64 @@ class Flight:
     def __init__(self, client: Client, run: str) -> None:
         self._client = client
         self._run = run
-        self._tasks: dict[Future[Any], Task] = {}
-        self._arrivals: SimpleQueue[tuple[Future[Any], Outcome]] = SimpleQueue()
+        self._bundles: dict[Future[Any], list[Task]] = {}
+        self._arrivals: SimpleQueue[tuple[Future[Any], Any]] = SimpleQueue()
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return sum(map(len, self._bundles.values()))
 
-    def submit(self, tasks: Sequence[Task], worker: str | None = None) -> None:
-        """Submit blocks; to one worker only, if it is named."""
-        if not tasks:
+    def submit(self, tasks: Sequence[Task], together: int = 1, worker: str | None = None) -> None:
+        """Submit blocks.
+
+        Parameters
+        ----------
+        tasks : sequence of Task
+            The blocks.
+        together : int
+            How many may share a task of the scheduler; those that were submitted before do not.
+        worker : str, optional
+            Submit them to this worker only.
+        """
+        bundles = list(_bundled(tasks, together))
+        if not bundles:
             return
         for task in tasks:
             task.attempts += 1
+        numbers = [tuple(task.index for task in bundle) for bundle in bundles]
         futures = self._client.map(
             run_numbered,
-            self._sent(tasks),
-            [task.index for task in tasks],
+            self._sent(bundles),
+            numbers,
             run=self._run,
-            key=[(f"dasdist-{self._run}", task.index, task.attempts) for task in tasks],
+            key=[
+                task_key(self._run, indices, bundle[0].attempts)
+                for indices, bundle in zip(numbers, bundles, strict=True)
+            ],
             pure=False,
             workers=[worker] if worker else None,
         )
-        self._tasks.update(zip(futures, tasks, strict=True))
+        self._bundles.update(zip(futures, bundles, strict=True))
         loop: Any = self._client.loop
         loop.add_callback(self._track, futures)
 
-    def _sent(self, tasks: Sequence[Task]) -> list[Any]:
-        """Return what blocks read: a recipe, or the future of a graph or of samples sent ahead."""
-        parts = [task.part for task in tasks]
+    def _sent(self, bundles: Sequence[Sequence[Task]]) -> list[Any]:
+        """Return what blocks read: recipes, or the future of a graph or of samples sent ahead."""
+        parts = [bundle[0].part for bundle in bundles]
         graphs = [part for part in parts if isinstance(part, Delayed)]
-        large = [p for p in parts if isinstance(p, Part) and p.held_bytes > _EMBEDDED_BYTES]
+        large = [part for part in parts if not isinstance(part, Delayed) and not _travels(part)]
         computed = iter(self._client.compute(graphs) if graphs else [])
         scattered = iter(self._client.scatter(large, hash=False) if large else [])
 
-        def sent(part: Part | Delayed) -> Any:
+        def sent(bundle: Sequence[Task]) -> Any:
+            part = bundle[0].part
             if isinstance(part, Delayed):
                 return next(computed)
-            if part.held_bytes > _EMBEDDED_BYTES:
+            if not _travels(part):
                 return next(scattered)
             # as bytes: a scheduler unpickles what tasks carry, and pickles it again
-            return pickle.dumps(part)
+            return pickle.dumps([task.part for task in bundle])
 
-        return [sent(part) for part in parts]
+        return [sent(bundle) for bundle in bundles]
 
     def arrived(self) -> list[tuple[Task, Outcome]]:
         """Wait until something comes back, but not long, and return what did."""
@@ -120,27 +141,34 @@ class Flight:
             return []
         while not self._arrivals.empty():
             landed.append(self._arrivals.get())
-        # what was withdrawn in the meantime is not in flight any more
-        return [
-            (self._tasks.pop(future), outcome)
-            for future, outcome in landed
-            if future in self._tasks
-        ]
+        found: list[tuple[Task, Outcome]] = []
+        for future, outcome in landed:
+            # what was withdrawn in the meantime is not in flight any more
+            bundle = self._bundles.pop(future, [])
+            each = outcome if isinstance(outcome, list) else [outcome] * len(bundle)
+            found += zip(bundle, each, strict=False)
+        return found
 
-    def withdraw(self, index: int) -> Task | None:
-        """Take back a block; return None if it is not in flight."""
-        for future, task in self._tasks.items():
-            if task.index == index:
-                del self._tasks[future]
+    def withdraw(self, index: int) -> list[Task]:
+        """Take back a block, with those that share its task.
+
+        Returns
+        -------
+        list of Task
+            Empty if the block is not in flight.
+        """
+        for future, bundle in self._bundles.items():
+            if any(task.index == index for task in bundle):
+                del self._bundles[future]
                 self._client.cancel([future], force=True)
-                return task
-        return None
+                return bundle
+        return []
 
     def close(self) -> None:
         """Take back everything."""
-        if self._tasks and self._client.status == "running":
-            self._client.cancel(list(self._tasks), force=True)
-        self._tasks.clear()
+        if self._bundles and self._client.status == "running":
+            self._client.cancel(list(self._bundles), force=True)
+        self._bundles.clear()
 
     async def _track(self, futures: list[Future[Any]]) -> None:
         """Wait for futures, on the client's event loop; results of several are fetched at once."""
@@ -151,7 +179,7 @@ class Flight:
         await asyncio.gather(*landings)
 
     async def _land(self, future: Future[Any]) -> None:
-        outcome: Outcome
+        outcome: Any
         try:
             outcome = await self._client.gather(future, asynchronous=True)
         except BaseException as error:  # noqa: BLE001 - it is what became of the block
@@ -159,25 +187,49 @@ class Flight:
         self._arrivals.put((future, outcome))
 
 
-def run_numbered(sent: Part | bytes, index: int, run: str) -> Done | Failure | None:
-    """Process a block on a worker, which knows all about it but what it reads and its number.
+def _bundled(tasks: Sequence[Task], together: int) -> Iterator[list[Task]]:
+    """Group neighbours that are to share a task."""
+    bundle: list[Task] = []
+    for task in tasks:
+        alone = task.attempts > 0 or isinstance(task.part, Delayed) or not _travels(task.part)
+        if bundle and (alone or len(bundle) >= together):
+            yield bundle
+            bundle = []
+        if alone:
+            yield [task]
+        else:
+            bundle.append(task)
+    if bundle:
+        yield bundle
+
+
+def _travels(part: Part) -> bool:
+    """Return whether what a block reads travels inside its task."""
+    return part.held_bytes <= _EMBEDDED_BYTES
+
+
+def run_numbered(
+    sent: Part | bytes, indices: Sequence[int], run: str
+) -> list[Done | Failure | None]:
+    """Process blocks on a worker, which knows all about them but what they read and their numbers.
 
     Parameters
     ----------
     sent : Part or bytes
-        What it reads, perhaps pickled.
-    index : int
-        Its number.
+        What one block reads, or the pickled list of what each of them reads.
+    indices : sequence of int
+        Their numbers.
     run : str
         Names the run.
 
     Returns
     -------
-    Done or Failure or None
-        None if no more blocks are to begin.
+    list of Done, Failure or None
+        None for a block that did not begin, for no more are to.
     """
     here = plugin_here(run)
-    if here.halted:
-        return None
-    part: Part = pickle.loads(sent) if isinstance(sent, bytes) else sent
-    return run_block(part, here.shared.work(index), here.guard(index))
+    parts: list[Part] = pickle.loads(sent) if isinstance(sent, bytes) else [sent]
+    return [
+        None if here.halted else run_block(part, here.shared.work(index), here.guard(index))
+        for part, index in zip(parts, indices, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""The Dask executor: one task per block, and a bounded window of them in flight.
+"""The Dask executor: a task per block, or per several short ones, and a bounded window of them in flight.
 
 ::
 
@@ -157,7 +157,7 @@ class _Run:
         new = list(islice(self._waiting, max(0, free - len(self._again))))
         self._order.expect(new)
         again, self._again = self._again, []
-        self._flight.submit([*again, *new])
+        self._flight.submit([*again, *new], self._window.together)
 
     def _settled(self, task: Task, outcome: Outcome) -> Iterator[Result]:
         """Yield what became of a block, or keep it for later."""
@@ -179,16 +179,17 @@ class _Run:
     def _suspected(self, event: Died | Hung) -> Iterator[Result]:
         """Take note of a death; give up a block that hung."""
         if isinstance(event, Hung):
-            task = self._flight.withdraw(event.block)
-            if task is not None:
-                yield from self._order.add(task, self._too_late(task, event))
+            for task in self._flight.withdraw(event.block):
+                if task.index == event.block:
+                    yield from self._order.add(task, self._too_late(task, event))
+                else:
+                    self._again.append(task)
             return
-        for block in event.blocks:
-            self._died_with[block] += 1
-            if self._died_with[block] >= _DEATHS:
-                task = self._flight.withdraw(block)
-                if task is not None:
-                    self._suspects.append(task)
+        self._died_with.update(event.blocks)
+        suspected = {b for b in event.blocks if self._died_with[b] >= _DEATHS}
+        for block in suspected:
+            for task in self._flight.withdraw(block):
+                (self._suspects if task.index in suspected else self._again).append(task)
 
     def _alone(self, task: Task) -> Outcome:
         """Run a block on a worker where nothing else of the run is, three times if need be."""
@@ -196,7 +197,7 @@ class _Run:
             worker = self._quietest()
             if worker is None:
                 return None
-            self._flight.submit([task], worker)
+            self._flight.submit([task], worker=worker)
             outcome = self._watched(task, worker)
             if not isinstance(outcome, KilledWorker | _Killed):
                 return outcome

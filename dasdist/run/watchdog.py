@@ -23,7 +23,7 @@ from typing import Any
 from distributed import Client
 
 from dasdist.errors import InvalidInput
-from dasdist.run.deaths import topic
+from dasdist.run.names import topic
 
 __all__ = ["Watchdog", "check_timeout"]
 

@@ -17,17 +17,23 @@ _ASK = 2.0
 _PATIENCE = 30.0
 """Seconds without any worker after which the log says so."""
 
-_SHORT = 0.1
+_SHORT = 0.2
 """Seconds of work that a task thread should have before it, where blocks are short."""
 
-_MOST = 16
+_TASK = 0.05
+"""Seconds of work beside which the cost of a task is small."""
+
+_TOGETHER = 8
+"""Blocks that share a task at the most; a worker that dies may have done most of them in vain."""
+
+_MOST = 4 * _TOGETHER
 """Blocks in flight for a task thread at the most."""
 
 
 class Window:
     """One running block and one waiting for every task thread; more where blocks are short.
 
-    A scheduler hands over two blocks per thread and keeps the others, so that a worker that dies
+    A scheduler hands over two tasks per thread and keeps the others, so that a worker that dies
     costs no more for a wider window.
 
     Parameters
@@ -45,6 +51,13 @@ class Window:
         self._seconds: float | None = None
         self._asked = -float("inf")
         self._alone_since: float | None = None
+
+    @property
+    def together(self) -> int:
+        """How many blocks are to share a task: several where they are so short that tasks cost."""
+        if self._seconds is None or self._steady:
+            return 1
+        return max(1, min(_TOGETHER, int(_TASK / max(self._seconds, 1e-6))))
 
     def free(self, taken: int) -> int:
         """Return how many blocks to submit: none, or as many as are worth a message."""
