@@ -1,4 +1,4 @@
-"""The Dask executor: a task per block, or per several short ones, and a bounded window of them in flight.
+"""The Dask executor: a task per block or few short ones, and a bounded window of them in flight.
 
 ::
 
