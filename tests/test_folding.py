@@ -165,7 +165,7 @@ def test_a_form_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, capl
 )
 def test_unknown_forms_are_refused(argument, value):
     with pytest.raises(dasdist.errors.InvalidInput, match=argument):
-        choose_form(torch.nn.Linear(1, 1), {argument: value}, torch.device("cpu"))
+        choose_form(torch.nn.Linear(1, 1), {argument: value})
 
 
 @pytest.mark.seisbench
@@ -176,9 +176,8 @@ def test_the_form_follows_from_what_is_asked(phasenet):
         def forward(self, x, argdict=None, **kwargs):
             return super().forward(x, argdict)
 
-    cpu = torch.device("cpu")
     model = dasdist.DASWaveformModelWrapper(phasenet)
     asked = ({}, {"optimize": True}, {"optimize": "compile"}, {"optimize": False})
-    kinds = [choose_form(model, arguments, cpu).kind for arguments in asked]
+    kinds = [choose_form(model, arguments).kind for arguments in asked]
     assert kinds == ["folded", "folded", "compiled", "plain"]
-    assert choose_form(Own(phasenet), {}, cpu) == Form("plain")  # it heeds no folded network
+    assert choose_form(Own(phasenet), {}) == Form("plain")  # it heeds no folded network

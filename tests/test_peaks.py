@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import scipy.signal
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dasdist.callbacks import peaks
 from dasdist.callbacks.peaks import find_peaks, survivors
+from dasdist.inference.curves import DeviceCurves
 
 SHAPES = st.tuples(st.integers(0, 40), st.integers(0, 4))
 LEVELS = st.sampled_from([0.0, 0.125, 0.25, 0.5, 0.75, 1.0, np.nan, np.inf, -np.inf])
@@ -33,8 +35,16 @@ def with_scipy(values, height, distance=None):
 
 
 def with_dasdist(values, height, distance):
-    samples, channels = find_peaks(values, height, distance)
+    samples, channels, heights = find_peaks(values, height, distance)
     assert samples.dtype == channels.dtype == np.int64
+    np.testing.assert_array_equal(heights, values[samples, channels])
+    for found, expected in zip(
+        find_peaks(DeviceCurves(torch.from_numpy(values.copy())), height, distance),
+        (samples, channels, heights),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
     return list(zip(samples.tolist(), channels.tolist(), strict=True))
 
 

@@ -43,8 +43,11 @@ def test_exported_names():
         "FKFilter",
         "causal_filter",
         "design",
+        "filter_tensor",
+        "full_precision",
         "nearest_ratio",
         "resample_span",
+        "resample_tensor",
         "settling_samples",
     }
 

@@ -99,11 +99,12 @@ class Job:
         cores: Sequence[tuple[int, int]] = (),
     ) -> Plan:
         """Plan for what a callback needs; ``cores`` of the first segments may be given."""
+        predictor = predictor_of(self.payload.token)
         with synchronous(self.client) as client:
-            resources = cluster_resources(client) if client else local_resources()
+            resources = cluster_resources(client) if client else local_resources(predictor.device)
         return make_plan(
             self.recording,
-            predictor_of(self.payload.token),
+            predictor,
             self.arguments,
             needs=needs,
             resources=resources,

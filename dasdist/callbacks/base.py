@@ -23,7 +23,15 @@ from typing import Any, Protocol
 from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.patches import Patch
 
-__all__ = ["Accumulator", "Context", "DASAnnotateCallback", "Mapper", "Output", "unknown"]
+__all__ = [
+    "Accumulator",
+    "Context",
+    "DASAnnotateCallback",
+    "Mapper",
+    "Output",
+    "takes_curves",
+    "unknown",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +97,20 @@ class Accumulator(Protocol):
 
 
 class Mapper(Protocol):
-    """The half of a callback that runs on workers; a small picklable value."""
+    """The half of a callback that runs on workers; a small picklable value.
+
+    With an attribute ``takes_curves`` that is true, annotations of patches may also be curves on
+    the GPU where the model is (`dasdist.inference.curves`), so that what an accumulator finds in
+    them is all that leaves it.
+    """
 
     def begin(self, grid: SegmentGrid, block: Block) -> Accumulator:
         """Begin the accumulator of one block."""
+
+
+def takes_curves(mapper: Mapper) -> bool:
+    """Return whether annotations may be curves on a GPU."""
+    return bool(getattr(mapper, "takes_curves", False))
 
 
 class DASAnnotateCallback(ABC):

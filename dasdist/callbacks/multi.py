@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper, Output
+from dasdist.callbacks.base import (
+    Accumulator,
+    Context,
+    DASAnnotateCallback,
+    Mapper,
+    Output,
+    takes_curves,
+)
 from dasdist.callbacks.client_side import adapt_callback
 from dasdist.errors import InvalidInput
 from dasdist.geometry.blocks import Block, SegmentGrid
@@ -165,6 +172,11 @@ class MultiMapper:
     """
 
     mappers: tuple[Mapper, ...]
+
+    @property
+    def takes_curves(self) -> bool:
+        """Whether all of them may be given curves on a GPU."""
+        return all(map(takes_curves, self.mappers))
 
     def begin(self, grid: SegmentGrid, block: Block) -> "_Accumulators":
         """Begin the accumulators of one block."""

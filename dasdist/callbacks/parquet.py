@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -200,6 +200,8 @@ class PickWriteMapper:
     path: Path
     staging: Staging
     attrs: tuple[tuple[str, str], ...]
+
+    takes_curves: ClassVar[bool] = True
 
     def begin(self, grid: SegmentGrid, block: Block) -> "_BlockPart":
         """Begin picking one block."""

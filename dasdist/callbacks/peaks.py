@@ -25,8 +25,8 @@ def _compiled(function: _Function) -> _Function:
 
 
 def find_peaks(
-    values: NDArray[np.float32], height: float, distance: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    values: Any, height: float, distance: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Find the peaks along the samples of every channel.
 
     A peak is a sample above both neighbours, or the middle of a plateau above both (rounded down);
@@ -34,9 +34,9 @@ def find_peaks(
 
     Parameters
     ----------
-    values : ndarray of float32, shape (samples, channels)
+    values : ndarray of float32 or DeviceCurves, shape (samples, channels)
         Probability curves, in any memory layout; fastest where the samples of a channel lie next to
-        each other.
+        each other.  Curves on a GPU (`dasdist.inference.curves`) find their local maxima there.
     height : float
         Least value of a peak.  As in scipy, values are compared in double precision.
     distance : int
@@ -47,6 +47,8 @@ def find_peaks(
     -------
     samples, channels : ndarray of int64, shape (n,)
         Where the peaks are, sorted by channel, then sample.
+    heights : ndarray of float32, shape (n,)
+        Their values.
 
     Notes
     -----
@@ -57,16 +59,21 @@ def find_peaks(
     Examples
     --------
     >>> values = np.array([[0, 1, 0, 2, 2, 0], [3, 0, 0, 9, 0, 0]], dtype=np.float32).T
-    >>> samples, channels = find_peaks(values, height=1.0, distance=1)
-    >>> samples.tolist(), channels.tolist()
-    ([1, 3, 3], [0, 0, 1])
+    >>> samples, channels, heights = find_peaks(values, height=1.0, distance=1)
+    >>> samples.tolist(), channels.tolist(), heights.tolist()
+    ([1, 3, 3], [0, 0, 1], [1.0, 2.0, 9.0])
     """
+    if hasattr(values, "local_maxima"):
+        samples, channels, heights = values.local_maxima(height)
+        kept = _thinned_out(samples, channels, heights, int(distance))
+        return samples[kept], channels[kept], heights[kept]
     values = np.asarray(values, dtype=np.float32)
     if values.strides[0] == values.itemsize:
         curves = np.ascontiguousarray(values.T)
     else:
         curves = _transposed(values)
-    return _peaks_of_all(curves, float(height), int(distance))
+    samples, channels = _peaks_of_all(curves, float(height), int(distance))
+    return samples, channels, curves[channels, samples]
 
 
 def survivors(
@@ -140,7 +147,7 @@ def _peaks_of_all(
         curve = curves[channel]
         count = _local_maxima(curve, height, of_channel)
         if distance > 1 and count > 1:
-            count = _thin_out(curve, of_channel[:count], distance)
+            count = _thin_out(curve[of_channel[:count]], of_channel[:count], distance)
         if total + count > samples.size:
             grown = 2 * (total + count)
             samples = np.append(samples[:total], np.empty(grown - total, dtype=np.int64))
@@ -149,6 +156,25 @@ def _peaks_of_all(
         channels[total : total + count] = channel
         total += count
     return samples[:total].copy(), channels[:total].copy()
+
+
+@_compiled
+def _thinned_out(
+    samples: NDArray[np.int64],
+    channels: NDArray[np.int64],
+    heights: NDArray[np.float32],
+    distance: int,
+) -> NDArray[np.bool_]:
+    """Tell which peaks are kept; they are sorted by channel, then sample."""
+    keep = np.ones(samples.size, dtype=np.bool_)
+    first = 0
+    while distance > 1 and first < samples.size:
+        last = first + 1
+        while last < samples.size and channels[last] == channels[first]:
+            last += 1
+        keep[first:last] = _kept(heights[first:last], samples[first:last], distance)
+        first = last
+    return keep
 
 
 @_compiled
@@ -172,10 +198,24 @@ def _local_maxima(curve: NDArray[np.float32], height: float, peaks: NDArray[np.i
 
 
 @_compiled
-def _thin_out(curve: NDArray[np.float32], peaks: NDArray[np.int64], distance: int) -> int:
+def _thin_out(heights: NDArray[np.float32], peaks: NDArray[np.int64], distance: int) -> int:
     """Drop peaks closer than ``distance`` to a higher one; move the rest to the front."""
+    keep = _kept(heights, peaks, distance)
+    count = 0
+    for i in range(peaks.size):
+        if keep[i]:
+            peaks[count] = peaks[i]
+            count += 1
+    return count
+
+
+@_compiled
+def _kept(
+    heights: NDArray[np.float32], peaks: NDArray[np.int64], distance: int
+) -> NDArray[np.bool_]:
+    """Tell which peaks of a channel are not too close to a higher one that is kept."""
     keep = np.ones(peaks.size, dtype=np.bool_)
-    by_height = np.argsort(curve[peaks], kind="mergesort")  # stable: the later of equals is last
+    by_height = np.argsort(heights, kind="mergesort")  # stable: the later of equals is last
     for best in by_height[::-1]:
         if not keep[best]:
             continue
@@ -187,12 +227,7 @@ def _thin_out(curve: NDArray[np.float32], peaks: NDArray[np.int64], distance: in
         while other < peaks.size and peaks[other] - peaks[best] < distance:
             keep[other] = False
             other += 1
-    count = 0
-    for i in range(peaks.size):
-        if keep[i]:
-            peaks[count] = peaks[i]
-            count += 1
-    return count
+    return keep
 
 
 @_compiled

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, isfinite
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -180,6 +180,8 @@ class PickMapper:
     min_time_separation: float
     blinding: tuple[int, int]
 
+    takes_curves: ClassVar[bool] = True
+
     def begin(self, grid: SegmentGrid, block: Block) -> "_BlockPicks":
         """Begin picking one block."""
         return _BlockPicks(self, grid, block)
@@ -207,9 +209,9 @@ class _BlockPicks:
         )
         for key, threshold in self._options.thresholds:
             curves = patch.annotations[key][searched, here]
-            peaks, channels = find_peaks(curves, threshold, self._distance)
+            peaks, channels, heights = find_peaks(curves, threshold, self._distance)
             found = np.empty(peaks.size, dtype=CANDIDATE)
-            found["confidence"] = curves[peaks, channels]
+            found["confidence"] = heights
             peaks += blind_start
             channels += here.start
             found["sample"] = patch.sample + peaks

@@ -121,7 +121,7 @@ def choose_core(
         # all slots wait for the fullest rounds; a small last block fills none
         idle = rounds * slots * core[0] * core[1] / (grid.shape[0] * grid.shape[1])
         return Cost(
-            memory=max(0, int(bytes_needed(trial) - budget)),
+            memory=int(max(0.0, bytes_needed(trial) - budget)),  # the budget may be infinite
             excess=max(0.0, recompute - limits.recompute)
             + max(0.0, amplification - AMPLIFICATION_LIMIT),
             duration=recompute

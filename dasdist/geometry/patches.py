@@ -21,6 +21,7 @@ outputs from ``round(start(i) * out / (r1 - r0))`` on.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,7 +220,7 @@ class Patch:
     width : int
         Output channels of a whole patch.
     annotations : mapping of str to ndarray, each of shape (out_samples, n <= width)
-        One array per annotation key.
+        One array per annotation key; curves on a GPU for callbacks that take them.
     """
 
     row: int
@@ -228,4 +229,4 @@ class Patch:
     channel: int
     inset: int
     width: int
-    annotations: Mapping[str, NDArray[np.float32]]
+    annotations: Mapping[str, Any]

@@ -3,7 +3,7 @@
 from dasdist.inference.block import Recipe, process_block
 from dasdist.inference.patches import Batching, annotate_patches
 from dasdist.inference.predictor import Predictor
-from dasdist.inference.preprocess import Prepared, prepare
+from dasdist.inference.preprocess import Prepared, prepare, prepare_tensor
 
 __all__ = [
     "Batching",
@@ -12,5 +12,6 @@ __all__ = [
     "Recipe",
     "annotate_patches",
     "prepare",
+    "prepare_tensor",
     "process_block",
 ]

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dasdist.callbacks.base import Mapper
+from dasdist.callbacks.base import Mapper, takes_curves
 from dasdist.geometry import Block, SegmentGrid
+from dasdist.inference.lane import lane
 from dasdist.inference.patches import Batching, annotate_patches
 from dasdist.inference.predictor import Predictor
 from dasdist.inference.preprocess import prepare
@@ -96,20 +97,30 @@ def process_block(
         If samples are missing.
     """
     stage = _Stages()
+    device = predictor.device
     accumulator = mapper.begin(grid, block)
     with stage("read"):
         samples = part.read()
-    with stage("preprocess"):
-        data = prepare(samples, grid, block, recipe.sections)
-    del samples
-    patches = annotate_patches(data, grid, block, predictor, recipe.batching, recipe.arguments)
-    while True:
-        with stage("model"):
-            patch = next(patches, None)
-        if patch is None:
-            break
-        with stage("reduce"):
-            accumulator.add(patch)
+    with lane(device):
+        with stage("preprocess"):
+            data = prepare(samples, grid, block, recipe.sections, device)
+        del samples
+        patches = annotate_patches(
+            data,
+            grid,
+            block,
+            predictor,
+            recipe.batching,
+            recipe.arguments,
+            fetched=device.type == "cpu" or not takes_curves(mapper),
+        )
+        while True:
+            with stage("model"):
+                patch = next(patches, None)
+            if patch is None:
+                break
+            with stage("reduce"):
+                accumulator.add(patch)
     with stage("write"):
         result = accumulator.part()
     return Processed(result, stage.seconds)

@@ -4,16 +4,16 @@
 
     plain     as it is
     folded    batch normalisation and components folded into convolutions (dasdist.models.fold)
-    compiled  the folded network compiled by OpenVINO, where that is asked for: it takes a while
+    compiled  the folded network compiled, where that is asked for: it takes a while.  On a CPU by
+              OpenVINO, on a GPU by torch.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dasdist.errors import InvalidInput
 from dasdist.inference.engine import CompiledNetwork, compiler_found
@@ -61,7 +61,6 @@ PLAIN = Form()
 def choose_form(
     model: torch.nn.Module,
     arguments: Mapping[str, Any],
-    device: torch.device,
     callers: int = 1,
 ) -> Form:
     """Choose the form for a run, from what is asked and not from its length, blocks or workers.
@@ -74,8 +73,6 @@ def choose_form(
         The DAS model.
     arguments : mapping
         Arguments of ``annotate``.
-    device : torch.device
-        Where the model is.
     callers : int
         Threads that compute at once in a process.
 
@@ -90,13 +87,13 @@ def choose_form(
         raise InvalidInput(f"optimize is {wanted!r}; use True, False or 'compile'.")
     if precision not in PRECISIONS:
         raise InvalidInput(f"precision is {precision!r}; use one of {sorted(PRECISIONS)}.")
-    if wanted == "compile" and not compiler_found():
+    if wanted == "compile" and not (compiler_found() or torch.cuda.is_available()):
         raise InvalidInput("optimize='compile' needs OpenVINO: pip install 'dasdist[openvino]'.")
     # one that computes in another way may not heed the network that it is given
     foldable = isinstance(model, WaveformWrapper) and type(model).forward is WaveformWrapper.forward
     if wanted is False or not foldable:
         return Form("plain", precision, callers)
-    if wanted == "compile" and device.type == "cpu" and precision == "float32":
+    if wanted == "compile" and precision == "float32":
         return Form("compiled", precision, callers)
     return Form("folded", precision, callers)
 
@@ -121,22 +118,23 @@ def build(
         Arguments of ``annotate``.
     """
     folded = model.folded(shape[1], arguments)
-    if form.kind == "compiled":
-        example = torch.zeros(shape[0], folded.components, shape[1])
-        network: Any = folded.network
-        compiled = CompiledNetwork(network, example, form.callers, form.threads)
-        return FoldedNetwork(compiled, folded.components, folded.alone)
-    return folded
+    if form.kind != "compiled":
+        return folded
+    network: Any = folded.network
+    if model.device.type == "cuda":
+        return replace(folded, network=torch.compile(network, dynamic=False))
+    example = torch.zeros(shape[0], folded.components, shape[1])
+    return replace(folded, network=CompiledNetwork(network, example, form.callers, form.threads))
 
 
 def largest_difference(
-    some: Mapping[str, NDArray[np.float32]], others: Mapping[str, NDArray[np.float32]]
+    some: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor]
 ) -> float:
     """Return the largest difference of annotations; infinite where only one is NaN."""
     largest = 0.0
     for key, values in some.items():
-        if not np.array_equal(np.isnan(values), np.isnan(others[key])):
-            return np.inf
-        differences = np.abs(values - others[key])
-        largest = max(largest, float(np.nanmax(differences, initial=0.0)))
+        if not torch.equal(values.isnan(), others[key].isnan()):
+            return inf
+        differences = (values - others[key]).abs().nan_to_num(0.0, posinf=inf)
+        largest = max(largest, float(differences.max()) if differences.numel() else 0.0)
     return largest

@@ -11,23 +11,23 @@ another shape could differ in its last digits.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dasdist.geometry import Block, Patch, SegmentGrid
 from dasdist.inference.ahead import computed_ahead
+from dasdist.inference.curves import DeviceCurves
 from dasdist.inference.optimise import PLAIN, Form
 from dasdist.inference.predictor import Predictor
 from dasdist.inference.preprocess import Prepared
 
 __all__ = ["Batching", "annotate_patches"]
 
-Annotations = dict[str, NDArray[np.float32]]
+Annotations = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,9 @@ class Batching:
 
     Parameters
     ----------
-    size : int
-        Patches per batch, or windows per batch if ``channelwise``.
+    size, on_gpu : int
+        Patches per batch, or windows per batch if ``channelwise``; on a CPU and on a GPU, for who
+        plans a run need not have what its workers have.
     channelwise : bool
         Whether batches hold windows of single channels.
     form : Form
@@ -47,9 +48,14 @@ class Batching:
     """
 
     size: int
+    on_gpu: int
     channelwise: bool
     form: Form = PLAIN
     cores: int = 1
+
+    def size_on(self, device: torch.device) -> int:
+        """Return the patches or windows of a batch on a device."""
+        return self.size if device.type == "cpu" else self.on_gpu
 
     @property
     def in_flight(self) -> int:
@@ -64,6 +70,8 @@ def annotate_patches(
     predictor: Predictor,
     batching: Batching,
     arguments: Mapping[str, Any],
+    *,
+    fetched: bool = True,
 ) -> Iterator[Patch]:
     """Annotate the patches of a block, in grid order (time slowest).
 
@@ -79,6 +87,8 @@ def annotate_patches(
         Shape of the batches; the same for all blocks of a run.
     arguments : mapping
         Arguments of ``annotate``.
+    fetched : bool
+        Whether annotations are to be arrays; else they are `DeviceCurves` where the model is.
 
     Yields
     ------
@@ -87,42 +97,44 @@ def annotate_patches(
     """
     spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
 
-    def predict(batch: NDArray[np.float32]) -> Annotations:
-        return predictor(torch.from_numpy(batch), arguments, spacing, batching.form)
+    def predict(batch: torch.Tensor) -> Annotations:
+        outputs = predictor(batch, arguments, spacing, batching.form)
+        return {key: values.cpu() for key, values in outputs.items()} if fetched else outputs
 
+    size = batching.size_on(predictor.device)
     if batching.channelwise:
-
-        def predict_windows(windows: NDArray[np.float32]) -> Annotations:
-            # (windows, samples) seen as (1, samples, windows): no copy here nor in the model
-            return predictor(torch.from_numpy(windows).T[None], arguments, spacing, batching.form)
-
-        yield from _channelwise(data, grid, block, batching, predict_windows)
+        # (windows, samples) seen as (1, samples, windows): no copy here nor in the model
+        rows = _rows(data, grid, block, size, batching.cores, lambda batch: predict(batch.T[None]))
+        patches = _channelwise(rows, grid, block)
     else:
-        yield from _patchwise(data, grid, block, batching, predict)
+        patches = _patchwise(data, grid, block, size, batching.cores, predict)
+    kept: Any = torch.Tensor.numpy if fetched else DeviceCurves
+    for patch in patches:
+        annotations = {key: kept(values) for key, values in patch.annotations.items()}
+        yield replace(patch, annotations=annotations)
 
 
 def _patchwise(
-    data: Prepared, grid: SegmentGrid, block: Block, batching: Batching, predict: Any
+    data: Prepared, grid: SegmentGrid, block: Block, size: int, cores: int, predict: Any
 ) -> Iterator[Patch]:
     places = product(
         range(block.rows.start, block.rows.stop), range(block.columns.start, block.columns.stop)
     )
-    groups = [*iter(lambda: list(islice(places, batching.size)), [])]
+    groups = [*iter(lambda: list(islice(places, size)), [])]
 
-    def batch_of(group: list[tuple[int, int]]) -> NDArray[np.float32]:
-        shape = (batching.size, grid.rows.window, grid.columns.window)
-        batch = np.zeros(shape, dtype=np.float32)
+    def batch_of(group: list[tuple[int, int]]) -> torch.Tensor:
+        shape = (size, grid.rows.window, grid.columns.window)
+        batch = _zeros(shape, data.values.device)
         for slot, (row, column) in enumerate(group):
             top, left = (
                 grid.rows.start(row) - data.sample,
                 grid.columns.start(column) - data.channel,
             )
-            batch[slot] = data.values[
-                top : top + grid.rows.window, left : left + grid.columns.window
-            ]
+            here = slice(left, left + grid.columns.window)
+            _copy(data.values[top : top + grid.rows.window, here], batch[slot])
         return batch
 
-    results = computed_ahead(predict, map(batch_of, groups), batching.cores)
+    results = computed_ahead(predict, map(batch_of, groups), cores)
     for group, outputs in zip(groups, results, strict=True):
         for slot, (row, column) in enumerate(group):
             yield Patch(
@@ -137,9 +149,9 @@ def _patchwise(
 
 
 def _channelwise(
-    data: Prepared, grid: SegmentGrid, block: Block, batching: Batching, predict: Any
+    rows: Iterator[tuple[int, Annotations]], grid: SegmentGrid, block: Block
 ) -> Iterator[Patch]:
-    for row, annotations in _rows(data, grid, block, batching, predict):
+    for row, annotations in rows:
         for column in range(block.columns.start, block.columns.stop):
             left = grid.columns.out_start(column)
             first = max(left, block.core.distance.start)
@@ -157,35 +169,53 @@ def _channelwise(
 
 
 def _rows(
-    data: Prepared, grid: SegmentGrid, block: Block, batching: Batching, predict: Any
+    data: Prepared, grid: SegmentGrid, block: Block, size: int, cores: int, predict: Any
 ) -> Iterator[tuple[int, Annotations]]:
     """Annotate one row of windows after the other: every channel of the core, in time order."""
-    channels, size = block.core.distance.size, batching.size
+    channels = block.core.distance.size
     total = block.rows.size * channels
     starts = range(0, total, size)
 
-    def batch_of(start: int) -> NDArray[np.float32]:
-        batch = np.zeros((size, grid.rows.window), dtype=np.float32)
+    def batch_of(start: int) -> torch.Tensor:
+        batch = _zeros((size, grid.rows.window), data.values.device)
         for number in range(start // channels, -(-min(start + size, total) // channels)):
             # windows of this row that fall into this batch
             first, last = max(start, number * channels), min(start + size, (number + 1) * channels)
             top = grid.rows.start(block.rows.start + number) - data.sample
             window = data.values[top : top + grid.rows.window]
             here = slice(first - number * channels, last - number * channels)
-            batch[first - start : last - start] = window[:, here].T
+            _copy(window[:, here].T, batch[first - start : last - start])
         return batch
 
     pending: Annotations = {}
-    results = computed_ahead(predict, map(batch_of, starts), batching.cores)
+    results = computed_ahead(predict, map(batch_of, starts), cores)
     for start, outputs in zip(starts, results, strict=True):
         for number in range(start // channels, -(-min(start + size, total) // channels)):
             first, last = max(start, number * channels), min(start + size, (number + 1) * channels)
             if first == number * channels:
                 pending = {
-                    key: np.empty((channels, grid.rows.out), dtype=np.float32) for key in outputs
+                    key: torch.empty((channels, grid.rows.out), device=values.device)
+                    for key, values in outputs.items()
                 }
             here = slice(first - number * channels, last - number * channels)
             for key, values in outputs.items():
-                pending[key][here] = values[0, :, first - start : last - start].T
+                _copy(values[0, :, first - start : last - start].T, pending[key][here])
             if last == (number + 1) * channels:
                 yield block.rows.start + number, {k: v.T for k, v in pending.items()}
+
+
+# Where torch would use its threads, numpy does this on a CPU: those threads go on spinning for a
+# while afterwards, on the cores that compute batches.
+
+
+def _zeros(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    if device.type == "cpu":
+        return torch.from_numpy(np.zeros(shape, dtype=np.float32))
+    return torch.zeros(shape, device=device)
+
+
+def _copy(source: torch.Tensor, target: torch.Tensor) -> None:
+    if target.device.type == "cpu":
+        np.copyto(target.numpy(), source.numpy())
+    else:
+        target.copy_(source)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dasdist.errors import ModelMismatch
 from dasdist.inference.optimise import (
@@ -22,11 +21,16 @@ from dasdist.inference.optimise import (
     largest_difference,
 )
 from dasdist.models import FoldedNetwork, ModelSpec
-from dasdist.signal import FKFilter
+from dasdist.signal import FKFilter, full_precision
 
 __all__ = ["Predictor"]
 
 _log = logging.getLogger("dasdist")
+
+_KEPT = 8
+"""Folded networks that a predictor keeps: as many as there are arguments in use at a time."""
+
+_UNKNOWN: Any = object()
 
 _DEVICE_LOCKS: dict[torch.device, threading.RLock] = {}
 
@@ -35,8 +39,8 @@ class Predictor:
     """Apply a model to batches.
 
     Several threads of a worker may share a predictor.  A lock per device lets one compute while
-    the others read, and keeps their memory apart; only folded networks on a CPU, which keep no
-    state, compute in several threads at once.
+    the others read, and keeps their memory apart; only folded networks, which keep no state,
+    compute in several threads at once.
 
     Parameters
     ----------
@@ -67,7 +71,7 @@ class Predictor:
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
         form: Form = PLAIN,
-    ) -> dict[str, NDArray[np.float32]]:
+    ) -> dict[str, torch.Tensor]:
         """Annotate a batch.
 
         Parameters
@@ -84,7 +88,8 @@ class Predictor:
 
         Returns
         -------
-        dict of str to ndarray of float32, each of shape (batch, out_samples, out_channels)
+        dict of str to Tensor of float32, each of shape (batch, out_samples, out_channels)
+            On the model's device.
 
         Raises
         ------
@@ -123,7 +128,7 @@ class Predictor:
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
         form: Form,
-    ) -> dict[str, NDArray[np.float32]] | None:
+    ) -> dict[str, torch.Tensor] | None:
         """Annotate a batch in pieces of one size; return None if that is too large."""
         total = batch.shape[axis]
         if size == total:
@@ -140,7 +145,7 @@ class Predictor:
         if len(outputs) == 1:
             return outputs[0]
         kept = (slice(None),) * axis + (slice(total),)
-        return {key: np.concatenate([o[key] for o in outputs], axis)[kept] for key in outputs[0]}
+        return {key: torch.cat([o[key] for o in outputs], axis)[kept] for key in outputs[0]}
 
     def _annotate(
         self,
@@ -148,15 +153,21 @@ class Predictor:
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
         form: Form,
-    ) -> dict[str, NDArray[np.float32]]:
+    ) -> dict[str, torch.Tensor]:
         if form.kind == "plain":
             return self._forward(batch, arguments, spacing, form.precision)
-        key = (form, tuple(batch.shape), repr(sorted(arguments.items(), key=str)))
-        if key not in self._folded:
+        # how much shares a batch matters to a compiler only
+        shape = tuple(batch.shape) if form.kind == "compiled" else batch.shape[1]
+        key = (form, shape, repr(sorted(arguments.items(), key=str)))
+        folded = self._folded.get(key, _UNKNOWN)
+        if folded is _UNKNOWN:
             with self.lock:
                 if key not in self._folded:
+                    while len(self._folded) >= _KEPT:
+                        self._folded.pop(next(iter(self._folded)))
                     self._folded[key] = self._checked(batch, arguments, spacing, form)
-        return self._forward(batch, arguments, spacing, form.precision, self._folded[key])
+                folded = self._folded[key]
+        return self._forward(batch, arguments, spacing, form.precision, folded)
 
     def _checked(
         self,
@@ -205,17 +216,18 @@ class Predictor:
         spacing: tuple[float, float],
         precision: str,
         folded: FoldedNetwork | None = None,
-    ) -> dict[str, NDArray[np.float32]]:
+    ) -> dict[str, torch.Tensor]:
         inputs = batch.to(self.device, self.dtype)
         kwargs = dict(getattr(self.model, "annotate_forward_kwargs", {}))
         if folded is not None:
             kwargs["folded"] = folded
         lower = PRECISIONS[precision]
         reduced = nullcontext() if lower is None else torch.autocast(self.device.type, lower)
-        # a folded network keeps no state, and on a CPU several threads may use it at once
-        alone = nullcontext() if folded and self.device.type == "cpu" else self.lock
+        # a folded network keeps no state, so that several threads may use it at once
+        alone = nullcontext() if folded else self.lock
         # a model without parameters may compute on any device, hence on the one its data is on
-        with alone, torch.inference_mode(), _device(self.device), reduced:
+        exact = full_precision(self.device) if lower is None else nullcontext()
+        with alone, torch.inference_mode(), _device(self.device), reduced, exact:
             if self.spec.fk_filter_args is not None:
                 inputs = self._fk_filter(spacing)(inputs)
             outputs = self.model(inputs, argdict=dict(arguments), **kwargs)
@@ -230,11 +242,13 @@ class Predictor:
                     f"{self.spec.name} promises {list(self.spec.annotate_keys)} but returned "
                     f"{sorted(outputs)}; mend annotate_keys or forward."
                 )
-            # every key leaves the device before the lock is given back
-            return {
-                key: torch.as_tensor(outputs[key]).to("cpu", torch.float32).numpy()
+            found = {
+                key: torch.as_tensor(outputs[key]).to(torch.float32)
                 for key in self.spec.annotate_keys
             }
+            if not folded:  # it may be in another thread's stream that its memory is used next
+                _finish(self.device)
+            return found
 
     def _fk_filter(self, spacing: tuple[float, float]) -> FKFilter:
         """Return the f-k filter for a sampling; its mask is built once per shape."""
@@ -254,6 +268,11 @@ def _is_memory(error: BaseException) -> bool:
 def _give_back(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
 
 
 def _device(device: torch.device) -> Any:

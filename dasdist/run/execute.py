@@ -75,7 +75,7 @@ def execute(
 
     def results(stop: Stop) -> Generator[tuple[Work, Done | Failure], None, None]:
         if client is None:
-            return run_serially(tasks, stop=stop)
+            return run_serially(tasks, threads=plan.resources.threads, stop=stop)
         return run_on_cluster(
             client,
             payload,

@@ -8,6 +8,12 @@ from dasdist.run.plan import Resources
 __all__ = ["local_resources"]
 
 
-def local_resources() -> Resources:
-    """Return one task thread, the cores that torch uses, and the memory of this machine."""
-    return Resources(workers=1, threads=1, memory=MEMORY_LIMIT, cores=torch.get_num_threads())
+_LANES = 3
+"""Threads that keep a GPU busy: one computes, one reads, one has its samples or picks copied."""
+
+
+def local_resources(device: torch.device) -> Resources:
+    """Return the memory of this machine, and the threads and cores that suit the model's device."""
+    if device.type == "cuda":
+        return Resources(threads=_LANES, memory=MEMORY_LIMIT)
+    return Resources(memory=MEMORY_LIMIT, cores=torch.get_num_threads())

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dasdist.errors import InvalidInput, ModelMismatch
 from dasdist.geometry import SegmentGrid
@@ -15,7 +14,7 @@ from dasdist.run.plan import Needs, Plan, Resources
 
 __all__ = ["batch_bytes", "batching"]
 
-BATCH_VALUES = {"cpu": 2**16, "cuda": 2**23}
+CPU_VALUES, GPU_VALUES = 2**16, 2**23
 """Input values of a batch: what a picker makes of them stays in the caches of a core (PhaseNet on
 21 windows; from 64 on it is a third slower on 1 MB a core), or enough to fill a GPU."""
 
@@ -57,20 +56,24 @@ def batching(
         isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1
     ):
         raise InvalidInput(f"batch_size is {given!r}; use a whole number of patches from 1 up.")
-    values = BATCH_VALUES.get(device.type, BATCH_VALUES["cuda"])
     if channelwise:
         available = max(grid.rows.count * grid.shape[1] for grid in grids)
-        size = given * width if given else min(max(8, values // window), 4096)
+        given = given and given * width
+        fewest, most, each = 8, 4096, window
     else:
         available = max(grid.rows.count * grid.columns.count for grid in grids)
-        size = given or min(max(1, values // (window * width)), 256)
+        fewest, most, each = 1, 256, window * width
+    size, on_gpu = (
+        min(int(given or min(max(fewest, values // each), most)), available)
+        for values in (CPU_VALUES, GPU_VALUES)
+    )
     callers = resources.threads * resources.cores
-    form = choose_form(predictor.model, arguments, device, callers)
+    form = choose_form(predictor.model, arguments, callers)
     # what is not known to keep no state computes one batch at a time, and so do whole patches:
     # each takes a thousand times the memory of a window
     parallel = form.kind != "plain" and device.type == "cpu" and channelwise
     cores = resources.cores if parallel else 1
-    return Batching(min(int(size), available), channelwise, form, cores)
+    return Batching(size, on_gpu, channelwise, form, cores)
 
 
 def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -> int:
@@ -99,7 +102,8 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     width = 1 if plan.batching.channelwise else grid.columns.window
     out_width = 1 if plan.batching.channelwise else grid.columns.out
     # two at once, so that a model that mixes up its batch is found out
-    number = min(2, plan.batching.size)
+    size = plan.batching.size_on(predictor.device)
+    number = min(2, size)
     batch, across = (1, number) if plan.batching.channelwise else (number, 1)
     shape = (batch, grid.rows.window, across * width)
     outputs, activations = _traced(predictor, grid, shape, arguments)
@@ -116,16 +120,14 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     in_flight = plan.batching.in_flight
     if plan.batching.form.kind != "plain":
         in_flight *= plan.resources.threads
-    samples = plan.batching.size * grid.rows.window * width * 4
-    results = plan.batching.size * grid.rows.out * out_width * 4 * len(outputs)
-    return in_flight * (
-        2 * samples + 2 * results + (0 if on_gpu else plan.batching.size * activations)
-    )
+    samples = size * grid.rows.window * width * 4
+    results = size * grid.rows.out * out_width * 4 * len(outputs)
+    return in_flight * (2 * samples + 2 * results + (0 if on_gpu else size * activations))
 
 
 def _traced(
     predictor: Predictor, grid: SegmentGrid, shape: tuple[int, ...], arguments: Mapping[str, Any]
-) -> tuple[dict[str, NDArray[np.float32]], int]:
+) -> tuple[dict[str, torch.Tensor], int]:
     """Annotate patches of zeros; return their outputs and the bytes of all layers' outputs."""
     sizes: list[int] = []
 

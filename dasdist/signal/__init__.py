@@ -6,13 +6,18 @@ Every function here is pure and knows, besides its result, *how much input that 
 
 from dasdist.signal.fk import FKFilter
 from dasdist.signal.iir import causal_filter, design, settling_samples
+from dasdist.signal.on_device import filter_tensor, resample_tensor
+from dasdist.signal.precision import full_precision
 from dasdist.signal.resample import nearest_ratio, resample_span
 
 __all__ = [
     "FKFilter",
     "causal_filter",
     "design",
+    "filter_tensor",
+    "full_precision",
     "nearest_ratio",
     "resample_span",
+    "resample_tensor",
     "settling_samples",
 ]

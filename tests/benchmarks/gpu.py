@@ -10,6 +10,7 @@ import numpy as np
 
 import dasdist
 from dasdist.api.job import Job, needs_of
+from dasdist.geometry import Block
 from dasdist.inference import annotate_patches, prepare
 from dasdist.run.replica import predictor_of
 from tests.benchmarks import inputs, rivals
@@ -56,11 +57,14 @@ def gpu_overlap(quick: bool) -> Iterator[Contest]:
         predictor = predictor_of(job.payload.token)
         blocks = [(block, plan.grids[block.segment]) for block in plan]
 
+        def samples_of(block: Block) -> np.ndarray:
+            return job.recording.part(block.read).read()
+
         def reading() -> int:
-            return sum(job.recording.part(block.read).read().shape[0] for block, _ in blocks)
+            return sum(len(samples_of(block)) for block, _ in blocks)
 
         prepared = [
-            prepare(job.recording.part(b.read).read(), grid, b, plan.sections[grid.index])
+            prepare(samples_of(b), grid, b, plan.sections[grid.index], predictor.device)
             for b, grid in blocks
         ]
 

@@ -139,7 +139,7 @@ def preprocess(quick: bool) -> Iterator[Contest]:
         return filtered.astype(np.float32)
 
     def with_dasdist() -> np.ndarray:
-        return prepare(counts, grid, block, sections).values
+        return prepare(counts, grid, block, sections).values.numpy()
 
     def agree(one: np.ndarray, other: np.ndarray) -> None:
         size = min(len(one), len(other))
@@ -164,8 +164,9 @@ def model(quick: bool) -> Iterator[Contest]:
     (block,), (grid,) = list(plan), plan.grids
     predictor = predictor_of(job.payload.token)
     prepared = prepare(values, grid, block, None)
-    starts = range(0, 1500 * rows, 1500)
+    starts = [grid.rows.start(row) for row in range(grid.rows.count)]
     patches = [values[s : s + inputs.WINDOW] for s in starts]
+    assert len(patches) == rows
 
     def eager() -> Timed:
         return process.submit(_eager, patches).result()
@@ -290,7 +291,7 @@ def peaks(quick: bool) -> Iterator[Contest]:
         return found
 
     def with_dasdist() -> list[tuple[int, int]]:
-        samples, of = find_peaks(curves, 0.5, 100)
+        samples, of, _ = find_peaks(curves, 0.5, 100)
         return list(zip(samples.tolist(), of.tolist(), strict=True))
 
     yield Contest(

@@ -1,0 +1,87 @@
+"""A task thread's lane to its GPU: a stream of its own, and pinned buffers that samples go through.
+
+While one thread's samples travel, the GPU computes for another; two or three threads keep it busy::
+
+    thread 1   read | send | compute ........ | picks |  read  | send | compute
+    thread 2          read | send |    waits  | compute ........ | picks | ...
+
+On a CPU there is nothing to do.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = ["lane", "to_device"]
+
+_BUFFER_BYTES = 2**25
+"""Of each of a lane's two pinned buffers: while one is copied from, the other is filled."""
+
+_of_thread = threading.local()
+
+
+@contextmanager
+def lane(device: torch.device) -> Iterator[None]:
+    """Within this, what this thread asks of a GPU goes through its own stream."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device), torch.cuda.stream(_lane_of(device).stream):
+        yield
+
+
+def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Return an array as a tensor on a device; call it within this thread's lane.
+
+    Parameters
+    ----------
+    values : ndarray
+        On the CPU the tensor shares its memory.
+    device : torch.device
+        Where the tensor is to be.
+
+    Examples
+    --------
+    >>> to_device(np.arange(3), torch.device("cpu"))
+    tensor([0, 1, 2])
+    """
+    native = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if device.type != "cuda":
+        return torch.from_numpy(native).to(device)
+    return _lane_of(device).send(np.ascontiguousarray(native))
+
+
+def _lane_of(device: torch.device) -> "_Lane":
+    lanes: dict[torch.device, _Lane] = _of_thread.__dict__.setdefault("lanes", {})
+    if device not in lanes:
+        lanes[device] = _Lane(device)
+    return lanes[device]
+
+
+class _Lane:
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream: Any = torch.cuda.Stream(device)
+        self._buffers = [
+            torch.empty(_BUFFER_BYTES, dtype=torch.uint8, pin_memory=True) for _ in range(2)
+        ]
+        self._sent: list[Any] = [torch.cuda.Event() for _ in range(2)]
+
+    def send(self, values: NDArray[Any]) -> torch.Tensor:
+        """Copy an array to the device; when this returns the array may be changed."""
+        kind = torch.from_numpy(np.empty(0, values.dtype)).dtype
+        tensor = torch.empty(values.shape, dtype=kind, device=self.device)
+        source, target = values.reshape(-1).view(np.uint8), tensor.view(-1).view(torch.uint8)
+        for number, first in enumerate(range(0, source.size, _BUFFER_BYTES)):
+            buffer, sent = self._buffers[number % 2], self._sent[number % 2]
+            sent.synchronize()  # what it held before is there
+            piece = source[first : first + _BUFFER_BYTES]
+            buffer[: piece.size].numpy()[:] = piece
+            target[first : first + piece.size].copy_(buffer[: piece.size], non_blocking=True)
+            sent.record(self.stream)
+        return tensor

@@ -1,0 +1,150 @@
+"""What a GPU does besides the model gives what a CPU gives; here its tensors are on a CPU."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dasdist
+from dasdist.geometry import Ratio
+from dasdist.inference import annotate_patches, block, prepare_tensor
+from dasdist.inference.lane import to_device
+from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
+
+from .test_signal import designs, reduced, spans
+from .toys import Toy, noise, recording
+
+OPTIONS = {"thresholds": 0.6, "blinding": (1, 1), "min_time_separation": 0.2, "pbar": False}
+
+
+@given(
+    spans(),
+    st.sampled_from(["float32", "float64", "int16", "int32"]),
+    st.sampled_from([0, 1]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=200, deadline=None)
+def test_resampling_is_that_of_the_cpu(span, dtype, axis, seed):
+    n, up, down, start, stop = span
+    ratio = reduced(up, down)
+    x = (1000 * np.random.default_rng(seed).standard_normal((n, 3))).astype(dtype)
+    first, last = ratio.needs(start, stop, n)
+    part = np.ascontiguousarray(x[first:last] if axis == 0 else x[first:last].T)
+    expected = resample_span(part, start, stop, first, ratio, axis)
+    found = resample_tensor(torch.from_numpy(part), start, stop, first, ratio, axis).numpy()
+    assert found.shape == expected.shape
+    # float32 sums of up to some hundred products of this size
+    np.testing.assert_allclose(found, expected, atol=1e-5 * max(1.0, np.abs(x).max()))
+
+
+def test_slabs_do_not_change_resampling(monkeypatch):
+    x = torch.randn(400, 7)
+    whole = resample_tensor(x, 10, 150, 0, Ratio(2, 5))
+    monkeypatch.setattr("dasdist.signal.on_device._SLAB_VALUES", 800)
+    torch.testing.assert_close(resample_tensor(x, 10, 150, 0, Ratio(2, 5)), whole)
+
+
+@given(designs(), st.sampled_from([0.0, 1.0, -1e4]), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_filters_are_those_of_the_cpu(spec, offset, drift, seed):
+    sos = dasdist.signal.design(spec, 100.0)
+    x = np.random.default_rng(seed).standard_normal((900, 2))
+    x = ((np.cumsum(x, axis=0) if drift else x) + offset).astype(np.float32)
+    found = filter_tensor(torch.from_numpy(x), sos).numpy()
+    # what a filter still remembers when it has settled, and a float32 of the result
+    limit = 1.1e-6 * np.ptp(x, axis=0).max() + 1e-6 * np.abs(x).max()
+    assert np.abs(found - causal_filter(x, sos)).max() <= limit
+
+
+def test_slabs_do_not_change_the_filter(monkeypatch):
+    sos = dasdist.signal.design(("butter", {"N": 2, "Wn": 5.0}), 100.0)
+    x = torch.randn(400, 7)
+    whole = filter_tensor(x, sos)
+    monkeypatch.setattr("dasdist.signal.on_device._SLAB_VALUES", 1000)
+    torch.testing.assert_close(filter_tensor(x, sos), whole)
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """Preprocess tensors, and leave the curves where they are."""
+
+    def prepare(raw, grid, one, sections, device):
+        return prepare_tensor(to_device(raw, device), grid, one, sections)
+
+    def annotated(*args, fetched):
+        del fetched
+        return annotate_patches(*args, fetched=False)
+
+    monkeypatch.setattr(block, "prepare", prepare)
+    monkeypatch.setattr(block, "annotate_patches", annotated)
+
+
+MODELS = [
+    Toy,
+    partial(Toy, dt_range=(0.019, 0.021), filter_samples=("butter", {"N": 2, "Wn": 5.0})),
+    partial(Toy, dx_range=(19.0, 21.0), fk_filter_args={"v_min": 100.0}),
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_picks_are_those_of_the_cpu(request, model, dtype):
+    data = recording(noise(4000, 12, dtype=dtype, scale=10.0 if dtype == "int16" else 1.0))
+    expected = dasdist.classify(model(), data, **OPTIONS).picks
+    request.getfixturevalue("as_on_a_gpu")
+    found = dasdist.classify(model(), data, **OPTIONS).picks
+    assert len(expected) > 50
+    columns = ["time", "distance", "phase", "channel_index", "sample_index"]
+    pd.testing.assert_frame_equal(found[columns], expected[columns])
+    np.testing.assert_allclose(found["confidence"], expected["confidence"], atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_blocks_side_by_side_are_blocks_one_after_the_other(monkeypatch, threads):
+    data = recording(noise(4000, 12))
+    expected = dasdist.classify(Toy(), data, block={"time": 50}, **OPTIONS)
+    resources = dasdist.run.plan.Resources(threads=threads)
+    monkeypatch.setattr("dasdist.api.job.local_resources", lambda device: resources)
+    found = dasdist.classify(Toy(), data, block={"time": 50}, **OPTIONS)
+    assert found.report.finished == expected.report.finished > 10
+    pd.testing.assert_frame_equal(found.picks, expected.picks)
+
+
+def test_a_block_that_fails_side_by_side_ends_the_run(monkeypatch):
+    class Fails(Toy):
+        def forward(self, x, argdict=None):
+            if x[0, 0, 0].item() == 7.0:
+                raise RuntimeError("no such luck")
+            return super().forward(x)
+
+    values = noise(4000, 12)
+    values[2048:] = 7.0
+    resources = dasdist.run.plan.Resources(threads=3)
+    monkeypatch.setattr("dasdist.api.job.local_resources", lambda device: resources)
+    with pytest.raises(RuntimeError, match="no such luck"):
+        dasdist.classify(Fails(), recording(values), block={"time": 50}, batch_size=1, **OPTIONS)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_a_gpu_picks_what_the_cpu_picks(model, dtype):
+    data = recording(noise(40_000, 12, dtype=dtype, scale=10.0 if dtype == "int16" else 1.0))
+    expected = dasdist.classify(model(), data, **OPTIONS).picks
+    found = dasdist.classify(model().cuda(), data, block={"time": 500}, **OPTIONS).picks
+    columns = ["time", "distance", "phase", "channel_index", "sample_index"]
+    pd.testing.assert_frame_equal(found[columns], expected[columns])
+    np.testing.assert_allclose(found["confidence"], expected["confidence"], atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_samples_pass_through_small_pinned_buffers(monkeypatch):
+    monkeypatch.setattr("dasdist.inference.lane._BUFFER_BYTES", 1000)
+    values = np.arange(12_345, dtype=np.float32).reshape(-1, 5)
+    device = torch.device("cuda", 0)
+    with dasdist.inference.lane.lane(device):
+        np.testing.assert_array_equal(to_device(values, device).cpu(), values)
