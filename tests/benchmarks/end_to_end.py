@@ -8,7 +8,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from distributed import Client
 
+import dasdist
+from dasdist.inference.engine import compiler_found
 from tests.benchmarks import inputs, rivals
 from tests.benchmarks.harness import Contest, benchmark
 
@@ -34,18 +37,26 @@ def _classify(
     with rivals.apart() as process, nullcontext() if quick else rivals.cluster(WORKERS) as client:
 
         def sides(of: Any) -> dict[str, Any]:
-            found = {
-                "SeisBench": rivals.theirs_classify(process, theirs, of, **options),
-                "dasdist, in this process": rivals.ours_classify(ours, of, **options),
-            }
-            if client is not None:
-                found["dasdist, 2 workers"] = rivals.ours_classify(ours, of, client, **options)
+            found = {"SeisBench": rivals.theirs_classify(process, theirs, of, **options)}
+            for side, where, form in _sides(ours, client):
+                found[side] = rivals.ours_classify(ours, of, where, **options, **form)
             return found
 
         samples = float(np.prod(data.shape))
         yield Contest(
             sides(data), rivals.same_picks, {"samples": samples}, warm=sides(small), turns=turns
         )
+
+
+def _sides(ours: Any, client: Client | None) -> Iterator[tuple[str, Client | None, dict[str, Any]]]:
+    """Yield where dasdist runs and in which form."""
+    forms: dict[str, dict[str, Any]] = {"": {}}
+    if compiler_found() and isinstance(ours, dasdist.DASWaveformModelWrapper):
+        forms[", compiled"] = {"optimize": "compile"}
+    for name, form in forms.items():
+        yield f"dasdist{name}, in this process", None, form
+        if client is not None:  # there is none in the quick run
+            yield f"dasdist{name}, 2 workers", client, form
 
 
 def _length(quick: bool) -> tuple[int, int]:
@@ -118,14 +129,10 @@ def annotate_zarr(quick: bool) -> Iterator[Contest]:
         place = Path(folder)
 
         def sides(of: Any) -> dict[str, Any]:
-            found = {
-                "SeisBench": rivals.theirs_annotate(process, theirs, of, place / "theirs"),
-                "dasdist, in this process": rivals.ours_annotate(ours, of, place / "ours.zarr"),
-            }
-            if client is not None:
-                found["dasdist, 2 workers"] = rivals.ours_annotate(
-                    ours, of, place / "workers.zarr", client
-                )
+            found = {"SeisBench": rivals.theirs_annotate(process, theirs, of, place / "theirs")}
+            for number, (side, where, form) in enumerate(_sides(ours, client)):
+                store = place / f"ours{number}.zarr"
+                found[side] = rivals.ours_annotate(ours, of, store, where, **form)
             return found
 
         samples = float(np.prod(data.shape))

@@ -149,13 +149,13 @@ def _theirs_annotate(make: Callable[[], Any], data: Any, folder: Path) -> Timed:
 
 
 def ours_annotate(
-    model: Any, data: Any, path: Path, client: Client | None = None
+    model: Any, data: Any, path: Path, client: Client | None = None, **options: Any
 ) -> Callable[[], Any]:
     """``dasdist.annotate`` with WriterCallback."""
 
     def annotate() -> Path:
         writer = dasdist.WriterCallback(path, overwrite=True)
-        dasdist.annotate(model, data, writer, pbar=False, client=client)
+        dasdist.annotate(model, data, writer, pbar=False, client=client, **options)
         return path
 
     return annotate
