@@ -62,6 +62,13 @@ def apart() -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
+def settled(core: int) -> Iterator[ProcessPoolExecutor]:
+    """A process on a core of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _settle, (core,)) as process:
+        yield process
+
+
+@contextmanager
 def one_core() -> Iterator[None]:
     """Keep this process, and those that it starts, to one core and one torch thread."""
     cores, threads = os.sched_getaffinity(0), torch.get_num_threads()

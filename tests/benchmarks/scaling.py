@@ -3,13 +3,16 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 
 import dasdist
+from dasdist.run.memory import keep_freed_memory
 from tests.benchmarks import inputs, overhead, rivals
 from tests.benchmarks.harness import Contest, Facts, benchmark
 from tests.benchmarks.simulation import Cluster, Costs, best_block, simulate
@@ -31,16 +34,23 @@ def _same_table(one: Any, other: Any) -> None:
     assert one.equals(other), f"{len(one)} picks and {len(other)}"
 
 
-def _blocks(quick: bool) -> tuple[np.ndarray, dict[str, int]]:
-    """Data for PhaseNet, and the blocks it is cut into: some seconds of work each."""
-    rows, channels, width = (1, 8, 2) if quick else (4, 1024, 128)
+def _blocks(quick: bool, width: int = 32) -> tuple[np.ndarray, dict[str, int]]:
+    """Data for PhaseNet, and the blocks it is cut into: 10 ms of work a channel.
+
+    Narrow ones, so that two workers end at nearly the same time; a default plan's are wider.
+    """
+    rows, channels, width = (1, 8, 2) if quick else (8, 1024, width)
     values = inputs.quiet(inputs.WINDOW + 1500 * (rows - 1), channels)
     return values, {"time": len(values), "distance": width}
 
 
 @benchmark("workers", at_least=1.9, aim=1.98)
 def workers(quick: bool) -> Iterator[Contest]:
-    """One worker of one core, and two, each on a core of its own."""
+    """One worker of one core, and two, each on a core of its own.
+
+    Cores of a machine share caches and memory: the network alone, in bare processes, tells how much
+    two of them can do at the most.
+    """
     values, block = _blocks(quick)
     ours = inputs.ours()
     with (
@@ -53,13 +63,46 @@ def workers(quick: bool) -> Iterator[Contest]:
             "1 worker": rivals.ours_classify(ours, data, one, **options),
             "2 workers": rivals.ours_classify(ours, data, two, **options),
         }
-        yield Contest(sides, _same_table, {"samples": values.size}, turns=4)
+        yield Contest(
+            sides,
+            _same_table,
+            {"samples": values.size},
+            turns=4,
+            facts=lambda _: {"2 bare processes over 1": _bare_scaling(0.2 if quick else 8.0)},
+        )
+
+
+def _bare_scaling(seconds: float) -> float:
+    """Return how much more of the network two processes compute than one."""
+    with rivals.settled(0) as one, rivals.settled(1) as other:
+        for process in (one, other):
+            process.submit(_windows_per_second, 0.1).result()
+        alone = one.submit(_windows_per_second, seconds)
+        rate = alone.result()
+        both = [process.submit(_windows_per_second, seconds) for process in (one, other)]
+        return sum(found.result() for found in both) / rate
+
+
+@cache
+def _network() -> Any:
+    keep_freed_memory()
+    return inputs.ours().folded(inputs.WINDOW, {"blinding": (0, 0)}).network
+
+
+def _windows_per_second(seconds: float) -> float:
+    network, batch = _network(), torch.zeros(21, 1, inputs.WINDOW)
+    started, count = perf_counter(), 0
+    with torch.inference_mode():
+        while perf_counter() - started < seconds:
+            network(batch)
+            count += len(batch)
+    return count / (perf_counter() - started)
 
 
 @benchmark("dask", at_least=0.95, aim=0.98)
 def dask(quick: bool) -> Iterator[Contest]:
     """The serial loop on one core; client, scheduler and a worker on that same core."""
-    values, block = _blocks(quick)
+    values, block = _blocks(quick, 128)
     ours = inputs.ours()
     cores = os.sched_getaffinity(0)
     with inputs.archive(values) as data, rivals.one_core(), rivals.cluster(1) as client:
