@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry import Region, Span
+from dasdist.sources.inflate import can_inflate, inflate
 from dasdist.sources.part import file_identity
 
 __all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "read_pieces", "storage_chunks"]
@@ -181,7 +182,9 @@ def read_pieces(
                         f"{piece.index} were expected"
                     )
                 place = values[piece.rows.slice, piece.columns.slice]
-                if place.flags.c_contiguous and dataset.dtype == dtype and dataset.ndim == 2:
+                if can_inflate(dataset, piece.index):
+                    inflate(dataset, piece.index, place)
+                elif place.flags.c_contiguous and dataset.dtype == dtype and dataset.ndim == 2:
                     dataset.read_direct(place, piece.index)
                 else:
                     place[:] = dataset[piece.index]

@@ -1,6 +1,7 @@
 """The stages of a block, each against the library that one would use by itself."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import dasdist
 from dasdist.api.job import Job, needs_of
 from dasdist.callbacks.peaks import find_peaks
+from dasdist.geometry import Region
 from dasdist.geometry.patches import Patch
 from dasdist.inference import annotate_patches, prepare
 from dasdist.run.plan import Needs
@@ -55,7 +57,9 @@ def _stored(folder: Path, quick: bool, chunks: tuple[int, int] | None) -> list[P
 
 
 @contextmanager
-def _read(quick: bool, chunks: tuple[int, int] | None = None) -> Iterator[Contest]:
+def _read(
+    quick: bool, chunks: tuple[int, int] | None = None, threads: int = 1
+) -> Iterator[Contest]:
     with TemporaryDirectory(prefix="dasdist-benchmark-") as folder:
         paths = _stored(Path(folder), quick, chunks)
         name = inputs.dataset_of(paths[0])
@@ -68,25 +72,30 @@ def _read(quick: bool, chunks: tuple[int, int] | None = None) -> Iterator[Contes
         minute = int(100 * inputs.MINUTE)
         starts = list(range(0, data.shape[0] + minute, minute))
 
+        def one_with_h5py(region: Region) -> float:
+            values = np.empty(region.shape, dtype=found.dtype)
+            for path, (first, last) in zip(paths, pairwise(starts), strict=False):
+                low = max(first, region.time.start)
+                high = min(last, region.time.stop, data.shape[0])
+                if low < high:
+                    with h5py.File(path, "r") as file:
+                        file[name].read_direct(
+                            values,
+                            np.s_[low - first : high - first, region.distance.slice],
+                            np.s_[low - region.time.start : high - region.time.start],
+                        )
+            return float(values[::100].sum())
+
+        def one_with_dasdist(region: Region) -> float:
+            return float(found.part(region).read()[::100].sum())
+
+        pool = ThreadPoolExecutor(threads)
+
         def with_h5py() -> list[float]:
-            sums = []
-            for region in reads:
-                values = np.empty(region.shape, dtype=found.dtype)
-                for path, (first, last) in zip(paths, pairwise(starts), strict=False):
-                    low = max(first, region.time.start)
-                    high = min(last, region.time.stop, data.shape[0])
-                    if low < high:
-                        with h5py.File(path, "r") as file:
-                            file[name].read_direct(
-                                values,
-                                np.s_[low - first : high - first, region.distance.slice],
-                                np.s_[low - region.time.start : high - region.time.start],
-                            )
-                sums.append(float(values[::100].sum()))
-            return sums
+            return list(pool.map(one_with_h5py, reads))
 
         def with_dasdist() -> list[float]:
-            return [float(found.part(region).read()[::100].sum()) for region in reads]
+            return list(pool.map(one_with_dasdist, reads))
 
         yield Contest(
             {"h5py": with_h5py, "dasdist": with_dasdist},
@@ -111,6 +120,13 @@ def read(quick: bool) -> Iterator[Contest]:
 def read_compressed(quick: bool) -> Iterator[Contest]:
     """The blocks of a plan from chunked and compressed int16 files."""
     with _read(quick, chunks=(1000, 16 if quick else 100)) as contest:
+        yield contest
+
+
+@benchmark("read-side-by-side", at_least=1.2, aim=1.9)
+def read_side_by_side(quick: bool) -> Iterator[Contest]:
+    """The same in two threads of one process, where HDF5 lets one at a time decompress."""
+    with _read(quick, chunks=(1000, 16 if quick else 100), threads=2) as contest:
         yield contest
 
 
