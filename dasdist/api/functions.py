@@ -244,13 +244,15 @@ def _lazy(
     samples = job.recording.shape[0] * job.recording.shape[1]
     look = Limits(recompute=1.3, work=max(10**7, 2 * samples // _MOST_CHUNKS))
     lazy_plan = job.plan(Needs(held_outputs=3, limits=look), block)
+    # any scheduler may compute them, on as many cores as it has threads
+    batching = replace(lazy_plan.batching, cores=1)
     arguments = {k: v for k, v in job.arguments.items() if k not in ("pbar", "stacking")}
     nodes: dict[str, xr.Dataset] = {}
     for grid in lazy_plan.grids:
         arrays = lazy_annotations(
             job.recording,
             grid,
-            Recipe(lazy_plan.batching, arguments, lazy_plan.sections[grid.index]),
+            Recipe(batching, arguments, lazy_plan.sections[grid.index]),
             job.payload,
             job.spec.annotate_keys,
             stacking=kwargs.get("stacking", "weighted"),
