@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 
 import dasdist
 from dasdist.geometry import Ratio
-from dasdist.inference import annotate_patches, block, prepare_tensor
+from dasdist.inference import annotate_patches, block, prepare_tensor, preprocess
 from dasdist.inference.lane import to_device
-from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
+from dasdist.signal import (
+    causal_filter,
+    filter_tensor,
+    full_precision,
+    resample_span,
+    resample_tensor,
+)
 
 from .test_signal import designs, reduced, spans
 from .toys import Toy, noise, recording
@@ -23,7 +29,7 @@ OPTIONS = {"thresholds": 0.6, "blinding": (1, 1), "min_time_separation": 0.2, "p
 
 @given(
     spans(),
-    st.sampled_from(["float32", "float64", "int16", "int32"]),
+    st.sampled_from(["float32", "float64", "int16", "int32", "uint32"]),
     st.sampled_from([0, 1]),
     st.integers(0, 2**32 - 1),
 )
@@ -32,6 +38,7 @@ def test_resampling_is_that_of_the_cpu(span, dtype, axis, seed):
     n, up, down, start, stop = span
     ratio = reduced(up, down)
     x = (1000 * np.random.default_rng(seed).standard_normal((n, 3))).astype(dtype)
+    x += np.array(4e9 if dtype == "uint32" else 0).astype(dtype)
     first, last = ratio.needs(start, stop, n)
     part = np.ascontiguousarray(x[first:last] if axis == 0 else x[first:last].T)
     expected = resample_span(part, start, stop, first, ratio, axis)
@@ -127,6 +134,42 @@ def test_a_block_that_fails_side_by_side_ends_the_run(monkeypatch):
     monkeypatch.setattr("dasdist.api.job.local_resources", lambda device: resources)
     with pytest.raises(RuntimeError, match="no such luck"):
         dasdist.classify(Fails(), recording(values), block={"time": 50}, batch_size=1, **OPTIONS)
+
+
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError, RuntimeError])
+def test_a_block_too_large_for_the_gpu_is_prepared_on_the_cpu(monkeypatch, error, caplog):
+    def full(values, device):
+        raise error("CUDA out of memory")
+
+    seen = []
+
+    def prepare(raw, grid, one, sections, device):
+        seen.append(preprocess.prepare(raw, grid, one, sections, torch.device("cuda", 0)))
+        return seen[-1]
+
+    data = recording(noise(4000, 12))
+    expected = dasdist.classify(Toy(), data, **OPTIONS).picks
+    monkeypatch.setattr(preprocess, "to_device", full)
+    monkeypatch.setattr(block, "prepare", prepare)
+    pd.testing.assert_frame_equal(dasdist.classify(Toy(), data, **OPTIONS).picks, expected)
+    assert seen
+    assert "is preprocessed on the CPU" in caplog.text
+
+
+def test_full_precision_is_a_setting_of_all_threads_and_is_put_back():
+    convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    gpu = torch.device("cuda")
+    before = convolutions.fp32_precision, products.fp32_precision
+    try:
+        convolutions.fp32_precision, products.fp32_precision = "tf32", "tf32"
+        first, second = full_precision(gpu), full_precision(gpu)
+        for step in (first.__enter__, second.__enter__, lambda: first.__exit__(None, None, None)):
+            step()
+            assert convolutions.fp32_precision == products.fp32_precision == "ieee"
+        second.__exit__(None, None, None)
+        assert convolutions.fp32_precision == products.fp32_precision == "tf32"
+    finally:
+        convolutions.fp32_precision, products.fp32_precision = before
 
 
 @pytest.mark.gpu

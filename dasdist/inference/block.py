@@ -112,7 +112,7 @@ def process_block(
             predictor,
             recipe.batching,
             recipe.arguments,
-            fetched=device.type == "cpu" or not takes_curves(mapper),
+            fetched=device.type != "cuda" or not takes_curves(mapper),
         )
         while True:
             with stage("model"):

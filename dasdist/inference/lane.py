@@ -11,32 +11,55 @@ On a CPU there is nothing to do.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from queue import LifoQueue
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["lane", "to_device"]
+__all__ = ["lane", "out_of_memory", "to_device"]
+
+_LANES = 3
+"""Lanes of a device: one computes, one reads, one has its samples or picks copied.  More threads
+wait for their turn, so that a device holds no more blocks than that."""
 
 _BUFFER_BYTES = 2**25
 """Of each of a lane's two pinned buffers: while one is copied from, the other is filled."""
 
-_of_thread = threading.local()
+_here = threading.local()
 
 
 @contextmanager
 def lane(device: torch.device) -> Iterator[None]:
-    """Within this, what this thread asks of a GPU goes through its own stream."""
+    """Within this, what this thread asks of a GPU goes through a stream of its own."""
     if device.type != "cuda":
         yield
         return
-    with torch.cuda.device(device), torch.cuda.stream(_lane_of(device).stream):
-        yield
+    lanes = _lanes_of(device)
+    mine = lanes.get()
+    try:
+        mine = mine or _Lane(device)
+        _here.lane = mine
+        with torch.cuda.device(device), torch.cuda.stream(mine.stream):
+            yield
+    finally:
+        _here.lane = None
+        lanes.put(mine)
+
+
+@cache
+def _lanes_of(device: torch.device) -> "LifoQueue[_Lane | None]":
+    """Return the lanes of a device that are free; None stands for one that is not made yet."""
+    lanes: LifoQueue[_Lane | None] = LifoQueue()
+    for _ in range(_LANES):
+        lanes.put(None)
+    return lanes
 
 
 def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Return an array as a tensor on a device; call it within this thread's lane.
+    """Return an array as a tensor on a device; for a GPU, within this thread's lane.
 
     Parameters
     ----------
@@ -53,14 +76,16 @@ def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
     if device.type != "cuda":
         return torch.from_numpy(native).to(device)
-    return _lane_of(device).send(np.ascontiguousarray(native))
+    mine: _Lane = _here.lane
+    return mine.send(np.ascontiguousarray(native))
 
 
-def _lane_of(device: torch.device) -> "_Lane":
-    lanes: dict[torch.device, _Lane] = _of_thread.__dict__.setdefault("lanes", {})
-    if device not in lanes:
-        lanes[device] = _Lane(device)
-    return lanes[device]
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out: on a GPU it mostly has a class of its own, else a message."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    said = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
 
 
 class _Lane:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dasdist.errors import ModelMismatch
+from dasdist.inference.lane import out_of_memory
 from dasdist.inference.optimise import (
     LARGEST_DIFFERENCE,
     PLAIN,
@@ -131,15 +132,14 @@ class Predictor:
     ) -> dict[str, torch.Tensor] | None:
         """Annotate a batch in pieces of one size; return None if that is too large."""
         total = batch.shape[axis]
-        if size == total:
-            pieces = [batch]
-        else:
-            padding = [0] * (2 * (2 - axis)) + [0, -total % size]
-            pieces = list(torch.nn.functional.pad(batch, padding).split(size, axis))
+        pieces: Sequence[torch.Tensor] = [batch]
         try:
+            if size < total:
+                padding = [0] * (2 * (2 - axis)) + [0, -total % size]
+                pieces = torch.nn.functional.pad(batch, padding).split(size, axis)
             outputs = [self._annotate(piece, arguments, spacing, form) for piece in pieces]
         except (MemoryError, RuntimeError) as error:
-            if size == 1 or not _is_memory(error):
+            if size == 1 or not out_of_memory(error):
                 raise
             return None
         if len(outputs) == 1:
@@ -192,7 +192,7 @@ class Predictor:
             )
             reason = f"it differs from the plain one by {off:.1e}"
         except Exception as error:  # of any kind: torch and compilers have many
-            if _is_memory(error):
+            if out_of_memory(error):
                 raise  # says nothing about the form
             off, reason = np.inf, f"{type(error).__name__}: {str(error)[:500]}"
         if off <= LARGEST_DIFFERENCE:
@@ -218,13 +218,16 @@ class Predictor:
         folded: FoldedNetwork | None = None,
     ) -> dict[str, torch.Tensor]:
         inputs = batch.to(self.device, self.dtype)
+        if inputs is batch and self.device.type == "cuda":
+            inputs = batch.clone()  # if memory runs out it is tried again, and models may change it
         kwargs = dict(getattr(self.model, "annotate_forward_kwargs", {}))
         if folded is not None:
             kwargs["folded"] = folded
         lower = PRECISIONS[precision]
         reduced = nullcontext() if lower is None else torch.autocast(self.device.type, lower)
         # a folded network keeps no state, so that several threads may use it at once
-        alone = nullcontext() if folded else self.lock
+        together = folded is not None and self.device.type in ("cpu", "cuda")
+        alone = nullcontext() if together else self.lock
         # a model without parameters may compute on any device, hence on the one its data is on
         exact = full_precision(self.device) if lower is None else nullcontext()
         with alone, torch.inference_mode(), _device(self.device), reduced, exact:
@@ -246,7 +249,7 @@ class Predictor:
                 key: torch.as_tensor(outputs[key]).to(torch.float32)
                 for key in self.spec.annotate_keys
             }
-            if not folded:  # it may be in another thread's stream that its memory is used next
+            if not together:  # it may be in another thread's stream that its memory is used next
                 _finish(self.device)
             return found
 
@@ -256,13 +259,6 @@ class Predictor:
             options = dict(self.spec.fk_filter_args or {})
             self._fk_filters[spacing] = FKFilter(dt=spacing[0], dx=spacing[1], **options)
         return self._fk_filters[spacing]
-
-
-def _is_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out: on a GPU it has a class of its own, on a CPU a message."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    return "allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def _give_back(device: torch.device) -> None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from dasdist.geometry import Block, Ratio, SegmentGrid, Span
-from dasdist.inference.lane import to_device
+from dasdist.inference.lane import out_of_memory, to_device
 from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
 
 __all__ = ["Prepared", "prepare", "prepare_tensor"]
@@ -73,14 +73,16 @@ def prepare(
     if device.type == "cuda":
         try:
             return prepare_tensor(to_device(raw, device), grid, block, sections)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             _log.warning(
                 "A block of %.1f GB is preprocessed on the CPU: %s has no memory for it. Smaller "
                 "blocks (block=) would be faster.",
                 raw.nbytes / 1e9,
                 device,
             )
+        torch.cuda.empty_cache()  # not before the error is gone, which holds what was computed
     values = raw
     for axis, (wanted, first, ratio) in enumerate(_steps(grid, block)):
         if not ratio.is_identity:

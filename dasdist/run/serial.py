@@ -63,6 +63,8 @@ def _side_by_side(
     flight: deque[tuple[Work, Future[Done | Failure]]] = deque()
 
     def landed() -> tuple[Work, Done | Failure]:
+        if stop.over:
+            raise stop.interrupted()
         work, future = flight.popleft()
         with stop.interruptible():
             return work, future.result()

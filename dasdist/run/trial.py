@@ -116,13 +116,13 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
                 f"{shape}, but its patching structure promises {expected}; "
                 "mend out_samples, out_channels or forward."
             )
-    on_gpu = predictor.device.type != "cpu"
     in_flight = plan.batching.in_flight
     if plan.batching.form.kind != "plain":
         in_flight *= plan.resources.threads
-    samples = size * grid.rows.window * width * 4
-    results = size * grid.rows.out * out_width * 4 * len(outputs)
-    return in_flight * (2 * samples + 2 * results + (0 if on_gpu else size * activations))
+    patch = grid.rows.window * width * 4 + grid.rows.out * out_width * 4 * len(outputs)
+    # the workers of one who plans on a GPU need not have any
+    on_cpu = plan.batching.size * (2 * patch + activations)
+    return in_flight * max(on_cpu, 2 * size * patch)
 
 
 def _traced(

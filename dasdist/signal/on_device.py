@@ -25,6 +25,9 @@ from dasdist.signal.precision import full_precision
 
 __all__ = ["filter_tensor", "resample_tensor"]
 
+_WIDE = {torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64}
+"""Types whose values float32 cannot hold."""
+
 _SLAB_VALUES = 2**25
 """Values that are transformed at once: temporaries of 256 MB in float64, whatever the block."""
 
@@ -69,7 +72,7 @@ def resample_tensor(
         return x.narrow(axis, start - first, stop - start)
     weights, before = _phases(ratio)
     lanes = x.movedim(axis, 1)
-    exact = torch.float64 if x.dtype in (torch.float64, torch.int32, torch.int64) else torch.float32
+    exact = torch.float64 if x.dtype in _WIDE else torch.float32
     kernel = torch.from_numpy(weights).to(x.device, exact)[:, None]
     out = torch.empty((lanes.shape[0], stop - start), dtype=exact, device=x.device)
     if out.numel() == 0:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -10,27 +11,36 @@ __all__ = ["full_precision"]
 
 
 class _Setting:
-    """The setting of this process, and how many threads want it off."""
+    """The settings of this process, and how many threads want full precision."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._before = (True, False)
+        self._before: list[Any] = []
 
     def enter(self) -> None:
-        convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
         with self._lock:
             if self._inside == 0:
-                self._before = convolutions.allow_tf32, products.allow_tf32
-                convolutions.allow_tf32 = products.allow_tf32 = False
+                self._before = [getattr(where, name) for where, name, _ in _switches()]
+                for where, name, full in _switches():
+                    setattr(where, name, full)
             self._inside += 1
 
     def leave(self) -> None:
-        convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                convolutions.allow_tf32, products.allow_tf32 = self._before
+                for (where, name, _), before in zip(_switches(), self._before, strict=True):
+                    setattr(where, name, before)
+
+
+def _switches() -> list[tuple[Any, str, Any]]:
+    """Return objects, their attributes, and the value of those that means all bits."""
+    convolutions: Any = torch.backends.cudnn
+    products: Any = torch.backends.cuda.matmul
+    if hasattr(convolutions, "conv"):  # from torch 2.9 on; the two ways must not be mixed
+        return [(one, "fp32_precision", "ieee") for one in (convolutions.conv, products)]
+    return [(one, "allow_tf32", False) for one in (convolutions, products)]
 
 
 _tf32 = _Setting()
