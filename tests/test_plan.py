@@ -1,5 +1,7 @@
 """What a plan promises before anything runs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from distributed import Client
 
 import dasdist
 from dasdist.api.job import Job
+from dasdist.geometry.choose import choose_core, samples_read
 from dasdist.run.plan import Needs, Resources
 from dasdist.run.planning import make_plan
 from dasdist.run.replica import predictor_of
@@ -181,6 +184,20 @@ def test_storage_chunks_lengthen_blocks(tmp_path):
     assert chunked.read_amplification > 1.5 > plain.read_amplification
     chosen = dasdist.plan(Toy(), data)
     assert chosen.read_amplification <= 1.1
+
+
+@pytest.mark.parametrize("slots", [1, 8, 512])
+@pytest.mark.parametrize("width", [64, 96])
+def test_blocks_that_split_the_fibre_hold_whole_storage_chunks(tmp_path, slots, width):
+    plan = dasdist.plan(Channelwise(), archive(tmp_path, 600, 1000))
+    (grid,) = plan.grids
+    options = {"slots": slots, "bytes_needed": plan.bytes_needed, "budget": 2e9}
+    core = choose_core(grid, chunks=(6000, width), **options)
+    chosen = replace(grid, core=core)
+    assert chosen.blocks[1] > 1  # it does split it: memory allows no other way
+    assert core[1] % width == 0
+    uneven = replace(grid, core=(core[0], 250))
+    assert samples_read(chosen, (6000, width)) < samples_read(uneven, (6000, width))
 
 
 @pytest.mark.parametrize(("given", "expected"), [({"time": 100}, 100), ({"distance": 3}, None)])

@@ -132,7 +132,7 @@ def choose_core(
         )
 
     lengths = [fixed[0]] if fixed[0] else _lengths(grid)
-    widths = [grid.shape[1]] if whole_fibre else [fixed[1]] if fixed[1] else _widths(grid)
+    widths = [grid.shape[1]] if whole_fibre else [fixed[1]] if fixed[1] else _widths(grid, chunks)
     return min(product(lengths, widths), key=cost)
 
 
@@ -152,12 +152,14 @@ def _growing(largest: int) -> Iterator[int]:
     yield largest
 
 
-def _widths(grid: SegmentGrid) -> list[int]:
-    """Return core widths that split the fibre into ever more parts."""
+def _widths(grid: SegmentGrid, chunks: tuple[int, int] | None) -> list[int]:
+    """Return core widths that split the fibre into ever more parts, evenly or into whole chunks."""
     total = grid.shape[1]
     step = 1 if grid.channelwise else max(1, int(grid.columns.shift / grid.columns.stride))
     parts = (2**i for i in range(total.bit_length()))
-    return sorted({min(total, -(-total // n // step) * step) for n in parts})
+    even = {min(total, -(-total // n // step) * step) for n in parts}
+    chunk = chunks[1] if chunks and grid.channelwise and grid.ratios[1].is_identity else 1
+    return sorted(even | {min(total, -(-width // chunk) * chunk) for width in even})
 
 
 def recompute_factor(grid: SegmentGrid) -> float:
