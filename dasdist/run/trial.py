@@ -112,7 +112,7 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     for key, values in outputs.items():
         if values.shape != expected:
             raise ModelMismatch(
-                f"{plan.model} returned {key!r} with shape {values.shape} for an input of shape "
+                f"{plan.model} returned {key!r} with shape {tuple(values.shape)} for an input of shape "
                 f"{shape}, but its patching structure promises {expected}; "
                 "mend out_samples, out_channels or forward."
             )
