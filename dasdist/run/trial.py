@@ -112,8 +112,8 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     for key, values in outputs.items():
         if values.shape != expected:
             raise ModelMismatch(
-                f"{plan.model} returned {key!r} with shape {tuple(values.shape)} for an input of shape "
-                f"{shape}, but its patching structure promises {expected}; "
+                f"{plan.model} returned {key!r} with shape {tuple(values.shape)} for an input of "
+                f"shape {shape}, but its patching structure promises {expected}; "
                 "mend out_samples, out_channels or forward."
             )
     in_flight = plan.batching.in_flight
