@@ -159,3 +159,17 @@ def test_picks_do_not_depend_on_the_number_of_workers(
         block = {"time": time, "distance": distance}
         picks = dasdist.classify(model, data, client=client, block=block, **options).picks
     pd.testing.assert_frame_equal(picks, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+@pytest.mark.parametrize("steps", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
+def test_results_do_not_depend_on_how_samples_lie_in_memory(steps, writeable):
+    values = noise(1000, 8)
+    backwards = values[:: steps[0], :: steps[1]].copy()[:: steps[0], :: steps[1]]
+    backwards.flags.writeable = writeable
+    data = recording(values)
+    options = {"thresholds": 0.6, "blinding": (1, 1), "min_time_separation": 0.2, "pbar": False}
+    expected = dasdist.classify(Toy(), data, **options).picks
+    found = dasdist.classify(Toy(), data.copy(data=backwards), **options).picks
+    assert len(expected) > 50
+    pd.testing.assert_frame_equal(found, expected)

@@ -65,15 +65,18 @@ def find_peaks(
     """
     if hasattr(values, "local_maxima"):
         samples, channels, heights = values.local_maxima(height)
-        kept = _thinned_out(samples, channels, heights, int(distance))
-        return samples[kept], channels[kept], heights[kept]
-    values = np.asarray(values, dtype=np.float32)
-    if values.strides[0] == values.itemsize:
-        curves = np.ascontiguousarray(values.T)
     else:
-        curves = _transposed(values)
-    samples, channels = _peaks_of_all(curves, float(height), int(distance))
-    return samples, channels, curves[channels, samples]
+        values = np.asarray(values, dtype=np.float32)
+        if values.strides[0] == values.itemsize:
+            curves = np.ascontiguousarray(values.T)
+        else:
+            curves = _transposed(values)
+        samples, channels = _maxima_of_all(curves, float(height))
+        heights = curves[channels, samples]
+    if distance > 1:
+        kept = _far_apart(samples, channels, heights, int(distance))
+        samples, channels, heights = samples[kept], channels[kept], heights[kept]
+    return samples, channels, heights
 
 
 def survivors(
@@ -136,18 +139,15 @@ def _transposed(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @_compiled
-def _peaks_of_all(
-    curves: NDArray[np.float32], height: float, distance: int
+def _maxima_of_all(
+    curves: NDArray[np.float32], height: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     total = 0
     samples = np.empty(1024, dtype=np.int64)
     channels = np.empty(1024, dtype=np.int64)
     of_channel = np.empty(curves.shape[1] // 2 + 1, dtype=np.int64)
     for channel in range(curves.shape[0]):
-        curve = curves[channel]
-        count = _local_maxima(curve, height, of_channel)
-        if distance > 1 and count > 1:
-            count = _thin_out(curve[of_channel[:count]], of_channel[:count], distance)
+        count = _local_maxima(curves[channel], height, of_channel)
         if total + count > samples.size:
             grown = 2 * (total + count)
             samples = np.append(samples[:total], np.empty(grown - total, dtype=np.int64))
@@ -159,16 +159,16 @@ def _peaks_of_all(
 
 
 @_compiled
-def _thinned_out(
+def _far_apart(
     samples: NDArray[np.int64],
     channels: NDArray[np.int64],
     heights: NDArray[np.float32],
     distance: int,
 ) -> NDArray[np.bool_]:
-    """Tell which peaks are kept; they are sorted by channel, then sample."""
+    """Tell which peaks are kept, of all channels; they are sorted by channel, then sample."""
     keep = np.ones(samples.size, dtype=np.bool_)
     first = 0
-    while distance > 1 and first < samples.size:
+    while first < samples.size:
         last = first + 1
         while last < samples.size and channels[last] == channels[first]:
             last += 1
@@ -194,18 +194,6 @@ def _local_maxima(curve: NDArray[np.float32], height: float, peaks: NDArray[np.i
             i = end
         else:
             i += 1
-    return count
-
-
-@_compiled
-def _thin_out(heights: NDArray[np.float32], peaks: NDArray[np.int64], distance: int) -> int:
-    """Drop peaks closer than ``distance`` to a higher one; move the rest to the front."""
-    keep = _kept(heights, peaks, distance)
-    count = 0
-    for i in range(peaks.size):
-        if keep[i]:
-            peaks[count] = peaks[i]
-            count += 1
     return count
 
 

@@ -35,23 +35,10 @@ class DeviceCurves:
     def local_maxima(
         self, height: float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Find the local maxima along the samples of every channel.
+        """Return samples, channels and heights of all peaks of at least this height.
 
-        Parameters
-        ----------
-        height : float
-            Least value of a peak.  As in scipy, values are compared in double precision.
-
-        Returns
-        -------
-        samples, channels : ndarray of int64, shape (n,)
-            Where the peaks are, sorted by channel, then sample.
-        heights : ndarray of float32, shape (n,)
-            Their values.
-
-        Notes
-        -----
-        The very peaks of :func:`dasdist.callbacks.peaks.find_peaks` with a distance of at most 1.
+        They are those that :func:`dasdist.callbacks.peaks.find_peaks` finds with a distance of 1,
+        in the same order; what is returned is on the CPU.
         """
         curves = self.values.T
         if curves.shape[1] < 3:

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["lane", "out_of_memory", "to_device"]
+__all__ = ["LANES", "lane", "out_of_memory", "to_device"]
 
-_LANES = 3
+LANES = 3
 """Lanes of a device: one computes, one reads, one has its samples or picks copied.  More threads
 wait for their turn, so that a device holds no more blocks than that."""
 
@@ -53,7 +53,7 @@ def lane(device: torch.device) -> Iterator[None]:
 def _lanes_of(device: torch.device) -> "LifoQueue[_Lane | None]":
     """Return the lanes of a device that are free; None stands for one that is not made yet."""
     lanes: LifoQueue[_Lane | None] = LifoQueue()
-    for _ in range(_LANES):
+    for _ in range(LANES):
         lanes.put(None)
     return lanes
 

@@ -124,7 +124,7 @@ def _patchwise(
 
     def batch_of(group: list[tuple[int, int]]) -> torch.Tensor:
         shape = (size, grid.rows.window, grid.columns.window)
-        batch = _zeros(shape, data.values.device)
+        batch = _zeros(shape, data.values)
         for slot, (row, column) in enumerate(group):
             top, left = (
                 grid.rows.start(row) - data.sample,
@@ -177,7 +177,7 @@ def _rows(
     starts = range(0, total, size)
 
     def batch_of(start: int) -> torch.Tensor:
-        batch = _zeros((size, grid.rows.window), data.values.device)
+        batch = _zeros((size, grid.rows.window), data.values)
         for number in range(start // channels, -(-min(start + size, total) // channels)):
             # windows of this row that fall into this batch
             first, last = max(start, number * channels), min(start + size, (number + 1) * channels)
@@ -208,14 +208,16 @@ def _rows(
 # while afterwards, on the cores that compute batches.
 
 
-def _zeros(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    if device.type == "cpu":
+def _zeros(shape: tuple[int, ...], beside: Any) -> torch.Tensor:
+    """Return a tensor where an array, which is on the CPU, or a tensor is."""
+    if isinstance(beside, np.ndarray) or beside.device.type == "cpu":
         return torch.from_numpy(np.zeros(shape, dtype=np.float32))
-    return torch.zeros(shape, device=device)
+    return torch.zeros(shape, device=beside.device)
 
 
-def _copy(source: torch.Tensor, target: torch.Tensor) -> None:
+def _copy(source: Any, target: torch.Tensor) -> None:
+    """Copy an array or a tensor to a tensor that is at the same place."""
     if target.device.type == "cpu":
-        np.copyto(target.numpy(), source.numpy())
+        np.copyto(target.numpy(), np.asarray(source))
     else:
         target.copy_(source)

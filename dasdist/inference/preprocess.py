@@ -4,6 +4,7 @@ On a CPU by scipy, on a GPU by tensors that lie there already (`dasdist.signal.o
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dasdist.geometry import Block, Ratio, SegmentGrid, Span
+from dasdist.geometry import Block, SegmentGrid
 from dasdist.inference.lane import out_of_memory, to_device
 from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
 
@@ -28,13 +29,13 @@ class Prepared:
 
     Parameters
     ----------
-    values : Tensor of float32, shape (samples, channels)
-        At the model's sampling; on the model's device, if that has the memory.
+    values : ndarray or Tensor of float32, shape (samples, channels)
+        At the model's sampling; a tensor where a GPU preprocessed them.
     sample, channel : int
         Index within the segment of ``values[0, 0]``.
     """
 
-    values: torch.Tensor
+    values: NDArray[np.float32] | torch.Tensor
     sample: int
     channel: int
 
@@ -83,14 +84,10 @@ def prepare(
                 device,
             )
         torch.cuda.empty_cache()  # not before the error is gone, which holds what was computed
-    values = raw
-    for axis, (wanted, first, ratio) in enumerate(_steps(grid, block)):
-        if not ratio.is_identity:
-            values = resample_span(values, wanted.start, wanted.stop, first, ratio, axis)
-    single: NDArray[np.float32] = values.astype(np.float32, copy=False)
+    single = _resampled(raw, grid, block, resample_span).astype(np.float32, copy=False)
     if sections is not None:
         single = causal_filter(single, sections).astype(np.float32, copy=False)
-    return _cut(torch.from_numpy(single), grid, block)
+    return _cut(single, grid, block)
 
 
 def prepare_tensor(
@@ -100,27 +97,27 @@ def prepare_tensor(
 
     Parameters and result are those of :func:`prepare`.
     """
-    values = raw
-    for axis, (wanted, first, ratio) in enumerate(_steps(grid, block)):
-        if not ratio.is_identity:
-            values = resample_tensor(values, wanted.start, wanted.stop, first, ratio, axis)
-    single = values.to(torch.float32)
+    single = _resampled(raw, grid, block, resample_tensor).to(torch.float32)
     if sections is not None:
         single = filter_tensor(single, sections)
     return _cut(single, grid, block)
 
 
-def _steps(grid: SegmentGrid, block: Block) -> list[tuple[Span, int, Ratio]]:
-    """Return by axis the wanted samples, the first that was read, and the ratio between them."""
-    read_time = block.read.time.shift(-grid.recorded.time.start)
-    read_distance = block.read.distance.shift(-grid.recorded.distance.start)
-    return [
-        (block.inputs.time, read_time.start, grid.ratios[0]),
-        (block.inputs.distance, read_distance.start, grid.ratios[1]),
-    ]
+def _resampled(values: Any, grid: SegmentGrid, block: Block, resample: Callable[..., Any]) -> Any:
+    """Resample along time, then along the fibre, where that changes anything."""
+    for axis, (wanted, read, recorded) in enumerate(
+        (
+            (block.inputs.time, block.read.time, grid.recorded.time),
+            (block.inputs.distance, block.read.distance, grid.recorded.distance),
+        )
+    ):
+        ratio, first = grid.ratios[axis], read.start - recorded.start
+        if not ratio.is_identity:
+            values = resample(values, wanted.start, wanted.stop, first, ratio, axis)
+    return values
 
 
-def _cut(values: torch.Tensor, grid: SegmentGrid, block: Block) -> Prepared:
+def _cut(values: Any, grid: SegmentGrid, block: Block) -> Prepared:
     """Drop what only the filter needed."""
     start = block.inputs.time.start
     first, last = grid.rows.input_span(block.rows.start, block.rows.stop)

@@ -1,7 +1,7 @@
 """Blocks in flight: submitted to a scheduler, and what became of them as they come back.
 
 Blocks are submitted and fetched several at a time, for a message costs more than what is in it.
-Short blocks that read little also share a task, for so does a task::
+A task costs as well, so short blocks that read little share one::
 
     tasks      | 0 1 2 3 | 4 5 6 7 |  8  |      8 reads samples that are sent ahead, or a graph
     outcomes   | . . . . |  died   |  .  |      then each of 4 5 6 7 is looked at alone

@@ -3,17 +3,14 @@
 import torch
 from distributed.system import MEMORY_LIMIT
 
+from dasdist.inference.lane import LANES
 from dasdist.run.plan import Resources
 
 __all__ = ["local_resources"]
 
 
-_LANES = 3
-"""Threads that keep a GPU busy: one computes, one reads, one has its samples or picks copied."""
-
-
 def local_resources(device: torch.device) -> Resources:
     """Return the memory of this machine, and the threads and cores that suit the model's device."""
     if device.type == "cuda":
-        return Resources(threads=_LANES, memory=MEMORY_LIMIT)
+        return Resources(threads=LANES, memory=MEMORY_LIMIT)
     return Resources(memory=MEMORY_LIMIT, cores=torch.get_num_threads())

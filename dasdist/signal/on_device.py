@@ -35,21 +35,9 @@ _SLAB_VALUES = 2**25
 def resample_tensor(
     x: torch.Tensor, start: int, stop: int, first: int, ratio: Ratio, axis: int = 0
 ) -> torch.Tensor:
-    """Resample just the span of a signal, from just the input it needs.
+    """Do what :func:`~dasdist.signal.resample_span` does, to a tensor of two dimensions.
 
-    Parameters
-    ----------
-    x : Tensor, shape (samples, channels)
-        Input samples ``first, first + 1, ...`` along `axis`, as for
-        :func:`~dasdist.signal.resample_span`.
-    start, stop : int
-        Half-open span of resampled samples.
-    first : int
-        Index of the first sample of `x`.
-    ratio : Ratio
-        Resampling factors.
-    axis : int
-        Axis of the samples.
+    Its parameters are those of that function.
 
     Returns
     -------

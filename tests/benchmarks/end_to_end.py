@@ -31,7 +31,7 @@ def wrapped(**changes: Any) -> Models:
 def _classify(
     models: Models, data: Any, small: Any, *, quick: bool, turns: int = 4, **options: Any
 ) -> Iterator[Contest]:
-    """SeisBench, dasdist in this process, and on two workers of one core."""
+    """SeisBench, and dasdist in this process and on two workers of one core, in each form."""
     theirs, ours = models[0], models[1]()
     # worker processes take seconds to start: the quick run does without
     with rivals.apart() as process, nullcontext() if quick else rivals.cluster(WORKERS) as client:

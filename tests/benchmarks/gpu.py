@@ -12,6 +12,7 @@ import dasdist
 from dasdist.api.job import Job, needs_of
 from dasdist.geometry import Block
 from dasdist.inference import annotate_patches, prepare
+from dasdist.inference.lane import lane
 from dasdist.run.replica import predictor_of
 from tests.benchmarks import inputs, rivals
 from tests.benchmarks.harness import Contest, benchmark
@@ -63,10 +64,11 @@ def gpu_overlap(quick: bool) -> Iterator[Contest]:
         def reading() -> int:
             return sum(len(samples_of(block)) for block, _ in blocks)
 
-        prepared = [
-            prepare(samples_of(b), grid, b, plan.sections[grid.index], predictor.device)
-            for b, grid in blocks
-        ]
+        with lane(predictor.device):
+            prepared = [
+                prepare(samples_of(b), grid, b, plan.sections[grid.index], predictor.device)
+                for b, grid in blocks
+            ]
 
         def computing() -> int:
             patches = 0

@@ -155,7 +155,7 @@ def preprocess(quick: bool) -> Iterator[Contest]:
         return filtered.astype(np.float32)
 
     def with_dasdist() -> np.ndarray:
-        return prepare(counts, grid, block, sections).values.numpy()
+        return prepare(counts, grid, block, sections).values
 
     def agree(one: np.ndarray, other: np.ndarray) -> None:
         size = min(len(one), len(other))
