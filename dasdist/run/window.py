@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections import deque
+from statistics import median
 
 from distributed import Client
 
@@ -13,6 +15,9 @@ _log = logging.getLogger("dasdist")
 
 _ASK = 2.0
 """Seconds between two looks at the cluster."""
+
+_RECENT = 15
+"""Blocks by whose median seconds the next are judged: a worker's first also loads what it needs."""
 
 _PATIENCE = 30.0
 """Seconds without any worker after which the log says so."""
@@ -48,33 +53,32 @@ class Window:
         self._client = client
         self._steady = steady
         self._threads = 1
-        self._seconds: float | None = None
+        self._recent: deque[float] = deque(maxlen=_RECENT)
         self._asked = -float("inf")
         self._alone_since: float | None = None
 
     @property
     def together(self) -> int:
         """How many blocks are to share a task: several where they are so short that tasks cost."""
-        if self._seconds is None or self._steady:
-            return 1
-        return max(1, min(_TOGETHER, int(_TASK / max(self._seconds, 1e-6))))
+        return max(1, min(_TOGETHER, self._fit(_TASK)))
 
     def free(self, taken: int) -> int:
         """Return how many blocks to submit: none, or as many as are worth a message."""
         self.look()
-        each = 2
-        if self._seconds is not None and not self._steady:
-            each = min(_MOST, each + int(_SHORT / max(self._seconds, 1e-6)))
-        size = each * self._threads
+        size = min(_MOST, 2 + self._fit(_SHORT)) * self._threads
         free = size - taken
         return free if 2 * free >= size or size <= 2 * self._threads else 0
 
     def learn(self, result: Done | Failure) -> None:
         """Learn how long blocks take."""
         if isinstance(result, Done):
-            seconds = sum(result.seconds.values())
-            known = seconds if self._seconds is None else self._seconds
-            self._seconds = 0.9 * known + 0.1 * seconds
+            self._recent.append(sum(result.seconds.values()))
+
+    def _fit(self, seconds: float) -> int:
+        """Return how many blocks are done in this time; none while that is not known."""
+        if self._steady or not self._recent:
+            return 0
+        return int(seconds / max(median(self._recent), 1e-6))
 
     def look(self) -> None:
         """Look at the cluster: it grows and shrinks."""
