@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ import xdas
 
 import dasdist
 from dasdist.demo.physics import Event, Fibre, arrival_times, event_span, event_traces, rays
-from dasdist.demo.run import run_demo, score
+from dasdist.demo.run import local_client, run_demo, score
 from dasdist.demo.scene import draw_scene
 from dasdist.demo.synth import make_section, write_archive
 from dasdist.plotting import waterfall
@@ -196,6 +197,19 @@ def test_demo_on_a_cluster_picks_the_same(result, tmp_path, client):
     columns = ["phase", "channel_index", "time"]
     tables = [r.picks.sort_values(columns)[columns].reset_index(drop=True) for r in (result, other)]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_workers_on_this_machine_end_without_tracebacks_of_heartbeats(capfd):
+    def speak():
+        log = logging.getLogger("distributed.worker")
+        log.error("Failed to communicate with scheduler during heartbeat.")
+        log.error("what is wrong is said")
+
+    with local_client(1) as client:
+        client.run(speak)
+    said = capfd.readouterr().err
+    assert "what is wrong is said" in said
+    assert "heartbeat" not in said
 
 
 def test_score_counts_found_missed_and_false():

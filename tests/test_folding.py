@@ -160,6 +160,9 @@ def test_a_form_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, capl
         values = dasdist.annotate(phasenet, data, optimize=optimize)["P"].values
     assert f"the {form} model is not used" in caplog.text
     np.testing.assert_allclose(values, exact, atol=1e-6)
+    notes = dasdist.classify(phasenet, data, optimize=optimize).report.notes
+    assert any(f"the {form} model is not used" in note for note in notes)
+    assert not dasdist.classify(phasenet, data, optimize=False).report.notes
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,14 @@ def test_batches_are_halved_until_they_fit_and_stay_so(kind, caplog):
     assert "no memory for batches of 13" in caplog.text
 
 
+def test_the_report_says_that_batches_are_smaller():
+    data = recording(noise(2000, 12))
+    report = dasdist.classify(Narrow(), data, batch_size=13, blinding=(1, 1)).report
+    assert report.complete
+    assert "no memory for batches of 13 on cpu, going on with 7." in report.notes
+    assert "note: no memory for batches of 13" in str(report)
+
+
 def test_without_memory_for_one_patch_the_error_says_so():
     class Hopeless(Narrow):
         most = 0

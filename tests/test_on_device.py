@@ -1,6 +1,9 @@
 """What a GPU does besides the model gives what a CPU gives; here its tensors are on a CPU."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -154,6 +157,52 @@ def test_a_block_too_large_for_the_gpu_is_prepared_on_the_cpu(monkeypatch, error
     pd.testing.assert_frame_equal(dasdist.classify(Toy(), data, **OPTIONS).picks, expected)
     assert seen
     assert "is preprocessed on the CPU" in caplog.text
+
+
+class OnGpu:
+    """A predictor of the CPU that says it is on a GPU."""
+
+    device = torch.device("cuda", 0)
+
+    def __init__(self, predictor):
+        self._predictor = predictor
+
+    def __call__(self, *arguments):
+        return self._predictor(*arguments)
+
+    def __getattr__(self, name):
+        return getattr(self._predictor, name)
+
+
+def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_cpu(monkeypatch):
+    """What the GPU does is played here: memory runs out after three patches of a block."""
+    tried = []
+
+    def prepare(raw, grid, one, sections, device):
+        found = preprocess.prepare(raw, grid, one, sections)
+        return replace(found, values=torch.from_numpy(found.values))
+
+    def annotate(data, grid, one, *arguments, fetched):
+        tried.append((one.index, type(data.values), fetched))
+        patches = annotate_patches(data, grid, one, *arguments, fetched=fetched)
+        yield from islice(patches, None if fetched else 3)
+        if not fetched:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    def process(part, grid, one, recipe, predictor, mapper):
+        return block.process_block(part, grid, one, recipe, OnGpu(predictor), mapper)
+
+    data = recording(noise(4000, 12))
+    expected = dasdist.classify(Toy(), data, **OPTIONS).picks
+    monkeypatch.setattr(block, "lane", lambda device: nullcontext())
+    monkeypatch.setattr(block, "prepare", prepare)
+    monkeypatch.setattr(block, "annotate_patches", annotate)
+    monkeypatch.setattr("dasdist.run.work.process_block", process)
+    found = dasdist.classify(Toy(), data, block={"time": 1000}, **OPTIONS)
+    pd.testing.assert_frame_equal(found.picks, expected)
+    assert tried[:2] == [(0, torch.Tensor, False), (0, np.ndarray, True)]
+    assert len(tried) == 2 * found.report.blocks
+    assert "no memory for a whole block on cuda:0" in found.report.notes[0]
 
 
 def test_full_precision_is_a_setting_of_all_threads_and_is_put_back():

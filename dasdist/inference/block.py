@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dasdist.callbacks.base import Mapper, takes_curves
+from dasdist.callbacks.base import Accumulator, Mapper, takes_curves
 from dasdist.geometry import Block, SegmentGrid
-from dasdist.inference.lane import lane
+from dasdist.inference.lane import lane, out_of_memory
 from dasdist.inference.patches import Batching, annotate_patches
 from dasdist.inference.predictor import Predictor
-from dasdist.inference.preprocess import prepare
+from dasdist.inference.preprocess import Prepared, prepare
 from dasdist.sources import Part
 
 __all__ = ["Processed", "Recipe", "process_block"]
@@ -98,29 +98,40 @@ def process_block(
     """
     stage = _Stages()
     device = predictor.device
-    accumulator = mapper.begin(grid, block)
+
+    def reduced(data: Prepared, *, fetched: bool) -> Accumulator:
+        accumulator = mapper.begin(grid, block)
+        patches = annotate_patches(
+            data, grid, block, predictor, recipe.batching, recipe.arguments, fetched=fetched
+        )
+        while True:
+            with stage("model"):
+                patch = next(patches, None)
+            if patch is None:
+                return accumulator
+            with stage("reduce"):
+                accumulator.add(patch)
+
     with stage("read"):
         samples = part.read()
     with lane(device):
         with stage("preprocess"):
             data = prepare(samples, grid, block, recipe.sections, device)
         del samples
-        patches = annotate_patches(
-            data,
-            grid,
-            block,
-            predictor,
-            recipe.batching,
-            recipe.arguments,
-            fetched=device.type != "cuda" or not takes_curves(mapper),
-        )
-        while True:
-            with stage("model"):
-                patch = next(patches, None)
-            if patch is None:
-                break
-            with stage("reduce"):
-                accumulator.add(patch)
+        on_gpu = device.type == "cuda"
+        try:
+            accumulator = reduced(data, fetched=not (on_gpu and takes_curves(mapper)))
+        except (MemoryError, RuntimeError) as error:
+            if not on_gpu or not out_of_memory(error):
+                raise
+            accumulator = None
+        if accumulator is None:  # the error is gone, and what it held
+            predictor.note(
+                recipe.batching.form,
+                f"no memory for a whole block on {device}; its samples and curves wait on the CPU.",
+            )
+            data = data.fetched()
+            accumulator = reduced(data, fetched=True)
     with stage("write"):
         result = accumulator.part()
     return Processed(result, stage.seconds)

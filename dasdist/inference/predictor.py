@@ -65,6 +65,16 @@ class Predictor:
         self._fk_filters: dict[tuple[float, float], FKFilter] = {}
         self._most: dict[int, int] = {}
         self._folded: dict[tuple[Any, ...], FoldedNetwork | None] = {}
+        self._notes: dict[tuple[Form, str], None] = {}
+
+    def note(self, form: Form, text: str) -> None:
+        """Note that something is done in another way than was asked for, and log it."""
+        _log.warning("%s: %s", self.spec.name, text)
+        self._notes[form, text] = None
+
+    def notes(self, form: Form) -> tuple[str, ...]:
+        """Return what was noted of a form."""
+        return tuple(text for noted, text in list(self._notes) if noted == form)
 
     def __call__(
         self,
@@ -113,12 +123,10 @@ class Predictor:
             _give_back(self.device)
             # another thread may have found out more in the meantime
             self._most[axis] = min(-(-size // 2), self._most.get(axis, size))
-            _log.warning(
-                "%s: no memory for batches of %d on %s, going on with %d.",
-                self.spec.name,
-                size,
-                self.device,
-                self._most[axis],
+            self.note(
+                form,
+                f"no memory for batches of {size} on {self.device}, going on with "
+                f"{self._most[axis]}.",
             )
 
     def _in_pieces(
@@ -165,7 +173,7 @@ class Predictor:
                 if key not in self._folded:
                     while len(self._folded) >= _KEPT:
                         self._folded.pop(next(iter(self._folded)))
-                    self._folded[key] = self._checked(batch, arguments, spacing, form)
+                    self._folded[key] = self._checked(batch, arguments, spacing, form, form)
                 folded = self._folded[key]
         return self._forward(batch, arguments, spacing, form.precision, folded)
 
@@ -175,6 +183,7 @@ class Predictor:
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
         form: Form,
+        asked: Form,
     ) -> FoldedNetwork | None:
         """Build a form and compare it with the plain model, on noise and on the first batch."""
         model: Any = self.model
@@ -198,15 +207,11 @@ class Predictor:
         if off <= LARGEST_DIFFERENCE:
             return folded
         less = "folded" if form.kind == "compiled" else "plain"
-        _log.warning(
-            "%s: the %s model is not used, %s; going on with the %s one.",
-            self.spec.name,
-            form.kind,
-            reason,
-            less,
+        self.note(
+            asked, f"the {form.kind} model is not used, {reason}; going on with the {less} one."
         )
         if form.kind == "compiled":
-            return self._checked(batch, arguments, spacing, replace(form, kind="folded"))
+            return self._checked(batch, arguments, spacing, replace(form, kind="folded"), asked)
         return None
 
     def _forward(

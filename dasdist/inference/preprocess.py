@@ -5,7 +5,7 @@ On a CPU by scipy, on a GPU by tensors that lie there already (`dasdist.signal.o
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,12 @@ class Prepared:
     values: NDArray[np.float32] | torch.Tensor
     sample: int
     channel: int
+
+    def fetched(self) -> "Prepared":
+        """Return the same with its samples on the CPU."""
+        if isinstance(self.values, np.ndarray):
+            return self
+        return replace(self, values=self.values.cpu().numpy())
 
 
 def prepare(

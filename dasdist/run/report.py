@@ -21,11 +21,14 @@ class Done:
         How long its stages took: read, preprocess, model, reduce and write.
     peak : int
         The most memory that the process ever had, in bytes.
+    notes : tuple of str
+        What the process does in another way than was asked for.
     """
 
     part: Any
     seconds: Mapping[str, float]
     peak: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,9 @@ class RunReport:
         Time that the blocks of this run took, added up over task threads, by stage.
     peak, planned : int
         The most memory that a worker process had, and what the plan said, in bytes.
+    notes : tuple of str
+        What some process did in another way than was asked for: with the plain model because an
+        optimised one could not be built or differed, or in smaller batches for want of memory.
     """
 
     model: str
@@ -120,6 +126,7 @@ class RunReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak: int = 0
     planned: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def finished(self) -> int:
@@ -140,6 +147,7 @@ class RunReport:
             f"{self.model}: {self.finished} of {self.blocks} blocks{earlier}, "
             f"{seconds:.0f} s of data in {self.wall_seconds:.1f} s ({speed:.0f}x)"
         ]
+        lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]
         return "\n".join(lines)

@@ -61,6 +61,7 @@ class Tally:
         self._finished = self._before
         self._seconds: dict[str, float] = {}
         self._peak = 0
+        self._notes: dict[str, None] = {}
         self._started = time.monotonic()
 
     def waits(self, block: int) -> bool:
@@ -84,6 +85,7 @@ class Tally:
         self.done[block] = True
         self._finished += 1
         self._peak = max(self._peak, outcome.peak)
+        self._notes |= dict.fromkeys(outcome.notes)
         for stage, value in outcome.seconds.items():
             self._seconds[stage] = self._seconds.get(stage, 0.0) + value
 
@@ -110,4 +112,5 @@ class Tally:
             seconds=dict(self._seconds),
             peak=self._peak,
             planned=self.plan.peak_bytes,
+            notes=tuple(self._notes),
         )

@@ -98,7 +98,8 @@ def compute_block(
     predictor = predictor_of(work.token)
     with watch or nullcontext():
         done = process_block(part, work.grid, work.block, work.recipe, predictor, work.mapper)
-    return Done(done.part, done.seconds, peak_bytes())
+    notes = predictor.notes(work.recipe.batching.form)
+    return Done(done.part, done.seconds, peak_bytes(), notes)
 
 
 def run_block(
