@@ -3,7 +3,8 @@
 ::
 
     plain     as it is
-    folded    batch normalisation and components folded into convolutions (dasdist.models.fold)
+    folded    batch normalisation and components folded into convolutions (dasdist.models.fold), and
+              on CPUs transposed convolutions as plain ones (dasdist.models.subpixel)
     compiled  the folded network compiled, where that is asked for: it takes a while.  On a CPU by
               OpenVINO, on a GPU by torch.
 """
