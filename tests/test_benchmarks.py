@@ -18,7 +18,7 @@ pytestmark = pytest.mark.seisbench
 
 ON_CPU = [name for name, one in BENCHMARKS.items() if not one.gpu]
 ON_GPU = [name for name, one in BENCHMARKS.items() if one.gpu]
-CLUSTERS = {"workers", "dask", "simulation"}
+CLUSTERS = {"workers", "dask", "simulation", "second-thread", "slow-storage"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""A second task thread on a core, which reads while the other computes."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from dasdist.sources import Part
+from tests.benchmarks import inputs, rivals
+from tests.benchmarks.harness import Contest, benchmark
+from tests.benchmarks.scaling import same_table, strips
+
+SLOW = 9e6
+"""Bytes per second of a storage from which PhaseNet's input takes a third of its computing."""
+
+
+@benchmark("second-thread", at_least=0.97, aim=0.99)
+def second_thread(quick: bool) -> Iterator[Contest]:
+    """Where reading takes no time, it should cost none."""
+    yield from _one_and_two_threads(quick)
+
+
+@benchmark("slow-storage", at_least=1.2, aim=1.3)
+def slow_storage(quick: bool) -> Iterator[Contest]:
+    """Where storage is slow, it should hide that; reads sleep, as a read over a network does."""
+    yield from _one_and_two_threads(quick, SLOW)
+
+
+def _one_and_two_threads(quick: bool, rate: float = 0.0) -> Iterator[Contest]:
+    values, block = strips(quick)
+    ours = inputs.ours()
+    with (
+        inputs.archive(values) as data,
+        rivals.cluster(1) as one,
+        rivals.cluster(1, threads=2) as two,
+    ):
+        for client in (one, two) if rate else ():
+            client.run(_slow_down, rate)
+        options: dict[str, Any] = {"block": block, "thresholds": 0.3}
+        sides = {
+            "1 task thread on a core": rivals.ours_classify(ours, data, one, **options),
+            "2 task threads on it": rivals.ours_classify(ours, data, two, **options),
+        }
+        yield Contest(sides, same_table, {"samples": values.size}, turns=4)
+
+
+def _slow_down(rate: float) -> None:
+    """Let reads of this process take as long as from a storage of so many bytes per second."""
+    read = Part.read
+
+    def slowly(self: Part) -> Any:
+        found = read(self)
+        time.sleep(found.nbytes / rate)
+        return found
+
+    Part.read = slowly  # type: ignore[method-assign]
