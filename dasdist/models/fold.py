@@ -23,7 +23,7 @@ import torch
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["FoldedNetwork", "fold_batch_norms", "fold_components"]
+__all__ = ["FoldedNetwork", "fold_batch_norms", "fold_components", "replace_module"]
 
 # exact types: a subclass may do something else
 _TRANSPOSED = (torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d)
@@ -74,7 +74,7 @@ def fold_batch_norms(network: torch.nn.Module, example: torch.Tensor) -> torch.n
         convolution = seen.maker_of_input(norm)
         if type(norm) in _BATCH_NORMS and _may_absorb(convolution, norm):
             _absorb(convolution, norm)
-            _replace(folded, norm, torch.nn.Identity())
+            replace_module(folded, norm, torch.nn.Identity())
     return folded
 
 
@@ -196,7 +196,8 @@ def _absorb(convolution: Any, norm: Any) -> None:
     )
 
 
-def _replace(network: torch.nn.Module, old: torch.nn.Module, new: torch.nn.Module) -> None:
+def replace_module(network: torch.nn.Module, old: torch.nn.Module, new: torch.nn.Module) -> None:
+    """Put a module in the place of another, within a network that may be changed."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if child is old:

@@ -19,6 +19,8 @@ from typing import Any, TypeGuard
 import torch
 from torch.nn.functional import conv1d, pad
 
+from dasdist.models.fold import replace_module
+
 __all__ = ["SubpixelConv1d", "with_subpixels"]
 
 
@@ -72,10 +74,9 @@ def with_subpixels(network: torch.nn.Module) -> torch.nn.Module:
         For inference.
     """
     changed = copy.deepcopy(network)
-    for parent in list(changed.modules()):
-        for name, child in list(parent.named_children()):
-            if _may_be_one(child):
-                setattr(parent, name, SubpixelConv1d(child))
+    for module in list(changed.modules()):
+        if _may_be_one(module):
+            replace_module(changed, module, SubpixelConv1d(module))
     return changed
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from dasdist.sources import Part
 from tests.benchmarks import inputs, rivals
 from tests.benchmarks.harness import Contest, benchmark
-from tests.benchmarks.scaling import same_table, strips
 
 SLOW = 9e6
 """Bytes per second of a storage from which PhaseNet's input takes a third of its computing."""
@@ -26,7 +25,7 @@ def slow_storage(quick: bool) -> Iterator[Contest]:
 
 
 def _one_and_two_threads(quick: bool, rate: float = 0.0) -> Iterator[Contest]:
-    values, block = strips(quick)
+    values, block = inputs.strips(quick)
     ours = inputs.ours()
     with (
         inputs.archive(values) as data,
@@ -40,7 +39,7 @@ def _one_and_two_threads(quick: bool, rate: float = 0.0) -> Iterator[Contest]:
             "1 task thread on a core": rivals.ours_classify(ours, data, one, **options),
             "2 task threads on it": rivals.ours_classify(ours, data, two, **options),
         }
-        yield Contest(sides, same_table, {"samples": values.size}, turns=4)
+        yield Contest(sides, rivals.same_table, {"samples": values.size}, turns=4)
 
 
 def _slow_down(rate: float) -> None:

@@ -117,6 +117,11 @@ def ours_classify(
     return classify
 
 
+def same_table(one: Any, other: Any) -> None:
+    """Raise unless two tables are the same."""
+    assert one.equals(other), f"{len(one)} picks and {len(other)}"
+
+
 def same_picks(theirs: pd.DataFrame, ours: pd.DataFrame, share: float = 0.999) -> None:
     """Raise unless nearly all picks of either side are picks of the other, within a sample."""
     a, b = _keys(theirs), _keys(ours)

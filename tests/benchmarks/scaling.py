@@ -30,20 +30,6 @@ MEMORY = 8e9
 """Bytes of a worker for blocks."""
 
 
-def same_table(one: Any, other: Any) -> None:
-    assert one.equals(other), f"{len(one)} picks and {len(other)}"
-
-
-def strips(quick: bool, width: int = 32) -> tuple[np.ndarray, dict[str, int]]:
-    """Data for PhaseNet, and the blocks it is cut into: 10 ms of work a channel.
-
-    Narrow ones, so that two workers end at nearly the same time; a default plan's are wider.
-    """
-    rows, channels, width = (1, 8, 2) if quick else (8, 1024, width)
-    values = inputs.quiet(inputs.WINDOW + 1500 * (rows - 1), channels)
-    return values, {"time": len(values), "distance": width}
-
-
 @benchmark("workers", at_least=1.9, aim=1.98)
 def workers(quick: bool) -> Iterator[Contest]:
     """One worker of one core, and two, each on a core of its own.
@@ -51,7 +37,7 @@ def workers(quick: bool) -> Iterator[Contest]:
     Cores of a machine share caches and memory: the network alone, in bare processes, tells how much
     two of them can do at the most.
     """
-    values, block = strips(quick)
+    values, block = inputs.strips(quick)
     ours = inputs.ours()
     with (
         inputs.archive(values) as data,
@@ -65,7 +51,7 @@ def workers(quick: bool) -> Iterator[Contest]:
         }
         yield Contest(
             sides,
-            same_table,
+            rivals.same_table,
             {"samples": values.size},
             turns=4,
             facts=lambda _: {"2 bare processes over 1": _bare_scaling(0.2 if quick else 8.0)},
@@ -102,7 +88,7 @@ def _windows_per_second(seconds: float) -> float:
 @benchmark("dask", at_least=0.95, aim=0.98)
 def dask(quick: bool) -> Iterator[Contest]:
     """The serial loop on one core; client, scheduler and a worker on that same core."""
-    values, block = strips(quick, 128)
+    values, block = inputs.strips(quick, 128)
     ours = inputs.ours()
     cores = os.sched_getaffinity(0)
     with inputs.archive(values) as data, rivals.one_core(), rivals.cluster(1) as client:
@@ -111,7 +97,7 @@ def dask(quick: bool) -> Iterator[Contest]:
             "serial loop": rivals.ours_classify(ours, data, **options),
             "Dask": rivals.ours_classify(ours, data, client, **options),
         }
-        yield Contest(sides, same_table, {"samples": values.size}, turns=4)
+        yield Contest(sides, rivals.same_table, {"samples": values.size}, turns=4)
     assert os.sched_getaffinity(0) == cores
 
 
@@ -131,7 +117,7 @@ def recompute(quick: bool) -> Iterator[Facts]:
 @benchmark("simulation")
 def simulation(quick: bool) -> Iterator[Facts]:
     """Many workers, from times measured here; first checked against one and two real ones."""
-    values, block = strips(quick)
+    values, block = inputs.strips(quick)
     ours = inputs.ours()
     facts: dict[str, float] = {}
     with inputs.archive(values) as data, rivals.cluster(1) as one, rivals.cluster(2) as two:
