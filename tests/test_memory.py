@@ -16,6 +16,7 @@ from distributed import Client
 import dasdist
 from dasdist.demo.archive import write_minutes
 from dasdist.demo.endless import Endless
+from dasdist.run import memory
 
 LIMIT = 1_200_000_000  # bytes of a worker; half a gigabyte of it is Python and its libraries
 
@@ -92,22 +93,40 @@ def test_an_archive_larger_than_memory_is_annotated_and_classified_within_the_pl
 
 FREED_AND_NEEDED_AGAIN = """
 import resource
+import runpy
+import threading
 import numpy as np
-from dasdist.run.memory import keep_freed_memory
 
-kept = {kept} and keep_freed_memory()
-for turn in range(60):
-    if turn == 10:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(2**18)  # 2 MiB, as a layer of a network
-print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+keep_freed_memory = runpy.run_path({path!r})["keep_freed_memory"]  # alone, as it loads faster
+
+def compute():
+    for turn in range(30):
+        if turn == 10:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        layers = [np.ones(2**20) for _ in range({layers})]  # 8 MiB each
+        del layers
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+print({kept} and keep_freed_memory())
+thread = threading.Thread(target=compute)
+thread.start() if {threaded} else compute()
 """
 
 
-def test_memory_that_a_layer_freed_is_not_cleared_anew_for_the_next():
+@pytest.mark.parametrize(
+    ("threaded", "layers"),
+    [
+        pytest.param(False, 6, id="the main thread, within what is kept"),
+        pytest.param(True, 20, id="a task thread, more than a heap holds"),
+    ],
+)
+def test_memory_that_a_layer_freed_is_not_cleared_anew_for_the_next(threaded, layers):
     def faults(kept):
+        program = FREED_AND_NEEDED_AGAIN.format(
+            path=memory.__file__, kept=kept, layers=layers, threaded=threaded
+        )
         found = subprocess.run(
-            [sys.executable, "-c", FREED_AND_NEEDED_AGAIN.format(kept=kept)],
+            [sys.executable, "-c", program],
             env={**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"},  # as Dask sets it
             capture_output=True,
             text=True,
@@ -119,5 +138,5 @@ def test_memory_that_a_layer_freed_is_not_cleared_anew_for_the_next():
     if done == "False":
         pytest.skip("the C library has no such option")
     _, given_back = faults(kept=False)
-    assert int(kept) < 200  # one layer has 512 pages
-    assert int(given_back) > 50 * 400
+    assert int(kept) < 200  # one layer has 2048 pages
+    assert int(given_back) > 20 * 2048

@@ -7,18 +7,19 @@ import resource
 from functools import cache
 from pathlib import Path
 
-__all__ = ["keep_freed_memory", "peak_bytes"]
+__all__ = ["LARGEST_KEPT", "keep_freed_memory", "peak_bytes"]
 
 _STATUS = Path("/proc/self/status")
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """Names of options in glibc's malloc.h."""
 
-_LARGEST_KEPT = 12 * 2**20
+LARGEST_KEPT = 12 * 2**20
 """Bytes up to which the memory of an array is kept when it is freed: layers, but no blocks."""
 
 _KEPT = 2**26
-"""Bytes of freed memory beyond which the rest is given back."""
+"""Bytes of the first thread's freed memory beyond which the rest is given back.  Other threads keep
+all: it is as much as the largest heap that glibc makes for them, see `keep_freed_memory`."""
 
 
 @cache
@@ -37,6 +38,11 @@ def keep_freed_memory() -> bool:
     learns to keep them; but Dask starts workers with ``MALLOC_TRIM_THRESHOLD_=65536``, which ends
     the learning, and from then on the kernel clears every page of every layer anew.  With PhaseNet
     that takes more than twice as long as the network itself.
+
+    What threads other than the first allocate lies in heaps of 64 MiB, and a heap is given back as
+    soon as all of it is free, whatever the threshold; unless more was asked to be left free
+    (``M_TOP_PAD``) than remains of the heap before it.  So a thread keeps as much as its layers
+    ever took at a time, and plans count that.
     """
     if "MALLOC_MMAP_THRESHOLD_" in os.environ:
         return False
@@ -44,7 +50,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library, another system
         return False
-    options = ((_MMAP_THRESHOLD, _LARGEST_KEPT), (_TRIM_THRESHOLD, _KEPT))
+    options = ((_MMAP_THRESHOLD, LARGEST_KEPT), (_TRIM_THRESHOLD, _KEPT), (_TOP_PAD, _KEPT))
     return all(mallopt(name, value) == 1 for name, value in options)
 
 

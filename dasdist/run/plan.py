@@ -147,7 +147,7 @@ class Plan:
     def bytes_needed(self, grid: SegmentGrid) -> int:
         """Bytes that a worker process needs for the blocks of a segment.
 
-        Every task thread holds a block; only one at a time has a batch in the model.
+        Every task thread holds a block; how many have a batch in the model, `batch_bytes` knows.
         """
         block = grid.largest_block()
         read = block.read.shape[0] * block.read.shape[1] * self.dtype.itemsize

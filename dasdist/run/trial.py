@@ -10,6 +10,7 @@ from dasdist.errors import InvalidInput, ModelMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.inference import Batching, Predictor
 from dasdist.inference.optimise import choose_form
+from dasdist.run.memory import LARGEST_KEPT
 from dasdist.run.plan import Needs, Plan, Resources
 
 __all__ = ["batch_bytes", "batching"]
@@ -91,7 +92,8 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     Returns
     -------
     int
-        Bytes of a batch, of its results and, on the CPU, of the outputs of all layers.
+        Bytes of the batches that are in the model at once, of their results and, on the CPU, of the
+        outputs of all layers, also of those whose memory other task threads keep.
 
     Raises
     ------
@@ -106,8 +108,8 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     number = min(2, size)
     batch, across = (1, number) if plan.batching.channelwise else (number, 1)
     shape = (batch, grid.rows.window, across * width)
-    outputs, activations = _traced(predictor, grid, shape, arguments)
-    activations //= number
+    outputs, sizes = _traced(predictor, grid, shape, arguments)
+    layers = [plan.batching.size * size // number for size in sizes]
     expected = (batch, grid.rows.out, across * out_width)
     for key, values in outputs.items():
         if values.shape != expected:
@@ -116,19 +118,20 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
                 f"shape {shape}, but its patching structure promises {expected}; "
                 "mend out_samples, out_channels or forward."
             )
-    in_flight = plan.batching.in_flight
-    if plan.batching.form.kind != "plain":
-        in_flight *= plan.resources.threads
     patch = grid.rows.window * width * 4 + grid.rows.out * out_width * 4 * len(outputs)
     # the workers of one who plans on a GPU need not have any
-    on_cpu = plan.batching.size * (2 * patch + activations)
-    return in_flight * max(on_cpu, 2 * size * patch)
+    each = max(2 * plan.batching.size * patch + sum(layers), 2 * size * patch)
+    threads = plan.resources.threads
+    if plan.batching.form.kind != "plain":
+        return plan.batching.in_flight * threads * each
+    kept = sum(layer for layer in layers if layer <= LARGEST_KEPT)  # by threads that wait
+    return each + (threads - 1) * kept
 
 
 def _traced(
     predictor: Predictor, grid: SegmentGrid, shape: tuple[int, ...], arguments: Mapping[str, Any]
-) -> tuple[dict[str, torch.Tensor], int]:
-    """Annotate patches of zeros; return their outputs and the bytes of all layers' outputs."""
+) -> tuple[dict[str, torch.Tensor], list[int]]:
+    """Annotate patches of zeros; return their outputs and the bytes of every layer's output."""
     sizes: list[int] = []
 
     def note(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
@@ -141,7 +144,7 @@ def _traced(
         try:
             zeros = torch.zeros(shape)
             spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
-            return predictor(zeros, arguments, spacing), sum(sizes)
+            return predictor(zeros, arguments, spacing), sizes
         finally:
             for hook in hooks:
                 hook.remove()
