@@ -17,8 +17,9 @@ import xarray
 import xdas
 
 import dasdist
+from dasdist.cluster.local import local_client
 from dasdist.demo.physics import Event, Fibre, arrival_times, event_span, event_traces, rays
-from dasdist.demo.run import local_client, run_demo, score
+from dasdist.demo.run import run_demo, score
 from dasdist.demo.scene import draw_scene
 from dasdist.demo.synth import make_section, write_archive
 from dasdist.plotting import waterfall

@@ -28,7 +28,7 @@ def computing(
     if where.scheduler is not None:
         return connected(where.scheduler)
     if where.workers is not None:
-        from dasdist.demo.run import local_client
+        from dasdist.cluster.local import local_client
 
         return local_client(where.workers, threads=where.threads or 1, memory=_bytes(where.memory))
     if where.memory is not None:

@@ -29,7 +29,8 @@ def demo(
     """Make a synthetic archive, pick it on a local cluster and compare with the truth."""
     from rich.console import Console
 
-    from dasdist.demo.run import local_client, run_demo
+    from dasdist.cluster.local import local_client
+    from dasdist.demo.run import run_demo
 
     console = Console(highlight=False, soft_wrap=True)
 

@@ -1,10 +1,8 @@
 """The demo as functions: make an archive, pick it on a cluster, compare with the truth."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -21,17 +19,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.5  # s
 MIN_SNR = 4.0
-
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-"""What workers run first: Ctrl-C reaches all processes of a terminal, and theirs should finish
-their blocks while the client's stops the run."""
-
-DISCREET = (
-    "import logging; logging.getLogger('distributed.worker').addFilter("
-    "lambda record: 'during heartbeat' not in record.getMessage())"
-)
-"""Run next: a heartbeat that a closing worker has under way fails, and would print a traceback at
-the end of a run that went well.  A scheduler that is lost ends the run, and says so itself."""
 
 
 @dataclass(frozen=True)
@@ -153,43 +140,6 @@ def _times(table: pd.DataFrame) -> pd.DataFrame:
         channel=table["channel"].astype("int64"),
     )
     return table.sort_values("time", ignore_index=True)
-
-
-@contextmanager
-def local_client(
-    workers: int, *, threads: int = 1, memory: int | str = "auto"
-) -> "Iterator[Client]":
-    """Start a cluster on this machine, reachable from it alone.
-
-    Its dashboard, if bokeh is installed, is at ``client.dashboard_link``.
-
-    Parameters
-    ----------
-    workers : int
-        Processes, each watched by a nanny that replaces it if it dies.
-    threads : int
-        Task threads of each.
-    memory : int or str
-        Bytes of memory of each; "auto" is its share of the machine's.
-    """
-    from distributed import Client, LocalCluster
-
-    dashboard = find_spec("bokeh") is not None
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=threads,
-            memory_limit=memory,
-            host="127.0.0.1",
-            protocol="tcp://",
-            dashboard_address="127.0.0.1:0" if dashboard else None,
-            silence_logs=logging.ERROR,  # on a busy machine workers warn that they stop slowly
-            scheduler_kwargs={"dashboard": dashboard, "dashboard_address": "127.0.0.1:0"},
-            preload=[DEAF, DISCREET],
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
 
 
 def draw_picture(data: Any, picks: pd.DataFrame, truth: pd.DataFrame, path: Path) -> None:

@@ -1,0 +1,60 @@
+"""A cluster on this machine, for as long as a command takes."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["local_client"]
+
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers run first: Ctrl-C reaches all processes of a terminal, and theirs should finish
+their blocks while the client's stops the run."""
+
+_DISCREET = (
+    "import logging; logging.getLogger('distributed.worker').addFilter("
+    "lambda record: 'during heartbeat' not in record.getMessage())"
+)
+"""Run next: a heartbeat that a closing worker has under way fails, and would print a traceback at
+the end of a run that went well.  A scheduler that is lost ends the run, and says so itself."""
+
+
+@contextmanager
+def local_client(
+    workers: int, *, threads: int = 1, memory: int | str = "auto"
+) -> Iterator["Client"]:
+    """Start a cluster on this machine, reachable from it alone.
+
+    Its dashboard, if bokeh is installed, is at ``client.dashboard_link``.
+
+    Parameters
+    ----------
+    workers : int
+        Processes, each watched by a nanny that replaces it if it dies.
+    threads : int
+        Task threads of each.
+    memory : int or str
+        Bytes of memory of each; "auto" is its share of the machine's.
+    """
+    from distributed import Client, LocalCluster
+
+    dashboard = find_spec("bokeh") is not None
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=threads,
+            memory_limit=memory,
+            host="127.0.0.1",
+            protocol="tcp://",
+            dashboard_address="127.0.0.1:0" if dashboard else None,
+            silence_logs=logging.ERROR,  # on a busy machine workers warn that they stop slowly
+            scheduler_kwargs={"dashboard": dashboard, "dashboard_address": "127.0.0.1:0"},
+            preload=[_DEAF, _DISCREET],
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
