@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.signal
+import scipy  # its parts load when they are used, which takes a second: most workers need none
 from numpy.typing import NDArray
 
 # Values per slab: 8 MB in float64, so that temporaries stay in the cache and do not scale with the

@@ -14,8 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.fft
-import scipy.signal
+import scipy  # its parts load when they are used, which takes a second: most workers need none
 import torch
 from numpy.typing import NDArray
 

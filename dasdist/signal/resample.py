@@ -17,8 +17,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when they are used, which takes a second: most workers need none
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from dasdist.geometry import Ratio
 
@@ -161,7 +161,7 @@ def resample_span(
     >>> x = np.sin(np.arange(1000) / 20)
     >>> first, last = Ratio(2, 5).needs(100, 200, x.size)
     >>> part = resample_span(x[first:last], 100, 200, first, Ratio(2, 5))
-    >>> np.array_equal(part, resample_poly(x, 2, 5)[100:200])
+    >>> np.array_equal(part, scipy.signal.resample_poly(x, 2, 5)[100:200])
     True
     """
     up, down = ratio.up, ratio.down
@@ -191,7 +191,7 @@ def resample_span(
     width = max(1, _SLAB_VALUES // sources.shape[1])
     for low in range(0, sources.shape[0], width):
         slab = np.ascontiguousarray(sources[low : low + width])
-        resampled = resample_poly(slab, up, down, axis=1)
+        resampled = scipy.signal.resample_poly(slab, up, down, axis=1)
         targets[low : low + width] = resampled[:, skip : skip + stop - start]
     return out
 
