@@ -130,6 +130,20 @@ def eqtransformer(shared_data: Path) -> EQTransformer:
     return _picker(shared_data, "eqtransformer_conservative")
 
 
+@pytest.fixture(scope="session")
+def earthquakes(shared_data: Path) -> Any:
+    """48 vertical components of labelled earthquakes, one a channel."""
+    import numpy as np
+
+    from .toys import recording
+
+    path = shared_data / "waveforms" / "ncedc_labelled.npz"
+    if not path.is_file():
+        pytest.skip("no labelled waveforms in the test data")
+    with np.load(path, allow_pickle=False) as file:
+        return recording(np.ascontiguousarray(file["data"][:48, :, 2].astype("float32").T))
+
+
 def _picker(shared_data: Path, name: str) -> Any:
     models = pytest.importorskip("seisbench.models")
     import torch

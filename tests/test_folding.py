@@ -1,9 +1,8 @@
-"""Optimised models are the same models: folded, compiled, checked, and in lower precision."""
+"""Optimised models are the same models: folded, compiled, and checked."""
 
 import logging
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -14,7 +13,7 @@ from dasdist.inference.optimise import Form, choose_form
 from dasdist.models import WaveformWrapper
 from dasdist.models.fold import fold_batch_norms, fold_components
 
-from .toys import noise, recording
+from .toys import agreeing, noise, recording
 
 
 class Branches(torch.nn.Module):
@@ -86,28 +85,6 @@ def test_an_input_that_is_used_twice_is_not_folded():
     assert fold_components(Residual(), torch.zeros(1, 3, 9), "clone") is None
 
 
-def section(data, count=48):
-    """Vertical components of labelled earthquakes, one a channel."""
-    values = data["data"][:count, :, 2].astype("float32").T
-    return recording(np.ascontiguousarray(values))
-
-
-@pytest.fixture(scope="module")
-def earthquakes(shared_data):
-    path = shared_data / "waveforms" / "ncedc_labelled.npz"
-    if not path.is_file():
-        pytest.skip("no labelled waveforms in the test data")
-    with np.load(path) as data:
-        return section(data)
-
-
-def agreeing(picks, exact):
-    """Return the share of exact picks that are there within a sample."""
-    near = pd.merge(exact, picks, on=["channel_index", "phase"], suffixes=("", "_other"))
-    same = near[(near.sample_index - near.sample_index_other).abs() <= 1]
-    return len(same[["channel_index", "phase", "sample_index"]].drop_duplicates()) / len(exact)
-
-
 @pytest.mark.slow
 @pytest.mark.seisbench
 @pytest.mark.parametrize("strategy", ["clone", "pad"])
@@ -125,18 +102,6 @@ def test_picks_of_labelled_earthquakes_are_those_of_the_plain_model(
     assert agreeing(picks, exact) >= 0.999
     assert agreeing(exact, picks) >= 0.999
     assert "is not used" not in caplog.text
-
-
-@pytest.mark.slow
-@pytest.mark.seisbench
-@pytest.mark.parametrize(("precision", "share"), [("fp16", 0.98), ("bf16", 0.9)])
-def test_lower_precision_moves_few_picks(phasenet, earthquakes, precision, share, record_property):
-    options = {"thresholds": 0.3, "blinding": (0, 0), "pbar": False}
-    exact = dasdist.classify(phasenet, earthquakes, optimize=False, **options).picks
-    picks = dasdist.classify(phasenet, earthquakes, precision=precision, **options).picks
-    assert not picks.equals(exact)  # it was heeded
-    record_property("agreeing", agreeing(picks, exact))
-    assert agreeing(picks, exact) >= share  # eleven or eight bits of mantissa: opt-in
 
 
 @pytest.mark.seisbench

@@ -82,12 +82,11 @@ def test_slabs_do_not_change_the_filter(monkeypatch):
 def as_on_a_gpu(monkeypatch):
     """Preprocess tensors, and leave the curves where they are."""
 
-    def prepare(raw, grid, one, sections, device):
+    def prepare(raw, grid, one, sections, device, note):
         return prepare_tensor(to_device(raw, device), grid, one, sections)
 
-    def annotated(*args, fetched):
-        del fetched
-        return annotate_patches(*args, fetched=False)
+    def annotated(*args, **options):
+        return annotate_patches(*args, **options | {"fetched": False})
 
     monkeypatch.setattr(block, "prepare", prepare)
     monkeypatch.setattr(block, "annotate_patches", annotated)
@@ -146,17 +145,20 @@ def test_a_block_too_large_for_the_gpu_is_prepared_on_the_cpu(monkeypatch, error
 
     seen = []
 
-    def prepare(raw, grid, one, sections, device):
-        seen.append(preprocess.prepare(raw, grid, one, sections, torch.device("cuda", 0)))
+    def prepare(raw, grid, one, sections, device, note):
+        seen.append(preprocess.prepare(raw, grid, one, sections, torch.device("cuda", 0), note))
         return seen[-1]
 
     data = recording(noise(4000, 12))
     expected = dasdist.classify(Toy(), data, **OPTIONS).picks
     monkeypatch.setattr(preprocess, "to_device", full)
     monkeypatch.setattr(block, "prepare", prepare)
-    pd.testing.assert_frame_equal(dasdist.classify(Toy(), data, **OPTIONS).picks, expected)
-    assert seen
-    assert "is preprocessed on the CPU" in caplog.text
+    found = dasdist.classify(Toy(), data, block={"time": 50}, **OPTIONS)
+    pd.testing.assert_frame_equal(found.picks, expected)
+    assert len(seen) == found.report.blocks > 1
+    said = "no memory to preprocess a whole block on cuda:0, so the CPU does that"
+    assert [note[: len(said)] for note in found.report.notes] == [said]
+    assert caplog.text.count(said) == len(seen)
 
 
 class OnGpu:
@@ -178,13 +180,13 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
     """What the GPU does is played here: memory runs out after three patches of a block."""
     tried = []
 
-    def prepare(raw, grid, one, sections, device):
+    def prepare(raw, grid, one, sections, device, note):
         found = preprocess.prepare(raw, grid, one, sections)
         return replace(found, values=torch.from_numpy(found.values))
 
-    def annotate(data, grid, one, *arguments, fetched):
+    def annotate(data, grid, one, *arguments, fetched, **options):
         tried.append((one.index, type(data.values), fetched))
-        patches = annotate_patches(data, grid, one, *arguments, fetched=fetched)
+        patches = annotate_patches(data, grid, one, *arguments, fetched=fetched, **options)
         yield from islice(patches, None if fetched else 3)
         if not fetched:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import xdas
 
@@ -80,3 +81,10 @@ def peak_bytes():
     """The most memory that this process ever had; unlike ru_maxrss, without its parent's."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
+
+
+def agreeing(picks, exact):
+    """Return the share of exact picks that are there within a sample."""
+    near = pd.merge(exact, picks, on=["channel_index", "phase"], suffixes=("", "_other"))
+    same = near[(near.sample_index - near.sample_index_other).abs() <= 1]
+    return len(same[["channel_index", "phase", "sample_index"]].drop_duplicates()) / len(exact)

@@ -79,7 +79,9 @@ def annotate(
         the default, folds them, "compile" has OpenVINO compile them as well, where they are on a
         CPU, which pays in long runs, and False computes the model as it is.
     precision : {"float32", "bf16", "fp16"}
-        Precision of the model's arithmetic; float32 by default, the others may move picks.
+        Precision of the model's arithmetic; float32 by default.  The others move probabilities.
+        Picking callbacks have float32 compute windows again in which anything reaches half of a
+        threshold, so that their picks stay where they are.
     overlap_samples, overlap_channels : float or int
         Overlap of neighbouring patches, below 1 as a fraction of a patch; 0.5 by default.
     channel_coord_name : str, optional

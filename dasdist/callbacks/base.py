@@ -29,6 +29,7 @@ __all__ = [
     "DASAnnotateCallback",
     "Mapper",
     "Output",
+    "matters_from",
     "takes_curves",
     "unknown",
 ]
@@ -102,6 +103,10 @@ class Mapper(Protocol):
     With an attribute ``takes_curves`` that is true, annotations of patches may also be curves on
     the GPU where the model is (`dasdist.inference.curves`), so that what an accumulator finds in
     them is all that leaves it.
+
+    With an attribute ``matters_from``, a mapping of annotation keys to values, a run in lower
+    precision computes again, in float32, what is near these values or above them: see
+    `dasdist.inference.screen`.
     """
 
     def begin(self, grid: SegmentGrid, block: Block) -> Accumulator:
@@ -111,6 +116,11 @@ class Mapper(Protocol):
 def takes_curves(mapper: Mapper) -> bool:
     """Return whether annotations may be curves on a GPU."""
     return bool(getattr(mapper, "takes_curves", False))
+
+
+def matters_from(mapper: Mapper) -> Mapping[str, float]:
+    """Return the values from which on annotations are to be those of float32, by key."""
+    return dict(getattr(mapper, "matters_from", ()))
 
 
 class DASAnnotateCallback(ABC):

@@ -11,6 +11,7 @@ from dasdist.callbacks.base import (
     DASAnnotateCallback,
     Mapper,
     Output,
+    matters_from,
     takes_curves,
 )
 from dasdist.callbacks.client_side import adapt_callback
@@ -177,6 +178,15 @@ class MultiMapper:
     def takes_curves(self) -> bool:
         """Whether all of them may be given curves on a GPU."""
         return all(map(takes_curves, self.mappers))
+
+    @property
+    def matters_from(self) -> Mapping[str, float]:
+        """The least of theirs, by annotation key."""
+        least: dict[str, float] = {}
+        for mapper in self.mappers:
+            for key, value in matters_from(mapper).items():
+                least[key] = min(value, least.get(key, value))
+        return least
 
     def begin(self, grid: SegmentGrid, block: Block) -> "_Accumulators":
         """Begin the accumulators of one block."""

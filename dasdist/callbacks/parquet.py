@@ -203,6 +203,11 @@ class PickWriteMapper:
 
     takes_curves: ClassVar[bool] = True
 
+    @property
+    def matters_from(self) -> Mapping[str, float]:
+        """What matters to the picking."""
+        return self.picking.matters_from
+
     def begin(self, grid: SegmentGrid, block: Block) -> "_BlockPart":
         """Begin picking one block."""
         return _BlockPart(self, self.picking.begin(grid, block), block.index)

@@ -182,6 +182,11 @@ class PickMapper:
 
     takes_curves: ClassVar[bool] = True
 
+    @property
+    def matters_from(self) -> Mapping[str, float]:
+        """The thresholds; what a peak has to reach."""
+        return dict(self.thresholds)
+
     def begin(self, grid: SegmentGrid, block: Block) -> "_BlockPicks":
         """Begin picking one block."""
         return _BlockPicks(self, grid, block)

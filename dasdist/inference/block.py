@@ -7,6 +7,7 @@
 Nothing here knows of other blocks, of dask or of where the result goes.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,15 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dasdist.callbacks.base import Accumulator, Mapper, takes_curves
+from dasdist.callbacks.base import Accumulator, Mapper, matters_from, takes_curves
 from dasdist.geometry import Block, SegmentGrid
-from dasdist.inference.lane import lane, out_of_memory
+from dasdist.inference.device import out_of_memory
+from dasdist.inference.lane import lane
 from dasdist.inference.patches import Batching, annotate_patches
 from dasdist.inference.predictor import Predictor
 from dasdist.inference.preprocess import Prepared, prepare
 from dasdist.sources import Part
 
 __all__ = ["Processed", "Recipe", "process_block"]
+
+_log = logging.getLogger("dasdist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,13 @@ class Processed:
         What the mapper's accumulator made of the block's patches.
     seconds : mapping of str to float
         By stage: read, preprocess, model, reduce, write.
+    notes : tuple of str
+        What was done in another way than was asked for.
     """
 
     part: Any
     seconds: Mapping[str, float]
+    notes: tuple[str, ...]
 
 
 def process_block(
@@ -98,11 +105,23 @@ def process_block(
     """
     stage = _Stages()
     device = predictor.device
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        _log.warning("%s: %s", predictor.spec.name, text)
+        notes.append(text)
 
     def reduced(data: Prepared, *, fetched: bool) -> Accumulator:
         accumulator = mapper.begin(grid, block)
         patches = annotate_patches(
-            data, grid, block, predictor, recipe.batching, recipe.arguments, fetched=fetched
+            data,
+            grid,
+            block,
+            predictor,
+            recipe.batching,
+            recipe.arguments,
+            fetched=fetched,
+            matters_from=matters_from(mapper),
         )
         while True:
             with stage("model"):
@@ -116,7 +135,7 @@ def process_block(
         samples = part.read()
     with lane(device):
         with stage("preprocess"):
-            data = prepare(samples, grid, block, recipe.sections, device)
+            data = prepare(samples, grid, block, recipe.sections, device, note)
         del samples
         on_gpu = device.type == "cuda"
         try:
@@ -126,15 +145,14 @@ def process_block(
                 raise
             accumulator = None
         if accumulator is None:  # the error is gone, and what it held
-            predictor.note(
-                recipe.batching.form,
-                f"no memory for a whole block on {device}; its samples and curves wait on the CPU.",
+            note(
+                f"no memory for a whole block on {device}; its samples and curves wait on the CPU."
             )
             data = data.fetched()
             accumulator = reduced(data, fetched=True)
     with stage("write"):
         result = accumulator.part()
-    return Processed(result, stage.seconds)
+    return Processed(result, stage.seconds, tuple(notes))
 
 
 class _Stages:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["LANES", "lane", "out_of_memory", "to_device"]
+__all__ = ["LANES", "lane", "to_device"]
 
 LANES = 3
 """Lanes of a device: one computes, one reads, one has its samples or picks copied.  More threads
@@ -78,14 +78,6 @@ def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
         return torch.from_numpy(native).to(device)
     mine: _Lane = _here.lane
     return mine.send(np.ascontiguousarray(native))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out: on a GPU it mostly has a class of its own, else a message."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    said = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
 
 
 class _Lane:

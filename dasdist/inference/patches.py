@@ -13,6 +13,7 @@ another shape could differ in its last digits.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, product
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ def annotate_patches(
     arguments: Mapping[str, Any],
     *,
     fetched: bool = True,
+    matters_from: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[Patch]:
     """Annotate the patches of a block, in grid order (time slowest).
 
@@ -89,6 +91,8 @@ def annotate_patches(
         Arguments of ``annotate``.
     fetched : bool
         Whether annotations are to be arrays; else they are `DeviceCurves` where the model is.
+    matters_from : mapping of str to float
+        By annotation key, the value near which lower precision does not do.
 
     Yields
     ------
@@ -98,7 +102,7 @@ def annotate_patches(
     spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
 
     def predict(batch: torch.Tensor) -> Annotations:
-        outputs = predictor(batch, arguments, spacing, batching.form)
+        outputs = predictor(batch, arguments, spacing, batching.form, matters_from)
         return {key: values.cpu() for key, values in outputs.items()} if fetched else outputs
 
     size = batching.size_on(predictor.device)

@@ -4,15 +4,16 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 
 from dasdist.errors import ModelMismatch
-from dasdist.inference.lane import out_of_memory
+from dasdist.inference.device import finish, give_back, out_of_memory, using
 from dasdist.inference.optimise import (
     LARGEST_DIFFERENCE,
     PLAIN,
@@ -21,6 +22,7 @@ from dasdist.inference.optimise import (
     build,
     largest_difference,
 )
+from dasdist.inference.screen import computed_again
 from dasdist.models import FoldedNetwork, ModelSpec
 from dasdist.signal import FKFilter, full_precision
 
@@ -34,6 +36,16 @@ _KEPT = 8
 _UNKNOWN: Any = object()
 
 _DEVICE_LOCKS: dict[torch.device, threading.RLock] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked of a predictor besides a batch."""
+
+    arguments: Mapping[str, Any]
+    spacing: tuple[float, float]
+    form: Form
+    matters_from: Mapping[str, float]
 
 
 class Predictor:
@@ -65,6 +77,7 @@ class Predictor:
         self._fk_filters: dict[tuple[float, float], FKFilter] = {}
         self._most: dict[int, int] = {}
         self._folded: dict[tuple[Any, ...], FoldedNetwork | None] = {}
+        self._float32_only: set[Form] = set()
         self._notes: dict[tuple[Form, str], None] = {}
 
     def note(self, form: Form, text: str) -> None:
@@ -82,6 +95,7 @@ class Predictor:
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
         form: Form = PLAIN,
+        matters_from: Mapping[str, float] = MappingProxyType({}),
     ) -> dict[str, torch.Tensor]:
         """Annotate a batch.
 
@@ -95,7 +109,11 @@ class Predictor:
             Seconds per sample and metres per channel, for the f-k filter.
         form : Form
             How the model computes.  What differs from the plain model on the first batch computes
-            plainly from then on, with a warning.
+            plainly from then on, with a warning; so does, in float32, what cannot compute in the
+            precision of the form.
+        matters_from : mapping of str to float
+            By annotation key, the value from which on something reads it.  Where lower precision
+            sees something near it, float32 computes again; where this is empty, nowhere.
 
         Returns
         -------
@@ -114,13 +132,14 @@ class Predictor:
         """
         axis = 2 if self.spec.channelwise and batch.shape[0] == 1 else 0
         total = batch.shape[axis]
+        asked = _Asked(arguments, spacing, form, matters_from)
         while True:
             size = min(self._most.get(axis, total), total)
-            outputs = self._in_pieces(batch, axis, size, arguments, spacing, form)
+            outputs = self._in_pieces(batch, axis, size, asked)
             if outputs is not None:
                 return outputs
             # only here is everything free that the attempt held
-            _give_back(self.device)
+            give_back(self.device)
             # another thread may have found out more in the meantime
             self._most[axis] = min(-(-size // 2), self._most.get(axis, size))
             self.note(
@@ -130,13 +149,7 @@ class Predictor:
             )
 
     def _in_pieces(
-        self,
-        batch: torch.Tensor,
-        axis: int,
-        size: int,
-        arguments: Mapping[str, Any],
-        spacing: tuple[float, float],
-        form: Form,
+        self, batch: torch.Tensor, axis: int, size: int, asked: _Asked
     ) -> dict[str, torch.Tensor] | None:
         """Annotate a batch in pieces of one size; return None if that is too large."""
         total = batch.shape[axis]
@@ -145,7 +158,7 @@ class Predictor:
             if size < total:
                 padding = [0] * (2 * (2 - axis)) + [0, -total % size]
                 pieces = torch.nn.functional.pad(batch, padding).split(size, axis)
-            outputs = [self._annotate(piece, arguments, spacing, form) for piece in pieces]
+            outputs = [self._annotate(piece, axis, asked) for piece in pieces]
         except (MemoryError, RuntimeError) as error:
             if size == 1 or not out_of_memory(error):
                 raise
@@ -155,47 +168,60 @@ class Predictor:
         kept = (slice(None),) * axis + (slice(total),)
         return {key: torch.cat([o[key] for o in outputs], axis)[kept] for key in outputs[0]}
 
-    def _annotate(
-        self,
-        batch: torch.Tensor,
-        arguments: Mapping[str, Any],
-        spacing: tuple[float, float],
-        form: Form,
-    ) -> dict[str, torch.Tensor]:
-        if form.kind == "plain":
-            return self._forward(batch, arguments, spacing, form.precision)
+    def _annotate(self, batch: torch.Tensor, axis: int, asked: _Asked) -> dict[str, torch.Tensor]:
+        folded = None if asked.form.kind == "plain" else self._network(batch, asked)
+
+        def exact(some: torch.Tensor) -> dict[str, torch.Tensor]:
+            return self._forward(some, asked, "float32", folded)
+
+        precision = asked.form.precision
+        if precision == "float32" or asked.form in self._float32_only:
+            return exact(batch)
+        rough, reason = None, ""
+        # models may change their input, and on a GPU it is a copy anyway
+        inputs = batch if self.device.type == "cuda" else batch.clone()
+        try:
+            rough = self._forward(inputs, asked, precision, folded)
+        except (RuntimeError, TypeError) as error:
+            if out_of_memory(error):
+                raise
+            reason = f"{type(error).__name__}: {str(error)[:500]}"
+        if rough is None:  # the error is gone, and what it held
+            found = exact(batch)
+            self._float32_only.add(asked.form)
+            self.note(asked.form, f"it cannot compute in {precision}, but in float32: {reason}")
+            return found
+        if not asked.matters_from:
+            return rough
+        return computed_again(rough, batch, axis, asked.matters_from, exact)
+
+    def _network(self, batch: torch.Tensor, asked: _Asked) -> FoldedNetwork | None:
+        """Return the network in its form, or None if the plain model is to compute."""
         # how much shares a batch matters to a compiler only
-        shape = tuple(batch.shape) if form.kind == "compiled" else batch.shape[1]
-        key = (form, shape, repr(sorted(arguments.items(), key=str)))
-        folded = self._folded.get(key, _UNKNOWN)
+        shape = tuple(batch.shape) if asked.form.kind == "compiled" else batch.shape[1]
+        key = (asked.form, shape, repr(sorted(asked.arguments.items(), key=str)))
+        folded: FoldedNetwork | None = self._folded.get(key, _UNKNOWN)
         if folded is _UNKNOWN:
             with self.lock:
                 if key not in self._folded:
                     while len(self._folded) >= _KEPT:
                         self._folded.pop(next(iter(self._folded)))
-                    self._folded[key] = self._checked(batch, arguments, spacing, form, form)
+                    self._folded[key] = self._checked(batch, asked, asked.form)
                 folded = self._folded[key]
-        return self._forward(batch, arguments, spacing, form.precision, folded)
+        return folded
 
-    def _checked(
-        self,
-        batch: torch.Tensor,
-        arguments: Mapping[str, Any],
-        spacing: tuple[float, float],
-        form: Form,
-        asked: Form,
-    ) -> FoldedNetwork | None:
+    def _checked(self, batch: torch.Tensor, asked: _Asked, form: Form) -> FoldedNetwork | None:
         """Build a form and compare it with the plain model, on noise and on the first batch."""
         model: Any = self.model
         shape = (batch.shape[0] * batch.shape[2], batch.shape[1])
         try:
-            with torch.no_grad(), _device(self.device):
-                folded = build(model, form, shape, arguments)
+            with torch.no_grad(), using(self.device):
+                folded = build(model, form, shape, asked.arguments)
             noise = torch.randn(batch.shape, generator=torch.Generator().manual_seed(1))
             off = max(
                 largest_difference(
-                    self._forward(same.clone(), arguments, spacing, "float32"),
-                    self._forward(same.clone(), arguments, spacing, "float32", folded),
+                    self._forward(same.clone(), asked, "float32"),
+                    self._forward(same.clone(), asked, "float32", folded),
                 )
                 for same in (noise, batch)
             )
@@ -208,17 +234,17 @@ class Predictor:
             return folded
         less = "folded" if form.kind == "compiled" else "plain"
         self.note(
-            asked, f"the {form.kind} model is not used, {reason}; going on with the {less} one."
+            asked.form,
+            f"the {form.kind} model is not used, {reason}; going on with the {less} one.",
         )
         if form.kind == "compiled":
-            return self._checked(batch, arguments, spacing, replace(form, kind="folded"), asked)
+            return self._checked(batch, asked, replace(form, kind="folded"))
         return None
 
     def _forward(
         self,
         batch: torch.Tensor,
-        arguments: Mapping[str, Any],
-        spacing: tuple[float, float],
+        asked: _Asked,
         precision: str,
         folded: FoldedNetwork | None = None,
     ) -> dict[str, torch.Tensor]:
@@ -235,10 +261,10 @@ class Predictor:
         alone = nullcontext() if together else self.lock
         # a model without parameters may compute on any device, hence on the one its data is on
         exact = full_precision(self.device) if lower is None else nullcontext()
-        with alone, torch.inference_mode(), _device(self.device), reduced, exact:
+        with alone, torch.inference_mode(), using(self.device), reduced, exact:
             if self.spec.fk_filter_args is not None:
-                inputs = self._fk_filter(spacing)(inputs)
-            outputs = self.model(inputs, argdict=dict(arguments), **kwargs)
+                inputs = self._fk_filter(asked.spacing)(inputs)
+            outputs = self.model(inputs, argdict=dict(asked.arguments), **kwargs)
             if not isinstance(outputs, Mapping):
                 raise ModelMismatch(
                     f"{self.spec.name} returned a {type(outputs).__name__}; forward must return a "
@@ -255,7 +281,7 @@ class Predictor:
                 for key in self.spec.annotate_keys
             }
             if not together:  # it may be in another thread's stream that its memory is used next
-                _finish(self.device)
+                finish(self.device)
             return found
 
     def _fk_filter(self, spacing: tuple[float, float]) -> FKFilter:
@@ -264,17 +290,3 @@ class Predictor:
             options = dict(self.spec.fk_filter_args or {})
             self._fk_filters[spacing] = FKFilter(dt=spacing[0], dx=spacing[1], **options)
         return self._fk_filters[spacing]
-
-
-def _give_back(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.current_stream(device).synchronize()
-
-
-def _device(device: torch.device) -> Any:
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from dasdist.geometry import Block, SegmentGrid
-from dasdist.inference.lane import out_of_memory, to_device
+from dasdist.inference.device import out_of_memory
+from dasdist.inference.lane import to_device
 from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
 
 __all__ = ["Prepared", "prepare", "prepare_tensor"]
@@ -52,6 +53,7 @@ def prepare(
     block: Block,
     sections: NDArray[np.float64] | None,
     device: torch.device = _CPU,
+    note: Callable[[str], object] = _log.warning,
 ) -> Prepared:
     """Preprocess the samples that a block reads.
 
@@ -67,6 +69,8 @@ def prepare(
         Second-order sections of the filter along time.
     device : torch.device
         Where the model is.  A GPU preprocesses as well, unless the block is too large for it.
+    note : callable
+        Is told if it is.
 
     Returns
     -------
@@ -83,11 +87,9 @@ def prepare(
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            _log.warning(
-                "A block of %.1f GB is preprocessed on the CPU: %s has no memory for it. Smaller "
-                "blocks (block=) would be faster.",
-                raw.nbytes / 1e9,
-                device,
+            note(
+                f"no memory to preprocess a whole block on {device}, so the CPU does that; smaller "
+                "blocks (block=) would be faster."
             )
         torch.cuda.empty_cache()  # not before the error is gone, which holds what was computed
     single = _resampled(raw, grid, block, resample_span).astype(np.float32, copy=False)

@@ -4,6 +4,7 @@ SeisBench's model and ours are on the same GPU.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,21 +29,46 @@ def _theirs() -> Any:
     return _on_gpu(inputs.theirs())
 
 
+def _size(quick: bool) -> tuple[int, int]:
+    windows, channels = (2, 16) if quick else (12, 1024)
+    return inputs.WINDOW + 1500 * windows, channels
+
+
 def _values(quick: bool) -> np.ndarray:
-    samples, channels = (2, 16) if quick else (12, 1024)
-    return inputs.events(inputs.WINDOW + 1500 * samples, channels)
+    return inputs.events(*_size(quick))
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "dasdist": {},
+    "dasdist, compiled": {"optimize": "compile"},
+    "dasdist, bf16": {"precision": "bf16"},
+    "dasdist, fp16": {"precision": "fp16"},
+}
 
 
 @benchmark("gpu-classify", at_least=10, aim=30, gpu=True)
 def gpu_classify(quick: bool) -> Iterator[Contest]:
     """PhaseNet on earthquakes on every channel, from files to picks."""
-    values = _values(quick)
+    with _classify(_values(quick)) as contest:
+        yield contest
+
+
+@benchmark("gpu-quiet", at_least=10, aim=30, gpu=True)
+def gpu_quiet(quick: bool) -> Iterator[Contest]:
+    """PhaseNet on noise, from files to picks: where lower precision computes little again."""
+    with _classify(inputs.quiet(*_size(quick))) as contest:
+        yield contest
+
+
+@contextmanager
+def _classify(values: np.ndarray) -> Iterator[Contest]:
     model = _on_gpu(inputs.ours())
     with inputs.archive(values, seconds=30) as data, rivals.apart() as process:
-        sides = {
-            "SeisBench": rivals.theirs_classify(process, _theirs, data, thresholds=0.3),
-            "dasdist": rivals.ours_classify(model, data, thresholds=0.3),
+        sides: dict[str, Any] = {
+            "SeisBench": rivals.theirs_classify(process, _theirs, data, thresholds=0.3)
         }
+        for side, form in FORMS.items():
+            sides[side] = rivals.ours_classify(model, data, thresholds=0.3, **form)
         yield Contest(sides, rivals.same_picks, {"samples": values.size})
 
 
