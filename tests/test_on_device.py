@@ -159,6 +159,8 @@ def test_a_block_too_large_for_the_gpu_is_prepared_on_the_cpu(monkeypatch, error
     said = "no memory to preprocess a whole block on cuda:0, so the CPU does that"
     assert [note[: len(said)] for note in found.report.notes] == [said]
     assert caplog.text.count(said) == len(seen)
+    monkeypatch.undo()  # there is room now
+    assert not dasdist.classify(Toy(), data, **OPTIONS).report.notes
 
 
 class OnGpu:
