@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -22,6 +22,7 @@ from dasdist.inference.optimise import (
     build,
     largest_difference,
 )
+from dasdist.inference.pieces import in_pieces
 from dasdist.inference.screen import computed_again
 from dasdist.models import FoldedNetwork, ModelSpec
 from dasdist.signal import FKFilter, full_precision
@@ -152,21 +153,12 @@ class Predictor:
         self, batch: torch.Tensor, axis: int, size: int, asked: _Asked
     ) -> dict[str, torch.Tensor] | None:
         """Annotate a batch in pieces of one size; return None if that is too large."""
-        total = batch.shape[axis]
-        pieces: Sequence[torch.Tensor] = [batch]
         try:
-            if size < total:
-                padding = [0] * (2 * (2 - axis)) + [0, -total % size]
-                pieces = torch.nn.functional.pad(batch, padding).split(size, axis)
-            outputs = [self._annotate(piece, axis, asked) for piece in pieces]
+            return in_pieces(batch, axis, size, lambda piece: self._annotate(piece, axis, asked))
         except (MemoryError, RuntimeError) as error:
             if size == 1 or not out_of_memory(error):
                 raise
             return None
-        if len(outputs) == 1:
-            return outputs[0]
-        kept = (slice(None),) * axis + (slice(total),)
-        return {key: torch.cat([o[key] for o in outputs], axis)[kept] for key in outputs[0]}
 
     def _annotate(self, batch: torch.Tensor, axis: int, asked: _Asked) -> dict[str, torch.Tensor]:
         folded = None if asked.form.kind == "plain" else self._network(batch, asked)

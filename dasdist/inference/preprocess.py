@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dasdist.geometry import Block, SegmentGrid
-from dasdist.inference.device import out_of_memory
+from dasdist.inference.device import give_back, out_of_memory
 from dasdist.inference.lane import to_device
 from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
 
@@ -91,7 +91,7 @@ def prepare(
                 f"no memory to preprocess a whole block on {device}, so the CPU does that; smaller "
                 "blocks (block=) would be faster."
             )
-        torch.cuda.empty_cache()  # not before the error is gone, which holds what was computed
+        give_back(device)  # not before the error is gone, which holds what was computed
     single = _resampled(raw, grid, block, resample_span).astype(np.float32, copy=False)
     if sections is not None:
         single = causal_filter(single, sections).astype(np.float32, copy=False)

@@ -19,6 +19,8 @@ from math import inf
 
 import torch
 
+from dasdist.inference.pieces import Annotations, in_pieces
+
 __all__ = ["computed_again"]
 
 _SHARE = 0.5
@@ -26,8 +28,6 @@ _SHARE = 0.5
 
 _PIECES = 8
 """Pieces of a batch: a few windows take an eighth of the time of a batch."""
-
-Annotations = Mapping[str, torch.Tensor]
 
 
 def computed_again(
@@ -74,12 +74,5 @@ def computed_again(
     if not len(chosen):
         return dict(rough)
     size = -(-batch.shape[axis] // _PIECES)
-    inputs = batch.index_select(axis, chosen.to(batch.device))
-    padding = [0] * (2 * (2 - axis)) + [0, -len(chosen) % size]
-    pieces = torch.nn.functional.pad(inputs, padding).split(size, axis)
-    outputs = [exact(piece) for piece in pieces]
-    again = {key: torch.cat([o[key] for o in outputs], axis) for key in rough}
-    return {
-        key: values.index_copy(axis, chosen, again[key].narrow(axis, 0, len(chosen)))
-        for key, values in rough.items()
-    }
+    again = in_pieces(batch.index_select(axis, chosen.to(batch.device)), axis, size, exact)
+    return {key: values.index_copy(axis, chosen, again[key]) for key, values in rough.items()}
