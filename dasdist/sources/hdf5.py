@@ -4,7 +4,6 @@ xdas reads a stack of files through a virtual dataset, in which a missing file r
 Here each file is opened by itself, so that a missing one is an error and the others go unread.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry import Region, Span
+from dasdist.sources.chunks import beside, chunk_of
 from dasdist.sources.inflate import can_inflate, inflate
 from dasdist.sources.part import file_identity
 
-__all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "read_pieces", "storage_chunks"]
+__all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "read_pieces"]
 
 Index = tuple[slice | int, ...]
 
@@ -142,7 +142,7 @@ class Hdf5Source:
         piece = self.pieces[0]
         try:
             with h5py.File(piece.path, "r") as file:
-                chunk = _chunk_of(file[piece.name], piece.path)
+                chunk = chunk_of(file[piece.name], piece.path)
         except (OSError, KeyError):
             return None
         if chunk is None or len(chunk) != len(piece.index):
@@ -220,79 +220,6 @@ def box(space: Any) -> tuple[slice, ...] | None:
     return None
 
 
-def storage_chunks(
-    path: str, shape: tuple[int, int], dtype: np.dtype[Any]
-) -> tuple[int, int] | None:
-    """Return the chunk in which an HDF5 file stores an array.
-
-    Which dataset it is shows by its shape: that of the array or its transpose, else one that could
-    hold it, else a stack of blocks whose rows, less the same number in each, are the array's.
-
-    Parameters
-    ----------
-    path : str
-        The file; it is opened once.
-    shape : tuple of int
-        Rows and columns that the file contributes.
-    dtype : numpy.dtype
-        Type of the values.
-
-    Returns
-    -------
-    tuple of int, or None
-        Rows and columns of a chunk; None if the dataset is contiguous, if there is none, and if the
-        file cannot be read or is not HDF5.
-    """
-    found: list[tuple[int, tuple[int, int] | None]] = []
-
-    def look(name: str, dataset: Any) -> None:
-        if isinstance(dataset, h5py.Dataset) and dataset.dtype == dtype:
-            found.extend(_matches(dataset, _chunk_of(dataset, path), shape))
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(look)
-    except (OSError, KeyError, RuntimeError):
-        return None
-    return min(found, key=lambda match: match[0])[1] if found else None
-
-
-def _matches(
-    dataset: Any, chunk: tuple[int, ...] | None, shape: tuple[int, int]
-) -> Iterator[tuple[int, tuple[int, int] | None]]:
-    """Yield in which ways a dataset may hold an array, the surest with the lowest number."""
-    held = dataset.shape
-    if len(held) == 2:
-        for transposed in (False, True):
-            rows, columns = held[::-1] if transposed else held
-            if rows < shape[0] or columns < shape[1]:
-                continue
-            way = transposed + (0 if (rows, columns) == shape else 2)
-            yield way, None if chunk is None else (chunk[transposed], chunk[1 - transposed])
-    elif len(held) == 3 and held[2] >= shape[1] and shape[0] % held[0] == 0:
-        kept = shape[0] // held[0]  # rows of a block, without its overlap with the next
-        if kept <= held[1]:
-            yield 4, None if chunk is None else (chunk[0] * min(chunk[1], kept), chunk[2])
-
-
-def _chunk_of(dataset: Any, path: str) -> tuple[int, ...] | None:
-    """Return the chunk of a dataset, or of the first one behind it."""
-    if not dataset.is_virtual:
-        chunk: tuple[int, ...] | None = dataset.chunks
-        return chunk
-    properties = dataset.id.get_create_plist()
-    if properties.get_virtual_count() == 0:
-        return None
-    name, file = properties.get_virtual_dsetname(0), properties.get_virtual_filename(0)
-    if file == ".":
-        return _chunk_of(dataset.file[name], path)
-    try:
-        with h5py.File(_beside(path, file), "r") as linked:
-            return _chunk_of(linked[name], linked.filename)
-    except (OSError, KeyError):
-        return None
-
-
 def linked_files(piece: Piece, time_axis: int) -> list[tuple[Span, str]]:
     """Return which files lie behind the samples of a piece of a virtual dataset; never raise."""
     entry = piece.index[piece.sliced[time_axis]]
@@ -312,7 +239,7 @@ def linked_files(piece: Piece, time_axis: int) -> list[tuple[Span, str]]:
                 held = _common(Span(low[axis], high[axis] + 1), Span(entry.start, entry.stop))
                 if held.size > 0 and _meets(piece.index, low, high):
                     link = properties.get_virtual_filename(i)
-                    path = piece.path if link == "." else _beside(piece.path, link)
+                    path = piece.path if link == "." else beside(piece.path, link)
                     found.append((held.shift(span.start - entry.start), path))
     except (OSError, KeyError):
         return []
@@ -327,12 +254,6 @@ def _meets(index: Index, low: Sequence[int], high: Sequence[int]) -> bool:
         else first <= entry <= last
         for entry, first, last in zip(index, low, high, strict=True)
     )
-
-
-def _beside(path: str, link: str) -> str:
-    """Return the file that a link means: HDF5 looks beside the linking file first."""
-    beside = os.path.join(os.path.dirname(path), link)
-    return beside if os.path.exists(beside) else link
 
 
 def _common(one: Span, other: Span) -> Span:

@@ -25,7 +25,8 @@ from xdas.virtual import TileArray
 
 from dasdist.geometry import Region, Span
 from dasdist.sources.checked import CHECKED, check_size
-from dasdist.sources.hdf5 import Piece, linked_files, read_pieces, storage_chunks
+from dasdist.sources.chunks import storage_chunks
+from dasdist.sources.hdf5 import Piece, linked_files, read_pieces
 from dasdist.sources.part import file_identity
 
 __all__ = ["TileSource", "tile_source"]
