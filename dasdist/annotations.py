@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 import zarr
 
-from dasdist.callbacks.form import FORMAT, RUN
+from dasdist.callbacks.zarr_template import FORMAT, RUN
 from dasdist.coordinates import axis_from_attrs, coordinate
 from dasdist.errors import InvalidInput
 

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 import dasdist
-from dasdist.callbacks.staged import Staging
-from dasdist.run.journal import Journal
-from dasdist.run.ledger import read_ledger
+from dasdist.journal.journal import Journal
+from dasdist.journal.ledger import read_ledger
+from dasdist.storage.staging import Staging
 from tests.toys import Toy, noise, recording
 
 BLOCK = {"time": 100, "distance": 6}

@@ -83,13 +83,13 @@ def test_a_block_too_large_for_the_worker(model):
     class Small:
         """A cluster of one worker with 600 MB."""
 
-    from dasdist.api.job import Job
-    from dasdist.run.plan import Needs, Resources
-    from dasdist.run.planning import make_plan
-    from dasdist.run.replica import predictor_of
+    from dasdist.inference.replica import predictor_of
+    from dasdist.planning.fit import make_plan
+    from dasdist.planning.plan import Needs, Resources
+    from dasdist.run.request import Request
 
     data = recording(np.broadcast_to(np.float32(0), (2_000_000, 40)))
-    job = Job.of(model, data, None, {}, set())
+    job = Request.of(model, data, None, {}, set())
     with pytest.raises(
         dasdist.BlockTooLarge, match=r"MB on a worker of 600\.0 MB .* choose smaller"
     ):

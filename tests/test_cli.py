@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 import dasdist
 from dasdist.cli import app
 from dasdist.cli.views import JsonView, LineView, RichView
-from dasdist.demo.archive import write_minutes
-from dasdist.demo.endless import Endless
+from dasdist.synthetic.archive import write_minutes
+from dasdist.synthetic.endless import Endless
 
 RUN = [sys.executable, "-c", "from dasdist.cli import app; app(prog_name='dasdist')"]
 BLOCKS = ["--block", "time=6000"]

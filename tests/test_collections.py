@@ -73,7 +73,7 @@ def test_members_keep_their_values_types_and_times():
     first = 0
     for array in arrays:
         values = array.transpose("time", "distance").values
-        part = opened.part(Region(Span(first, first + len(values)), Span(0, values.shape[1])))
+        part = opened.select(Region(Span(first, first + len(values)), Span(0, values.shape[1])))
         read = part.read()
         assert read.dtype == values.dtype
         np.testing.assert_array_equal(read, values)
@@ -97,13 +97,13 @@ def test_members_keep_their_values_types_and_times():
 )
 def test_rectangles_across_members_are_refused(region):
     with pytest.raises(dasdist.InvalidInput, match="does not lie within"):
-        open_recording(members()).part(region)
+        open_recording(members()).select(region)
 
 
 def test_missing_samples_of_a_member_are_told_with_its_times():
     arrays = members()
     arrays[2].values[250] = np.nan
-    part = open_recording(arrays).part(Region(Span(900, 1000), Span(0, 8)))
+    part = open_recording(arrays).select(Region(Span(900, 1000), Span(0, 8)))
     with pytest.raises(dasdist.UnreadableData, match="samples 950 to 950") as caught:
         part.read()
     assert caught.value.start == START + 3 * HOUR + np.timedelta64(500, "ms")

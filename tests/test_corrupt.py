@@ -160,7 +160,7 @@ def test_files_that_changed_after_they_were_indexed_are_listed_in_the_run(archiv
     broken = archive.parent / "1.nc"
     change(broken)
     data = dasdist.open_archive(archive)
-    part = open_recording(data).part(Region(Span(100, 500), Span(0, 4)))
+    part = open_recording(data).select(Region(Span(100, 500), Span(0, 4)))
     with pytest.raises(dasdist.UnreadableData, match=reason) as caught:
         part.read()
     assert caught.value.path == str(broken)
@@ -188,7 +188,7 @@ def test_other_files_are_read_as_ever(archive):
     truncated(archive.parent / "1.nc")
     opened = open_recording(archive)
     for span in (Span(0, 200), Span(400, 600)):
-        part = opened.part(Region(span, Span(0, 4)))
+        part = opened.select(Region(span, Span(0, 4)))
         np.testing.assert_array_equal(part.read(), expected[span.slice])
 
 
@@ -229,7 +229,7 @@ def read_whole(found):
         opened = open_recording(member)
         region = Region(Span(0, min(opened.shape[0], 5000)), Span(0, opened.shape[1]))
         try:
-            values = opened.part(region).read()
+            values = opened.select(region).read()
         except dasdist.UnreadableData:
             return "unreadable at last"
         assert values.shape == region.shape

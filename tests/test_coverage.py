@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dasdist.geometry import Axis, PatchGrid, Ratio, Region, SegmentGrid, Span
-from dasdist.run.coverage import cover, holes
-from dasdist.run.fingerprint import continued, describe_grid, grid_from_description
-from dasdist.run.report import Failure
+from dasdist.journal.coverage import cover, holes
+from dasdist.journal.fingerprint import continued, describe_grid, grid_from_description
+from dasdist.report import Failure
 
 
 def axis(name, start, step, size):

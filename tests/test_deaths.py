@@ -13,8 +13,8 @@ import pytest
 from distributed import Client
 
 import dasdist
-from dasdist.run.deaths import Deaths
-from dasdist.run.names import task_key
+from dasdist.executors.names import task_key
+from dasdist.executors.worker_deaths import Deaths
 
 from .toys import Toy, recording
 

@@ -18,11 +18,11 @@ import xdas
 
 import dasdist
 from dasdist.cluster.local import local_client
-from dasdist.demo.physics import Event, Fibre, arrival_times, event_span, event_traces, rays
 from dasdist.demo.run import run_demo, score
-from dasdist.demo.scene import draw_scene
-from dasdist.demo.synth import make_section, write_archive
 from dasdist.plotting import waterfall
+from dasdist.synthetic.physics import Event, Fibre, arrival_times, event_span, event_traces, rays
+from dasdist.synthetic.scene import draw_scene
+from dasdist.synthetic.section import make_section, write_archive
 
 SMALL = {"minutes": 3.0, "channels": 24}
 
@@ -242,7 +242,7 @@ def test_score_counts_found_missed_and_false():
 
 def test_training_writes_what_the_picker_loads(tmp_path):
     from dasdist.demo.model import DemoPicker
-    from dasdist.demo.train import Batches, main
+    from dasdist.training.picker import Batches, main
 
     assert all(torch.equal(a, b) for a, b in zip(Batches(5, 1)[0], Batches(5, 1)[0], strict=True))
     threads = torch.get_num_threads()

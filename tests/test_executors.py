@@ -71,7 +71,7 @@ def test_short_blocks_share_tasks(make_cluster, monkeypatch, shared):
     """And nothing comes of it but that there are fewer tasks."""
     # what counts as short is not left to the speed of the machine
     for limit in ("_TASK", "_SHORT"):
-        monkeypatch.setattr(f"dasdist.run.window.{limit}", 1000.0 if shared else 0.0)
+        monkeypatch.setattr(f"dasdist.executors.backpressure.{limit}", 1000.0 if shared else 0.0)
     data = recording(noise(1600, 4))
     blocks = {"time": 10}
     count = len(dasdist.plan(Toy(), data, block=blocks))

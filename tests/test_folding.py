@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dasdist
-from dasdist.inference.optimise import Form, choose_form
+from dasdist.inference.variant import Variant, choose_form
 from dasdist.models import WaveformWrapper
 from dasdist.models.fold import fold_batch_norms, fold_components
 
@@ -150,4 +150,4 @@ def test_the_form_follows_from_what_is_asked(phasenet):
     asked = ({}, {"optimize": True}, {"optimize": "compile"}, {"optimize": False})
     kinds = [choose_form(model, arguments).kind for arguments in asked]
     assert kinds == ["folded", "folded", "compiled", "plain"]
-    assert choose_form(Own(phasenet), {}) == Form("plain")  # it heeds no folded network
+    assert choose_form(Own(phasenet), {}) == Variant("plain")  # it heeds no folded network

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dasdist
-from dasdist.api.job import Job
 from dasdist.callbacks.base import Context
+from dasdist.executors.block_task import Work, run_block
 from dasdist.inference import Recipe
-from dasdist.run.plan import Needs
-from dasdist.run.work import Work, run_block
+from dasdist.planning.plan import Needs
+from dasdist.run.request import Request
 
 from .toys import Toy, noise, recording
 
@@ -75,7 +75,7 @@ def test_blocks_may_run_in_any_order_and_twice(seed):
     model = Toy(overlap=(32, 2))
     expected = dasdist.classify(model, data, thresholds=0.6, blinding=(1, 1), pbar=False).picks
 
-    job = Job.of(model, data, None, {}, set())
+    job = Request.of(model, data, None, {}, set())
     callback = dasdist.DASPickingCallback(thresholds=0.6, blinding=(1, 1))
     needs = Needs(pick_halo=callback.pick_halo)
     plan = job.plan(needs, {"time": order.randint(20, 200), "distance": order.randint(1, 9)})
@@ -86,7 +86,7 @@ def test_blocks_may_run_in_any_order_and_twice(seed):
     parts = {}
     for block in blocks:
         work = Work(plan.grids[0], block, recipe, job.payload.token, callback.mapper(), False)
-        parts[block.index] = run_block(job.recording.part(block.read), work).part
+        parts[block.index] = run_block(job.recording.select(block.read), work).part
     callback.finalize(callback.combine(list(parts.values())))
     pd.testing.assert_frame_equal(callback.get_results_dataframe(), expected)
 

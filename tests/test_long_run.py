@@ -18,7 +18,7 @@ from distributed import Client
 import dasdist
 from dasdist.archive.build import build
 from dasdist.archive.store import asked_of, load, save
-from dasdist.run.ledger import read_ledger
+from dasdist.journal.ledger import read_ledger
 from tests.toys import recording
 
 BLOCKS = int(os.environ.get("DASDIST_LONG_RUN", "5000"))

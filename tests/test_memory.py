@@ -14,9 +14,9 @@ import xdas
 from distributed import Client
 
 import dasdist
-from dasdist.demo.archive import write_minutes
-from dasdist.demo.endless import Endless
-from dasdist.run import memory
+from dasdist.inference import malloc as memory
+from dasdist.synthetic.archive import write_minutes
+from dasdist.synthetic.endless import Endless
 
 LIMIT = 1_200_000_000  # bytes of a worker; half a gigabyte of it is Python and its libraries
 

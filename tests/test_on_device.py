@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import dasdist
 from dasdist.geometry import Ratio
 from dasdist.inference import annotate_patches, block, prepare_tensor, preprocess
-from dasdist.inference.lane import to_device
+from dasdist.inference.cuda import to_device
 from dasdist.signal import (
     causal_filter,
     filter_tensor,
@@ -116,8 +116,8 @@ def test_picks_are_those_of_the_cpu(request, model, dtype):
 def test_blocks_side_by_side_are_blocks_one_after_the_other(monkeypatch, threads):
     data = recording(noise(4000, 12))
     expected = dasdist.classify(Toy(), data, block={"time": 50}, **OPTIONS)
-    resources = dasdist.run.plan.Resources(threads=threads)
-    monkeypatch.setattr("dasdist.api.job.local_resources", lambda device: resources)
+    resources = dasdist.planning.plan.Resources(threads=threads)
+    monkeypatch.setattr("dasdist.run.request.local_resources", lambda device: resources)
     found = dasdist.classify(Toy(), data, block={"time": 50}, **OPTIONS)
     assert found.report.finished == expected.report.finished > 10
     pd.testing.assert_frame_equal(found.picks, expected.picks)
@@ -132,8 +132,8 @@ def test_a_block_that_fails_side_by_side_ends_the_run(monkeypatch):
 
     values = noise(4000, 12)
     values[2048:] = 7.0
-    resources = dasdist.run.plan.Resources(threads=3)
-    monkeypatch.setattr("dasdist.api.job.local_resources", lambda device: resources)
+    resources = dasdist.planning.plan.Resources(threads=3)
+    monkeypatch.setattr("dasdist.run.request.local_resources", lambda device: resources)
     with pytest.raises(RuntimeError, match="no such luck"):
         dasdist.classify(Fails(), recording(values), block={"time": 50}, batch_size=1, **OPTIONS)
 
@@ -201,7 +201,7 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
     monkeypatch.setattr(block, "lane", lambda device: nullcontext())
     monkeypatch.setattr(block, "prepare", prepare)
     monkeypatch.setattr(block, "annotate_patches", annotate)
-    monkeypatch.setattr("dasdist.run.work.process_block", process)
+    monkeypatch.setattr("dasdist.executors.block_task.process_block", process)
     found = dasdist.classify(Toy(), data, block={"time": 1000}, **OPTIONS)
     pd.testing.assert_frame_equal(found.picks, expected)
     assert tried[:2] == [(0, torch.Tensor, False), (0, np.ndarray, True)]
@@ -239,8 +239,8 @@ def test_a_gpu_picks_what_the_cpu_picks(model, dtype):
 
 @pytest.mark.gpu
 def test_samples_pass_through_small_pinned_buffers(monkeypatch):
-    monkeypatch.setattr("dasdist.inference.lane._BUFFER_BYTES", 1000)
+    monkeypatch.setattr("dasdist.inference.cuda._BUFFER_BYTES", 1000)
     values = np.arange(12_345, dtype=np.float32).reshape(-1, 5)
     device = torch.device("cuda", 0)
-    with dasdist.inference.lane.lane(device):
+    with dasdist.inference.cuda.lane(device):
         np.testing.assert_array_equal(to_device(values, device).cpu(), values)

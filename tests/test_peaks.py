@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from dasdist.callbacks import peaks
 from dasdist.callbacks.peaks import find_peaks, survivors
-from dasdist.inference.curves import DeviceCurves
+from dasdist.inference.device_curves import DeviceCurves
 
 SHAPES = st.tuples(st.integers(0, 40), st.integers(0, 4))
 LEVELS = st.sampled_from([0.0, 0.125, 0.25, 0.5, 0.75, 1.0, np.nan, np.inf, -np.inf])

@@ -9,12 +9,12 @@ import xarray as xr
 from distributed import Client
 
 import dasdist
-from dasdist.api.job import Job
 from dasdist.geometry.choose import choose_core, samples_read
-from dasdist.run.plan import Needs, Resources
-from dasdist.run.planning import make_plan
-from dasdist.run.replica import predictor_of
-from dasdist.sources.part import ArraySource
+from dasdist.inference.replica import predictor_of
+from dasdist.planning.fit import make_plan
+from dasdist.planning.plan import Needs, Resources
+from dasdist.run.request import Request
+from dasdist.sources.selection import ArraySource
 
 from .toys import Toy, noise, peak_bytes, recording
 
@@ -50,7 +50,7 @@ class Counting(Toy):
 
 
 def planned(model, data, needs, resources, **kwargs):
-    job = Job.of(model, data, None, {}, set())
+    job = Request.of(model, data, None, {}, set())
     predictor = predictor_of(job.payload.token)
     return make_plan(job.recording, predictor, {}, needs=needs, resources=resources, **kwargs)
 
@@ -225,7 +225,7 @@ def test_results_of_a_run_fit_the_planned_memory(make_cluster, tmp_path):
         writer = dasdist.WriterCallback(tmp_path / "prob.zarr")
         dasdist.annotate(Channelwise(), data, writer, client=client, block=block, pbar=False)
         peak = client.submit(peak_bytes).result()
-    job = Job.of(Channelwise(), data, None, {}, set())
+    job = Request.of(Channelwise(), data, None, {}, set())
     plan = make_plan(
         job.recording,
         predictor_of(job.payload.token),

@@ -13,8 +13,8 @@ from dasdist.callbacks.base import matters_from
 from dasdist.callbacks.multi import MultiMapper
 from dasdist.callbacks.picking import PickMapper
 from dasdist.inference import Predictor
-from dasdist.inference.optimise import Form
-from dasdist.inference.screen import computed_again
+from dasdist.inference.refine import computed_again
+from dasdist.inference.variant import Variant
 
 from .toys import agreeing, noise, recording
 
@@ -107,7 +107,7 @@ def test_only_what_may_be_picked_is_computed_again(channelwise):
         batch = batch.movedim(0, 1).reshape(1, 64, 24)
     batch[0, 20:25, 5] = 1
     axis, count, size = (2, 24, 3) if channelwise else (0, 3, 1)
-    form = Form("plain", "bf16")
+    form = Variant("plain", "bf16")
     exact = predictor(batch.clone(), {}, (0.01, 10.0))
     rough = predictor(batch.clone(), {}, (0.01, 10.0), form)
     model.shapes.clear()

@@ -13,8 +13,8 @@ import xdas
 
 import dasdist
 from dasdist.callbacks.parquet import StoredPicks
-from dasdist.run.ledger import read_ledger
-from dasdist.run.lock import DEAD
+from dasdist.journal.ledger import read_ledger
+from dasdist.storage.lock import DEAD
 from tests.toys import START, Toy, noise, recording
 
 BLOCK = {"time": 100, "distance": 5}
@@ -220,7 +220,7 @@ def test_annotations_grow_too(tmp_path):
 _HOLD = """
 import sys, time
 from pathlib import Path
-from dasdist.run.lock import Lock
+from dasdist.storage.lock import Lock
 with Lock(Path(sys.argv[1]), "1f0c"):
     print("held", flush=True)
     sys.stdin.readline()

@@ -18,9 +18,9 @@ import dasdist
 from dasdist.annotations import open_annotations
 from dasdist.callbacks import MultiCallback, PicksWriterCallback, WriterCallback
 from dasdist.callbacks.base import Context
-from dasdist.callbacks.staged import Staging, journal_of
 from dasdist.errors import OutputUnwritable, RunMismatch, RunSuperseded
 from dasdist.geometry import PatchGrid, Region, Span
+from dasdist.storage.staging import Staging, journal_of
 
 from .test_stacking import NoiseModel, make_grid, patches_of
 from .toys import Toy, noise, recording

@@ -17,7 +17,7 @@ import pytest
 
 import dasdist
 from dasdist.callbacks.parquet import StoredPicks
-from dasdist.run.ledger import read_ledger
+from dasdist.journal.ledger import read_ledger
 from tests.conftest import REPOSITORY
 from tests.toys import Toy, noise, recording
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from dasdist.errors import InvalidInput, UnreadableData
 from dasdist.geometry import Axis, Region, Span
-from dasdist.sources import array_part, open_recording
+from dasdist.sources import array_selection, open_recording
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -191,7 +191,7 @@ def test_parts_are_slices(recordings, kind, order):
 
     @given(regions)
     def reads(region: Region) -> None:
-        part = recording.part(region)
+        part = recording.select(region)
         travelled = pickle.loads(pickle.dumps(part))
         for each in (part, travelled, travelled):
             values = each.read()
@@ -214,7 +214,7 @@ def test_a_graph_comes_as_samples_by_channels(recordings, order):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_part_is_small_and_stays_so(recordings, kind, order):
-    part = open_recording(recordings[kind, order]).part(Region(Span(60, 140), Span(1, 5)))
+    part = open_recording(recordings[kind, order]).select(Region(Span(60, 140), Span(1, 5)))
     size = len(pickle.dumps(part))
     assert size < (13_000 if "dask" in kind else 4_000)  # from_array keeps all of the array
     part.read()
@@ -223,7 +223,7 @@ def test_a_part_is_small_and_stays_so(recordings, kind, order):
 
 def test_of_an_array_in_memory_only_the_slice_travels():
     data = as_xarray(np.zeros((TOTAL, CHANNELS)), ORDERS["time first"])
-    part = open_recording(data).part(Region(Span(0, 10), Span(0, 2)))
+    part = open_recording(data).select(Region(Span(0, 10), Span(0, 2)))
     assert np.shares_memory(part.read(), data.values)
     assert len(pickle.dumps(part)) < 10 * 2 * 8 + 1500
 
@@ -231,7 +231,7 @@ def test_of_an_array_in_memory_only_the_slice_travels():
 @pytest.mark.parametrize("kind", ["zarr", "netcdf"])
 def test_lazy_xarray_stays_lazy(recordings, kind):
     data = recordings[kind, "time first"].copy(deep=False)
-    part = open_recording(data).part(Region(Span(0, 10), Span(0, 2)))
+    part = open_recording(data).select(Region(Span(0, 10), Span(0, 2)))
     part.read()
     assert not data._in_memory
     assert not part.source.variable._in_memory
@@ -239,7 +239,7 @@ def test_lazy_xarray_stays_lazy(recordings, kind):
 
 def test_a_lazily_transposed_array_reads_right(recordings):
     recording = open_recording(recordings["zarr", "time first"].T)
-    part = pickle.loads(pickle.dumps(recording.part(Region(Span(5, 90), Span(2, 4)))))
+    part = pickle.loads(pickle.dumps(recording.select(Region(Span(5, 90), Span(2, 4)))))
     np.testing.assert_array_equal(part.read(), VALUES.astype("float32")[5:90, 2:4])
 
 
@@ -249,7 +249,7 @@ def test_an_open_file_can_be_read_but_not_sent(tmp_path):
         open(tmp_path / "a.nc", "rb") as file,
         xarray.open_dataset(file, engine="h5netcdf") as dataset,
     ):
-        part = open_recording(dataset["strain"]).part(Region(Span(0, 10), Span(0, 2)))
+        part = open_recording(dataset["strain"]).select(Region(Span(0, 10), Span(0, 2)))
         np.testing.assert_array_equal(part.read(), VALUES[:10, :2])
         with pytest.raises(InvalidInput, match="by its path"):
             pickle.dumps(part)
@@ -259,13 +259,13 @@ def test_parts_keep_to_the_recording():
     recording = open_recording(as_xarray(VALUES, ORDERS["time first"]))
     for time_span in (Span(-1, 5), Span(5, 5), Span(100, TOTAL + 1)):
         with pytest.raises(InvalidInput, match="200 samples x 7 channels"):
-            recording.part(Region(time_span, Span(0, 1)))
+            recording.select(Region(time_span, Span(0, 1)))
 
 
 def test_a_sliced_stack_drops_the_empty_source_that_xdas_leaves(archives):
     stack = archives["time first", "float32"].open("stack")[:SAMPLES]
     assert [source.shape[0] for source in stack.data.sources] == [SAMPLES, 0]
-    part = open_recording(stack).part(Region(Span(0, SAMPLES), Span(0, CHANNELS)))
+    part = open_recording(stack).select(Region(Span(0, SAMPLES), Span(0, CHANNELS)))
     assert len(part.source.pieces) == 1
     np.testing.assert_array_equal(part.read(), VALUES.astype("float32")[:SAMPLES])
 
@@ -274,11 +274,11 @@ def test_sliced_arrays_of_xdas_read_right(archives):
     archive = archives["time first", "float32"]
     for kind in ("tiles", "stack", "master"):
         data = archive.open(kind)[30:170, 2:6]
-        part = open_recording(data).part(Region(Span(15, 100), Span(1, 3)))
+        part = open_recording(data).select(Region(Span(15, 100), Span(1, 3)))
         np.testing.assert_array_equal(part.read(), archive.values[45:130, 3:5])
     every_other = open_recording(archive.open("tiles")[::2])
     assert every_other.segments[0].time.step == 2 * 10**7
-    part = every_other.part(Region(Span(20, 40), Span(0, 7)))
+    part = every_other.select(Region(Span(20, 40), Span(0, 7)))
     np.testing.assert_array_equal(part.read(), archive.values[40:80:2])
 
 
@@ -286,7 +286,7 @@ def test_paths_hold_on_a_worker_with_another_directory(archives, monkeypatch, tm
     archive = archives["time first", "int16"]
     monkeypatch.chdir(archive.folder)
     stack = xdas.open_mfdataarray("part*.nc", dim="time", vtype="hdf5")
-    part = open_recording(stack).part(Region(Span(40, 60), Span(0, 7)))
+    part = open_recording(stack).select(Region(Span(40, 60), Span(0, 7)))
     monkeypatch.chdir(tmp_path)
     np.testing.assert_array_equal(part.read(), archive.values[40:60])
 
@@ -358,9 +358,9 @@ def test_a_file_that_cannot_be_read_is_named(archives, order, dtype, how):
     with damaged(broken, how):
         for kind, data in recordings.items():
             recording = open_recording(data)
-            before = recording.part(Region(Span(10, 50), Span(2, 5)))
+            before = recording.select(Region(Span(10, 50), Span(2, 5)))
             np.testing.assert_array_equal(before.read(), archive.values[10:50, 2:5])
-            part = pickle.loads(pickle.dumps(recording.part(Region(Span(30, 160), Span(2, 5)))))
+            part = pickle.loads(pickle.dumps(recording.select(Region(Span(30, 160), Span(2, 5)))))
             with pytest.raises(UnreadableData) as caught:
                 part.read()
             check_error(caught.value, broken)
@@ -379,9 +379,9 @@ def test_a_file_that_has_become_shorter_is_unreadable(tmp_path, kind, left):
     first = sorted(tmp_path.glob("part*.nc"))[0]
     xdas.open_dataarray(str(first))[: 20 + left].load().to_netcdf(str(tmp_path / "short"))
     (tmp_path / "short").replace(first)
-    assert recording.part(Region(Span(0, 20), Span(0, CHANNELS))).read().shape == (20, CHANNELS)
+    assert recording.select(Region(Span(0, 20), Span(0, CHANNELS))).read().shape == (20, CHANNELS)
     with pytest.raises(UnreadableData):
-        recording.part(Region(Span(20, 40), Span(0, CHANNELS))).read()
+        recording.select(Region(Span(20, 40), Span(0, CHANNELS))).read()
 
 
 def check_error(error: UnreadableData, broken: Path) -> None:
@@ -400,7 +400,7 @@ def check_error(error: UnreadableData, broken: Path) -> None:
 
 def test_every_file_counts_where_many_are_missing(tmp_path):
     archive = make_archive(tmp_path, ORDERS["time first"], "float32")
-    part = open_recording(archive.open("tiles")).part(Region(Span(0, TOTAL), Span(0, 7)))
+    part = open_recording(archive.open("tiles")).select(Region(Span(0, TOTAL), Span(0, 7)))
     for path in archive.paths:
         path.unlink()
     with pytest.raises(UnreadableData, match=r"part0.nc.*part1.nc.*part2.nc and 1 more\."):
@@ -414,9 +414,9 @@ def test_what_no_file_holds_is_unreadable(archives, dtype):
     with h5py.File(archive.paths[0]) as file:
         layout[:SAMPLES] = VirtualSource(file["__values__"])
     recording = open_recording(as_xdas(layout, ORDERS["time first"]))
-    assert recording.part(Region(Span(0, SAMPLES), Span(0, 7))).read().shape == (SAMPLES, 7)
+    assert recording.select(Region(Span(0, SAMPLES), Span(0, 7))).read().shape == (SAMPLES, 7)
     with pytest.raises(UnreadableData, match="samples 50 to 59 of the recording"):
-        recording.part(Region(Span(40, 60), Span(0, 7))).read()
+        recording.select(Region(Span(40, 60), Span(0, 7))).read()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -424,9 +424,9 @@ def test_nan_and_infinity_are_unreadable(bad):
     values = VALUES.astype("float32")
     values[[20, 21, 130], [1, 3, 3]] = bad
     recording = open_recording(as_xarray(values, ORDERS["time first"]))
-    assert recording.part(Region(Span(22, 130), Span(0, 7))).read().shape == (108, 7)
+    assert recording.select(Region(Span(22, 130), Span(0, 7))).read().shape == (108, 7)
     with pytest.raises(UnreadableData) as caught:
-        recording.part(Region(Span(10, 140), Span(1, 5))).read()
+        recording.select(Region(Span(10, 140), Span(1, 5))).read()
     message = str(caught.value)
     assert message.startswith("3 of 130 samples on 2 of 4 channels are NaN or infinite")
     assert "00:00:00.200000000 to 2024-01-01T00:00:01.300000000" in message
@@ -436,9 +436,9 @@ def test_nan_and_infinity_are_unreadable(bad):
 def test_large_samples_are_no_infinities():
     values = np.full((10, 4), 3e38, dtype="float32")  # their sum overflows
     region = Region(Span(0, 10), Span(0, 4))
-    assert array_part(values, region).read() is values
+    assert array_selection(values, region).read() is values
     values = np.full((10, 4), 6e4, dtype="float16")
-    assert array_part(values, region).read() is values
+    assert array_selection(values, region).read() is values
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint16"])
@@ -450,25 +450,25 @@ def test_the_fill_value_on_all_channels_is_unreadable_and_a_clipped_sample_is_no
         Region(Span(100, 120), Span(0, 4)),
         Axis("time", Fraction(0), Fraction(10), 20, True),
     )
-    assert array_part(values, region, axis).read() is values
+    assert array_selection(values, region, axis).read() is values
     values[[11, 12]] = lowest
     with pytest.raises(
         UnreadableData, match=f"2 of 20 samples on 4 of 4 channels hold {lowest}"
     ) as e:
-        array_part(values, region, axis).read()
+        array_selection(values, region, axis).read()
     assert (e.value.start, e.value.stop) == (np.datetime64(110, "ns"), np.datetime64(120, "ns"))
     assert "samples 111 to 112 of the recording" in str(e.value)
 
 
 def test_a_part_in_memory_needs_no_times():
-    part = array_part(np.full((4, 2), np.nan), Region(Span(5, 9), Span(0, 2)))
+    part = array_selection(np.full((4, 2), np.nan), Region(Span(5, 9), Span(0, 2)))
     with pytest.raises(UnreadableData, match="samples 5 to 8 of the recording") as caught:
         part.read()
     assert caught.value.start is None
 
 
 def test_running_out_of_memory_is_not_missing_data(monkeypatch):
-    part = open_recording(as_xarray(VALUES, ORDERS["time first"])).part(
+    part = open_recording(as_xarray(VALUES, ORDERS["time first"])).select(
         Region(Span(0, 5), Span(0, 2))
     )
 
@@ -482,7 +482,7 @@ def test_running_out_of_memory_is_not_missing_data(monkeypatch):
 
 
 def test_values_of_another_shape_are_unreadable():
-    part = array_part(np.zeros((4, 2)), Region(Span(0, 5), Span(0, 2)))
+    part = array_selection(np.zeros((4, 2)), Region(Span(0, 5), Span(0, 2)))
     with pytest.raises(UnreadableData, match=r"came back as \(4, 2\)"):
         part.read()
 
@@ -491,7 +491,7 @@ def test_a_lost_zarr_store_is_unreadable(tmp_path):
     data = as_xarray(VALUES, ORDERS["time first"])
     data.to_dataset().to_zarr(tmp_path / "a.zarr", consolidated=False)
     lazy = xarray.open_dataset(tmp_path / "a.zarr", engine="zarr", consolidated=False)["strain"]
-    part = open_recording(lazy).part(Region(Span(0, 5), Span(0, 2)))
+    part = open_recording(lazy).select(Region(Span(0, 5), Span(0, 2)))
     for file in (tmp_path / "a.zarr" / "strain" / "c").rglob("*"):
         if file.is_file():
             file.write_bytes(b"no blosc")
@@ -526,7 +526,7 @@ def test_times_of_a_part_across_a_gap_are_told_right():
     values[[118, 121]] = np.nan
     data = as_xarray(values, ORDERS["time first"]).assign_coords(time=times)
     with pytest.raises(UnreadableData) as caught:
-        open_recording(data).part(Region(Span(90, 190), Span(0, 7))).read()
+        open_recording(data).select(Region(Span(90, 190), Span(0, 7))).read()
     assert (caught.value.start, caught.value.stop) == (times[118], times[121])
 
 
@@ -620,7 +620,7 @@ def test_a_year_opens_at_once_and_its_parts_are_small():
     )
     begun = time.perf_counter()
     recording = open_recording(data)
-    part = recording.part(Region(Span(10**10, 10**10 + 600_000), Span(0, channels)))
+    part = recording.select(Region(Span(10**10, 10**10 + 600_000), Span(0, channels)))
     assert time.perf_counter() - begun < 5  # measured: 0.2 s
     assert len(recording.segments) == 1
     assert len(pickle.dumps(part)) < 4000
@@ -638,7 +638,7 @@ def test_a_long_stack_finds_its_files_quickly():
     )
     recording = open_recording(data)
     begun = time.perf_counter()
-    parts = [recording.part(Region(Span(i, i + 2000), Span(0, 50))) for i in range(500)]
+    parts = [recording.select(Region(Span(i, i + 2000), Span(0, 50))) for i in range(500)]
     assert time.perf_counter() - begun < 2  # measured: 0.05 s
     assert {len(part.source.pieces) for part in parts} == {2, 3}
     assert len(pickle.dumps(parts[-1])) < 2000
@@ -768,13 +768,13 @@ def test_real_files(das_file, name, vtype):
     assert recording.chunks == chunks
     expected = np.asarray(data.data)
     if name == "febus_2.h5":
-        whole = recording.part(Region(Span(0, 1050), Span(90, 101)))
+        whole = recording.select(Region(Span(0, 1050), Span(90, 101)))
         with pytest.raises(UnreadableData, match="of channels 98 that is all there is"):
             whole.read()
         recording = open_recording(data[:, :98])
     for segment in recording.segments:
         region = segment.recorded
-        part = pickle.loads(pickle.dumps(recording.part(region)))
+        part = pickle.loads(pickle.dumps(recording.select(region)))
         np.testing.assert_array_equal(
             part.read(), expected[region.time.slice, region.distance.slice]
         )
@@ -799,7 +799,7 @@ def test_a_plain_netcdf_file_through_xarray(das_file):
         (segment,) = recording.segments
         assert (recording.channel_name, recording.shape) == ("offset", (1001, 123))
         assert (segment.time.step, segment.time.start) == (5 * 10**6, START.astype(int) - 10**9)
-        part = pickle.loads(pickle.dumps(recording.part(segment.recorded)))
+        part = pickle.loads(pickle.dumps(recording.select(segment.recorded)))
         np.testing.assert_array_equal(part.read(), dataset["StrainRate"].values)
 
 
@@ -822,5 +822,5 @@ def test_integers_of_some_channels_whose_file_is_gone_are_unreadable(tmp_path, v
     data = xdas.open_dataarray(str(tmp_path / "master.h5"), vtype=vtype)
     recording = open_recording(data)
     with pytest.raises(UnreadableData, match=r"1\.nc"):
-        recording.part(Region(Span(0, 50), Span(0, 8))).read()
-    assert recording.part(Region(Span(0, 50), Span(0, 4))).read().shape == (50, 4)
+        recording.select(Region(Span(0, 50), Span(0, 8))).read()
+    assert recording.select(Region(Span(0, 50), Span(0, 4))).read().shape == (50, 4)

@@ -12,9 +12,9 @@ import xdas
 from scipy.signal import butter, sosfilt
 
 import dasdist
-from dasdist.demo.archive import write_minutes
-from dasdist.demo.endless import COUNT, Endless
 from dasdist.demo.run import score
+from dasdist.synthetic.archive import write_minutes
+from dasdist.synthetic.endless import COUNT, Endless
 
 RECORDING = Endless(channels=12, rate=100.0, events_per_hour=60.0, seed=3)
 
@@ -201,8 +201,8 @@ def test_the_demo_picker_finds_what_the_truth_lists(made):
 
 PEAK = """
 import resource, sys
-from dasdist.demo.archive import write_minutes
-from dasdist.demo.endless import Endless
+from dasdist.synthetic.archive import write_minutes
+from dasdist.synthetic.endless import Endless
 write_minutes(sys.argv[1], float(sys.argv[2]), Endless(channels=200, events_per_hour=120.0))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from dasdist.run.report import Done
-from dasdist.run.window import Window
+from dasdist.executors.backpressure import Backpressure
+from dasdist.report import Done
 
 
 def window(*seconds, threads=2, steady=False):
     """A window that has seen blocks which took so long, on so many task threads."""
     client: Any = SimpleNamespace(nthreads=lambda: {"tcp://worker": threads})
-    made = Window(client, steady=steady)
+    made = Backpressure(client, steady=steady)
     for each in seconds:
         made.learn(Done(None, {"read": each / 2, "model": each / 2}, 0))
     return made

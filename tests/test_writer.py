@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from dasdist import coordinates
 from dasdist.annotations import open_annotations
-from dasdist.callbacks import form
+from dasdist.callbacks import zarr_template as form
 from dasdist.callbacks.base import Context
-from dasdist.callbacks.layout import layout
 from dasdist.callbacks.stacking import Stacker
-from dasdist.callbacks.writer import WriterCallback
+from dasdist.callbacks.zarr_layout import layout
+from dasdist.callbacks.zarr_writer import WriterCallback
 from dasdist.errors import DasdistError, InvalidInput, OutputExists
 from dasdist.geometry import Axis, Patch, PatchGrid, Ratio, Region, SegmentGrid, Span
 

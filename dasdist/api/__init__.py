@@ -4,7 +4,7 @@ from dasdist.api.functions import annotate, classify, plan
 from dasdist.api.load import from_pretrained
 from dasdist.api.model import DASModel, DASWaveformModelWrapper
 from dasdist.api.output import ClassifyOutput
-from dasdist.run.status import Status, status
+from dasdist.journal.status import Status, status
 
 __all__ = [
     "ClassifyOutput",

@@ -8,8 +8,6 @@ from typing import Any
 import xarray as xr
 from distributed import Client
 
-from dasdist.api.job import Job, needs_of, with_callback
-from dasdist.api.lasting import run_job
 from dasdist.api.output import ClassifyOutput
 from dasdist.callbacks import (
     DASPickingCallback,
@@ -24,9 +22,11 @@ from dasdist.errors import InvalidInput
 from dasdist.geometry.choose import Limits
 from dasdist.inference import Recipe
 from dasdist.models import WaveformWrapper, as_das_model
-from dasdist.run.lazy import lazy_annotations
+from dasdist.planning.plan import Needs, Plan
+from dasdist.run.lazy_arrays import lazy_annotations
 from dasdist.run.options import RunOptions
-from dasdist.run.plan import Needs, Plan
+from dasdist.run.request import Request, needs_of, with_callback
+from dasdist.run.run import run_job
 
 __all__ = ["annotate", "classify", "plan"]
 
@@ -124,8 +124,8 @@ def annotate(
     ... )  # doctest: +SKIP
     """
     if callback is None:
-        return _lazy(Job.of(model, data, client, kwargs, {"stacking"}), block, kwargs)
-    job = Job.of(model, data, client, kwargs, set())
+        return _lazy(Request.of(model, data, client, kwargs, {"stacking"}), block, kwargs)
+    job = Request.of(model, data, client, kwargs, set())
     options = RunOptions(overwrite, max_failures, retry_failed, block_timeout)
     return run_job(job, adapt_callback(callback), block, options)
 
@@ -240,7 +240,7 @@ def plan(
 
 
 def _lazy(
-    job: Job, block: Mapping[str, int] | None, kwargs: Mapping[str, Any]
+    job: Request, block: Mapping[str, int] | None, kwargs: Mapping[str, Any]
 ) -> xr.Dataset | xr.DataTree:
     # they are looked at piece by piece: small blocks, though more is computed twice
     samples = job.recording.shape[0] * job.recording.shape[1]

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dasdist.callbacks.parquet import StoredPicks
-from dasdist.run.report import RunReport
+from dasdist.report import RunReport
 
 __all__ = ["ClassifyOutput"]
 

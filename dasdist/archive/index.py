@@ -10,7 +10,7 @@ import pandas as pd
 from distributed import Client
 
 from dasdist.errors import InvalidInput
-from dasdist.run.cluster import current_client, synchronous
+from dasdist.executors.clients import current_client, synchronous
 
 if TYPE_CHECKING:  # xdas takes seconds to import
     from dasdist.archive.header import Header, Problem
@@ -153,7 +153,7 @@ def index_archive(
     """
     from dasdist.archive.build import build
     from dasdist.archive.header import Header
-    from dasdist.archive.journal import open_journal
+    from dasdist.archive.scan_journal import open_journal
     from dasdist.archive.store import VERSION, asked_of, load, save
     from dasdist.archive.walk import find_files
 

@@ -101,12 +101,12 @@ class Mapper(Protocol):
     """The half of a callback that runs on workers; a small picklable value.
 
     With an attribute ``takes_curves`` that is true, annotations of patches may also be curves on
-    the GPU where the model is (`dasdist.inference.curves`), so that what an accumulator finds in
-    them is all that leaves it.
+    the GPU where the model is (`dasdist.inference.device_curves`), so that what an accumulator
+    finds in them is all that leaves it.
 
     With an attribute ``matters_from``, a mapping of annotation keys to values, a run in lower
     precision computes again, in float32, what is near these values or above them: see
-    `dasdist.inference.screen`.
+    `dasdist.inference.refine`.
     """
 
     def begin(self, grid: SegmentGrid, block: Block) -> Accumulator:

@@ -14,7 +14,7 @@ from dasdist.callbacks.base import (
     matters_from,
     takes_curves,
 )
-from dasdist.callbacks.client_side import adapt_callback
+from dasdist.callbacks.seisbench import adapt_callback
 from dasdist.errors import InvalidInput
 from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.patches import Patch

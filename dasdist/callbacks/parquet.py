@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Output
-from dasdist.callbacks.pick_parts import (
+from dasdist.callbacks.pick_files import (
     FORMAT,
     StoredPicks,
     check_free,
@@ -32,10 +32,10 @@ from dasdist.callbacks.pick_parts import (
 )
 from dasdist.callbacks.picking import DASPickingCallback, PickMapper
 from dasdist.callbacks.picks import PickTable
-from dasdist.callbacks.staged import Staging, journal_of, writing
 from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.patches import Patch
+from dasdist.storage.staging import Staging, journal_of, writing
 
 __all__ = ["PickWriteMapper", "PicksWriterCallback", "StoredPicks"]
 

@@ -36,7 +36,8 @@ def find_peaks(
     ----------
     values : ndarray of float32 or DeviceCurves, shape (samples, channels)
         Probability curves, in any memory layout; fastest where the samples of a channel lie next to
-        each other.  Curves on a GPU (`dasdist.inference.curves`) find their local maxima there.
+        each other.  Curves on a GPU (`dasdist.inference.device_curves`) find their local maxima
+        there.
     height : float
         Least value of a peak.  As in scipy, values are compared in double precision.
     distance : int

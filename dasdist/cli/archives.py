@@ -49,8 +49,8 @@ def synth(
     """
     gaps = [minutes(word) for word in gap or ()]
     with speaking("synth", quiet=quiet, as_json=as_json) as voice:
-        from dasdist.demo.archive import write_minutes
-        from dasdist.demo.endless import Endless
+        from dasdist.synthetic.archive import write_minutes
+        from dasdist.synthetic.endless import Endless
 
         recording = Endless(channels, dx, rate, events_per_hour, seed, dtype)
         with voice.counting("files") as count:

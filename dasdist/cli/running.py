@@ -15,7 +15,7 @@ from dasdist.cli.voice import Voice
 from dasdist.errors import InvalidInput, TooManyFailures
 
 if TYPE_CHECKING:
-    from dasdist.run.report import Failure, RunReport
+    from dasdist.report import Failure, RunReport
 
 __all__ = ["Asked", "conclude", "counted", "known_arguments", "merged", "ready"]
 

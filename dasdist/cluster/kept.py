@@ -33,8 +33,8 @@ from dasdist.cluster.certificates import CERTIFICATE, KEY, remove_certificates
 from dasdist.cluster.folder import SCHEDULER_FILE
 from dasdist.cluster.jobs import JobState, cancel_jobs, jobs_of, tail, user_name
 from dasdist.cluster.network import tunnel
-from dasdist.run.cluster import PROMISED
-from dasdist.run.deaths import DESERTED
+from dasdist.executors.clients import PROMISED
+from dasdist.executors.worker_deaths import DESERTED
 
 __all__ = ["KeptCluster", "KeptJob", "look_interval"]
 

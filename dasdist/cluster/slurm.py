@@ -24,7 +24,7 @@ from dasdist.cluster.jobs import job_name, node_addresses
 from dasdist.cluster.lifetime import Lifetime
 from dasdist.cluster.network import LOOPBACK, listening_address
 from dasdist.errors import DasdistError, InvalidInput
-from dasdist.run.plan import Resources
+from dasdist.planning.plan import Resources
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMCluster

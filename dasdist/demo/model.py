@@ -18,7 +18,7 @@ USED = 1600  # samples of a window with output: an onset is told by what follows
 class DemoPicker(DASModel):
     """Probabilities of P and S on every channel by itself.
 
-    Trained on synthetic sections only (`dasdist.demo.train`); meant for trying dasdist,
+    Trained on synthetic sections only (`dasdist.training.picker`); meant for trying dasdist,
     not for making catalogues. The last 4.5 seconds of a window, and so of a segment,
     give no output: without what follows, a P looks like a weak S.
 

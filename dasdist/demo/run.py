@@ -12,7 +12,7 @@ import pandas as pd
 import xdas
 
 import dasdist
-from dasdist.demo.synth import write_archive
+from dasdist.synthetic.section import write_archive
 
 if TYPE_CHECKING:
     from distributed import Client

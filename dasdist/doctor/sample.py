@@ -27,7 +27,7 @@ THRESHOLD = 0.4
 
 def write_sample(probe: Path) -> Path:
     """Write a minute of a synthetic archive, in two files."""
-    from dasdist.demo.synth import write_archive
+    from dasdist.synthetic.section import write_archive
 
     folder = probe / "archive"
     write_archive(folder, seed=7, minutes=1, channels=16, events=2, gap=None)
@@ -37,10 +37,10 @@ def write_sample(probe: Path) -> Path:
 def pick(folder: str, client: Client | None = None) -> "pd.DataFrame":
     """Pick the sample, in this process or on a cluster; a current client is not used."""
     import dasdist
-    from dasdist.api.job import with_callback
-    from dasdist.api.lasting import run_job
     from dasdist.callbacks import DASPickingCallback
     from dasdist.run.options import RunOptions
+    from dasdist.run.request import with_callback
+    from dasdist.run.run import run_job
 
     model: Any = dasdist.from_pretrained("demo")
     data = _opened(folder)

@@ -13,7 +13,7 @@ from dasdist.doctor import gpus, here, locks, queue, replacing, sample, workers
 from dasdist.doctor.asking import Answers, ask
 from dasdist.doctor.finding import Finding, Outcome, SiteReport, check
 from dasdist.doctor.surroundings import Surroundings, look
-from dasdist.run.cluster import cluster_resources, synchronous
+from dasdist.executors.clients import cluster_resources, synchronous
 
 __all__ = ["check_site", "findings_here", "findings_of_cluster"]
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from dasdist.callbacks.base import Accumulator, Mapper, matters_from, takes_curves
 from dasdist.geometry import Block, SegmentGrid
+from dasdist.inference.cuda import lane
 from dasdist.inference.device import out_of_memory
-from dasdist.inference.lane import lane
 from dasdist.inference.patches import Batching, annotate_patches
 from dasdist.inference.predictor import Predictor
 from dasdist.inference.preprocess import Prepared, prepare
-from dasdist.sources import Part
+from dasdist.sources import Selection
 
 __all__ = ["Processed", "Recipe", "process_block"]
 
@@ -70,7 +70,7 @@ class Processed:
 
 
 def process_block(
-    part: Part,
+    part: Selection,
     grid: SegmentGrid,
     block: Block,
     recipe: Recipe,
@@ -81,7 +81,7 @@ def process_block(
 
     Parameters
     ----------
-    part : Part
+    part : Selection
         The slice of the recording that the block reads.
     grid : SegmentGrid
         The block's segment.

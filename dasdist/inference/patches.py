@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 from dasdist.geometry import Block, Patch, SegmentGrid
-from dasdist.inference.ahead import computed_ahead
-from dasdist.inference.curves import DeviceCurves
-from dasdist.inference.optimise import PLAIN, Form
+from dasdist.inference.device_curves import DeviceCurves
 from dasdist.inference.predictor import Predictor
+from dasdist.inference.prefetch import computed_ahead
 from dasdist.inference.preprocess import Prepared
+from dasdist.inference.variant import PLAIN, Variant
 
 __all__ = ["Batching", "annotate_patches"]
 
@@ -42,7 +42,7 @@ class Batching:
         plans a run need not have what its workers have.
     channelwise : bool
         Whether batches hold windows of single channels.
-    form : Form
+    form : Variant
         How the model computes them.
     cores : int
         Cores that compute batches of a block at once, each its own.
@@ -51,7 +51,7 @@ class Batching:
     size: int
     on_gpu: int
     channelwise: bool
-    form: Form = PLAIN
+    form: Variant = PLAIN
     cores: int = 1
 
     def size_on(self, device: torch.device) -> int:

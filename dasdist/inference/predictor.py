@@ -13,17 +13,17 @@ import numpy as np
 import torch
 
 from dasdist.errors import ModelMismatch
+from dasdist.inference.batch_pieces import in_pieces
 from dasdist.inference.device import finish, give_back, out_of_memory, using
-from dasdist.inference.optimise import (
+from dasdist.inference.refine import computed_again
+from dasdist.inference.variant import (
     LARGEST_DIFFERENCE,
     PLAIN,
     PRECISIONS,
-    Form,
+    Variant,
     build,
     largest_difference,
 )
-from dasdist.inference.pieces import in_pieces
-from dasdist.inference.screen import computed_again
 from dasdist.models import FoldedNetwork, ModelSpec
 from dasdist.signal import FKFilter, full_precision
 
@@ -45,7 +45,7 @@ class _Asked:
 
     arguments: Mapping[str, Any]
     spacing: tuple[float, float]
-    form: Form
+    form: Variant
     matters_from: Mapping[str, float]
 
 
@@ -78,15 +78,15 @@ class Predictor:
         self._fk_filters: dict[tuple[float, float], FKFilter] = {}
         self._most: dict[int, int] = {}
         self._folded: dict[tuple[Any, ...], FoldedNetwork | None] = {}
-        self._float32_only: set[Form] = set()
-        self._notes: dict[tuple[Form, str], None] = {}
+        self._float32_only: set[Variant] = set()
+        self._notes: dict[tuple[Variant, str], None] = {}
 
-    def note(self, form: Form, text: str) -> None:
+    def note(self, form: Variant, text: str) -> None:
         """Note that something is done in another way than was asked for, and log it."""
         _log.warning("%s: %s", self.spec.name, text)
         self._notes[form, text] = None
 
-    def notes(self, form: Form) -> tuple[str, ...]:
+    def notes(self, form: Variant) -> tuple[str, ...]:
         """Return what was noted of a form."""
         return tuple(text for noted, text in list(self._notes) if noted == form)
 
@@ -95,7 +95,7 @@ class Predictor:
         batch: torch.Tensor,
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
-        form: Form = PLAIN,
+        form: Variant = PLAIN,
         matters_from: Mapping[str, float] = MappingProxyType({}),
     ) -> dict[str, torch.Tensor]:
         """Annotate a batch.
@@ -108,7 +108,7 @@ class Predictor:
             Arguments of ``annotate``, for the model's ``argdict``.
         spacing : tuple of float
             Seconds per sample and metres per channel, for the f-k filter.
-        form : Form
+        form : Variant
             How the model computes.  What differs from the plain model on the first batch computes
             plainly from then on, with a warning; so does, in float32, what cannot compute in the
             precision of the form.
@@ -202,7 +202,7 @@ class Predictor:
                 folded = self._folded[key]
         return folded
 
-    def _checked(self, batch: torch.Tensor, asked: _Asked, form: Form) -> FoldedNetwork | None:
+    def _checked(self, batch: torch.Tensor, asked: _Asked, form: Variant) -> FoldedNetwork | None:
         """Build a form and compare it with the plain model, on noise and on the first batch."""
         model: Any = self.model
         shape = (batch.shape[0] * batch.shape[2], batch.shape[1])

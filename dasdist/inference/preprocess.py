@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from dasdist.geometry import Block, SegmentGrid
+from dasdist.inference.cuda import to_device
 from dasdist.inference.device import give_back, out_of_memory
-from dasdist.inference.lane import to_device
 from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
 
 __all__ = ["Prepared", "prepare", "prepare_tensor"]

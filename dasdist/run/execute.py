@@ -10,18 +10,18 @@ from distributed import Client
 
 from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.errors import DataWarning
+from dasdist.executors.block_task import Shared, Work
+from dasdist.executors.cluster import run_on_cluster
+from dasdist.executors.serial import run_serially
+from dasdist.executors.stopping import Stop, stopping
 from dasdist.inference import Recipe
-from dasdist.run.budget import Budget
-from dasdist.run.on_cluster import run_on_cluster
-from dasdist.run.plan import Plan
+from dasdist.inference.replica import Payload, remember
+from dasdist.planning.plan import Plan
+from dasdist.report import Done, Failure, RunReport
+from dasdist.run.failures import FailureLimit
 from dasdist.run.progress import Progress
-from dasdist.run.replica import Payload, remember
-from dasdist.run.report import Done, Failure, RunReport
-from dasdist.run.serial import run_serially
-from dasdist.run.stopping import Stop, stopping
-from dasdist.run.tally import Tally
-from dasdist.run.work import Shared, Work
-from dasdist.sources import Recording, array_part
+from dasdist.run.state import RunState
+from dasdist.sources import Recording, array_selection
 
 __all__ = ["execute"]
 
@@ -36,7 +36,7 @@ def execute(
     client: Client | None,
     most_failures: int | None = None,
     block_timeout: float | None = None,
-    tally: Tally | None = None,
+    tally: RunState | None = None,
 ) -> RunReport:
     """Run every block of a plan that is not done yet, and reduce the parts.
 
@@ -58,8 +58,8 @@ def execute(
         Blocks that may fail; if 0, the error of the first is raised.
     block_timeout : float, optional
         Seconds after which a block is given up; on a cluster only, see
-        :func:`dasdist.run.watchdog.check_timeout`.
-    tally : Tally, optional
+        :func:`dasdist.executors.watchdog.check_timeout`.
+    tally : RunState, optional
         What earlier runs did, and where this one writes down what it does.
 
     Returns
@@ -67,10 +67,10 @@ def execute(
     RunReport
     """
     remember(payload)
-    tally = tally or Tally(plan, callback)
+    tally = tally or RunState(plan, callback)
     shared = _shared(plan, payload, callback, arguments, skip_errors=most_failures != 0)
     tasks = _tasks(plan, recording, shared, tally, on_cluster=client is not None)
-    budget = Budget(len(plan), most_failures, done=tally.over)
+    budget = FailureLimit(len(plan), most_failures, done=tally.over)
     shown = arguments.get("pbar", True)
 
     def results(stop: Stop) -> Generator[tuple[Work, Done | Failure], None, None]:
@@ -120,7 +120,7 @@ def _shared(
 
 
 def _tasks(
-    plan: Plan, recording: Recording, shared: Shared, tally: Tally, *, on_cluster: bool
+    plan: Plan, recording: Recording, shared: Shared, tally: RunState, *, on_cluster: bool
 ) -> Iterator[tuple[Any, Work]]:
     """Yield what each block reads and what is to be done with it."""
     for index in filter(tally.waits, range(len(plan))):
@@ -128,9 +128,9 @@ def _tasks(
         read = work.block.read
         if recording.graph is not None and on_cluster:
             values = recording.graph[read.time.slice, read.distance.slice]
-            yield delayed(array_part)(values, read, work.grid.times_of(read)), work
+            yield delayed(array_selection)(values, read, work.grid.times_of(read)), work
         else:
-            yield recording.part(read), work
+            yield recording.select(read), work
 
 
 def _warn_of(failures: list[Failure]) -> None:

@@ -2,6 +2,6 @@
 
 from dasdist.sources.base import Recording, SegmentAxes
 from dasdist.sources.open import open_recording
-from dasdist.sources.part import Part, array_part
+from dasdist.sources.selection import Selection, array_selection
 
-__all__ = ["Part", "Recording", "SegmentAxes", "array_part", "open_recording"]
+__all__ = ["Recording", "SegmentAxes", "Selection", "array_selection", "open_recording"]

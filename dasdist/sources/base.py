@@ -2,7 +2,7 @@
 
 ::
 
-    user's array ---> Recording ---- part(region) ---> Part ---- read() ---> samples x channels
+    user's array ---> Recording -- select(region) ---> Selection -- read() ---> samples x channels
     (dims, coords,     axes of the                     travels to a          on a worker
      lazy values)      segments                        worker: a few kB
 
@@ -26,7 +26,7 @@ import numpy as np
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Axis, Region, Span
 from dasdist.sources.coordinates import Run
-from dasdist.sources.part import Part, Source
+from dasdist.sources.selection import Selection, Source
 
 __all__ = ["Member", "Recording", "SegmentAxes"]
 
@@ -73,7 +73,7 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Samples and channels with their coordinates; nothing is read before a part is.
+    """Samples and channels with their coordinates; nothing is read before a selection is.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class Recording:
     >>> recording.shape, recording.segments[0].time.sampling_rate
     ((6, 4), 100.0)
     >>> from dasdist.geometry import Region, Span
-    >>> recording.part(Region(Span(0, 2), Span(1, 4))).read().tolist()
+    >>> recording.select(Region(Span(0, 2), Span(1, 4))).read().tolist()
     [[6.0, 12.0, 18.0], [7.0, 13.0, 19.0]]
     """
 
@@ -118,7 +118,7 @@ class Recording:
     graph: Any | None
     members: tuple[Member, ...] = field(repr=False)
 
-    def part(self, region: Region) -> Part:
+    def select(self, region: Region) -> Selection:
         """Return a rectangle of the recording, not yet read.
 
         Parameters
@@ -128,7 +128,7 @@ class Recording:
 
         Returns
         -------
-        Part
+        Selection
             Picklable and small: it holds no more than its own slice of the source.
 
         Raises
@@ -150,7 +150,7 @@ class Recording:
             )
         inside = Region(region.time.shift(-place.time.start), region.distance)
         times = tuple(_touched(member.times, region.time))
-        return Part(region, member.dtype, member.source.select(inside), times)
+        return Selection(region, member.dtype, member.source.select(inside), times)
 
     def identity(self, until: int | None = None) -> str:
         """Digest what determines the samples ``[0, until)``, without reading any from storage.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dasdist.geometry import Region, Span
 from dasdist.sources.chunks import beside, chunk_of
 from dasdist.sources.inflate import can_inflate, inflate
-from dasdist.sources.part import file_identity
+from dasdist.sources.selection import file_identity
 
 __all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "read_pieces"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources.coordinates import Ties
-from dasdist.sources.part import ArraySource, Source
+from dasdist.sources.selection import ArraySource, Source
 
 __all__ = ["Coordinate", "GraphSource", "Labelled", "in_memory", "is_graph"]
 

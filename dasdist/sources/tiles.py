@@ -27,7 +27,7 @@ from dasdist.geometry import Region, Span
 from dasdist.sources.checked import CHECKED, check_size
 from dasdist.sources.chunks import storage_chunks
 from dasdist.sources.hdf5 import Piece, linked_files, read_pieces
-from dasdist.sources.part import file_identity
+from dasdist.sources.selection import file_identity
 
 __all__ = ["TileSource", "tile_source"]
 

@@ -13,7 +13,7 @@ from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources.coordinates import ties_of_values
 from dasdist.sources.labelled import Coordinate, GraphSource, Labelled, in_memory, is_graph
-from dasdist.sources.part import Source, file_identity
+from dasdist.sources.selection import Source, file_identity
 
 __all__ = ["LazySource", "labelled_xarray"]
 

@@ -14,7 +14,7 @@ from dasdist.geometry import Span
 from dasdist.sources.coordinates import ties_of_xdas
 from dasdist.sources.hdf5 import Hdf5Source, Index, Piece, box
 from dasdist.sources.labelled import Coordinate, GraphSource, Labelled, in_memory, is_graph
-from dasdist.sources.part import Source
+from dasdist.sources.selection import Source
 from dasdist.sources.tiles import tile_source
 
 __all__ = ["labelled_xdas"]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 import dasdist
-from dasdist.api.job import Job, needs_of
 from dasdist.geometry import Block
 from dasdist.inference import annotate_patches, prepare
-from dasdist.inference.lane import lane
-from dasdist.run.replica import predictor_of
+from dasdist.inference.cuda import lane
+from dasdist.inference.replica import predictor_of
+from dasdist.run.request import Request, needs_of
 from tests.benchmarks import inputs, rivals
 from tests.benchmarks.harness import Contest, benchmark
 
@@ -78,14 +78,14 @@ def gpu_overlap(quick: bool) -> Iterator[Contest]:
     values = _values(quick)
     model = _on_gpu(inputs.ours())
     with inputs.archive(values, seconds=30) as data:
-        job = Job.of(model, data, None, {}, set())
+        job = Request.of(model, data, None, {}, set())
         callback = dasdist.DASPickingCallback(thresholds=0.3)
         plan = job.plan(needs_of(callback), None)
         predictor = predictor_of(job.payload.token)
         blocks = [(block, plan.grids[block.segment]) for block in plan]
 
         def samples_of(block: Block) -> np.ndarray:
-            return job.recording.part(block.read).read()
+            return job.recording.select(block.read).read()
 
         def reading() -> int:
             return sum(len(samples_of(block)) for block, _ in blocks)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from dasdist.sources import Part
+from dasdist.sources import Selection
 from tests.benchmarks import inputs, rivals
 from tests.benchmarks.harness import Contest, benchmark
 
@@ -44,11 +44,11 @@ def _one_and_two_threads(quick: bool, rate: float = 0.0) -> Iterator[Contest]:
 
 def _slow_down(rate: float) -> None:
     """Let reads of this process take as long as from a storage of so many bytes per second."""
-    read = Part.read
+    read = Selection.read
 
-    def slowly(self: Part) -> Any:
+    def slowly(self: Selection) -> Any:
         found = read(self)
         time.sleep(found.nbytes / rate)
         return found
 
-    Part.read = slowly  # type: ignore[method-assign]
+    Selection.read = slowly  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import dasdist
-from dasdist.run.memory import keep_freed_memory
+from dasdist.inference.malloc import keep_freed_memory
 from tests.benchmarks import inputs, overhead, rivals
 from tests.benchmarks.harness import Contest, Facts, benchmark
 from tests.benchmarks.simulation import Cluster, Costs, best_block, simulate

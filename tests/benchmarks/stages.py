@@ -18,13 +18,13 @@ import zarr
 from torch.utils.flop_counter import FlopCounterMode
 
 import dasdist
-from dasdist.api.job import Job, needs_of
 from dasdist.callbacks.peaks import find_peaks
 from dasdist.geometry import Region
 from dasdist.geometry.patches import Patch
 from dasdist.inference import annotate_patches, prepare
-from dasdist.run.plan import Needs
-from dasdist.run.replica import predictor_of
+from dasdist.inference.replica import predictor_of
+from dasdist.planning.plan import Needs
+from dasdist.run.request import Request, needs_of
 from dasdist.sources import open_recording
 from tests.benchmarks import inputs, rivals
 from tests.benchmarks.harness import Contest, Timed, benchmark
@@ -67,7 +67,7 @@ def _read(
         found = open_recording(data)
         model = inputs.ours()
         block = {"time": 7500 if quick else 15_000}
-        plan = Job.of(model, data, None, {}, set()).plan(Needs(), block)
+        plan = Request.of(model, data, None, {}, set()).plan(Needs(), block)
         reads = [b.read for b in plan]
         minute = int(100 * inputs.MINUTE)
         starts = list(range(0, data.shape[0] + minute, minute))
@@ -87,7 +87,7 @@ def _read(
             return float(values[::100].sum())
 
         def one_with_dasdist(region: Region) -> float:
-            return float(found.part(region).read()[::100].sum())
+            return float(found.select(region).read()[::100].sum())
 
         pool = ThreadPoolExecutor(threads)
 
@@ -141,7 +141,7 @@ def preprocess(quick: bool) -> Iterator[Contest]:
     model = inputs.ours()
     model.dt_range = (0.0099, 0.0101)
     model.filter_samples = ("butter", {"N": 2, "Wn": [2.0, 45.0], "btype": "bandpass"})
-    plan = Job.of(model, recording(counts, rate=200.0), None, {}, set()).plan(
+    plan = Request.of(model, recording(counts, rate=200.0), None, {}, set()).plan(
         Needs(), {"time": samples, "distance": channels}
     )
     (block,), (grid,) = list(plan), plan.grids
@@ -175,7 +175,7 @@ def model(quick: bool) -> Iterator[Contest]:
     rows, channels = (2, 8) if quick else (4, 1024)
     theirs, ours = inputs.theirs(), inputs.ours()
     values = inputs.quiet(inputs.WINDOW + 1500 * (rows - 1), channels)
-    job = Job.of(ours, recording(values), None, {}, set())
+    job = Request.of(ours, recording(values), None, {}, set())
     plan = job.plan(Needs(), {"time": len(values), "distance": channels})
     (block,), (grid,) = list(plan), plan.grids
     predictor = predictor_of(job.payload.token)
@@ -273,7 +273,7 @@ def picks(quick: bool) -> Iterator[Contest]:
         return Timed(seconds, rivals.as_table(callback.get_results_dict()), cpu)
 
     callback = dasdist.DASPickingCallback(**options)
-    job = Job.of(theirs, data, None, {}, set())
+    job = Request.of(theirs, data, None, {}, set())
     plan = job.plan(needs_of(callback), {"time": length, "distance": channels})
     (block,), (grid,) = list(plan), plan.grids
 
@@ -325,7 +325,7 @@ def write(quick: bool) -> Iterator[Contest]:
     ours = inputs.ours()
     values = inputs.quiet(samples, channels)
     with TemporaryDirectory(prefix="dasdist-benchmark-") as folder:
-        job = Job.of(ours, recording(values), None, {}, set())
+        job = Request.of(ours, recording(values), None, {}, set())
         callback = dasdist.WriterCallback(f"{folder}/ours.zarr", "max")
         plan = job.plan(needs_of(callback), {"time": samples, "distance": channels})
         (block,), (grid,) = list(plan), plan.grids

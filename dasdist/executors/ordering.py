@@ -1,0 +1,47 @@
+"""In which order results are passed on."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from dasdist.executors.block_task import Work
+from dasdist.executors.in_flight import Task
+from dasdist.report import Done, Failure
+
+__all__ = ["AsTheyCome", "InOrder"]
+
+Result = tuple[Work, Done | Failure]
+
+
+class AsTheyCome:
+    """Passes results on at once."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def expect(self, tasks: Iterable[Task]) -> None:
+        """Take note of what is to come."""
+
+    def add(self, task: Task, outcome: Done | Failure) -> Iterator[Result]:
+        """Take one result and yield those whose turn it is."""
+        yield task.work, outcome
+
+
+class InOrder(AsTheyCome):
+    """Keeps results until those before them are there."""
+
+    def __init__(self) -> None:
+        self._expected: deque[int] = deque()
+        self._kept: dict[int, Result] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def expect(self, tasks: Iterable[Task]) -> None:
+        """Take note of what is to come."""
+        self._expected.extend(task.index for task in tasks)
+
+    def add(self, task: Task, outcome: Done | Failure) -> Iterator[Result]:
+        """Take one result and yield those whose turn it is."""
+        self._kept[task.index] = (task.work, outcome)
+        while self._expected and self._expected[0] in self._kept:
+            yield self._kept.pop(self._expected.popleft())

@@ -1,0 +1,105 @@
+"""The model as one process holds it.
+
+A model travels once to every worker process, as bytes under a token; tasks carry the token alone.
+The first task that needs it builds the replica::
+
+    client    pack(model) = Payload(token, bytes)
+                 |  worker plugin, also on workers that join later
+    worker    remember(payload)   ...   predictor_of(token) -> unpickled once, on its device
+"""
+
+import copy
+import hashlib
+import threading
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+from weakref import WeakSet
+
+import cloudpickle
+import torch
+
+from dasdist.errors import DasdistError
+from dasdist.inference import Predictor
+from dasdist.inference.malloc import keep_freed_memory
+
+__all__ = ["Payload", "pack", "predictor_of", "remember"]
+
+_KEPT = 4
+"""Replicas that a process keeps; the least recently used one goes first, and may be rebuilt."""
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Payload:
+    """A pickled model.
+
+    Parameters
+    ----------
+    token : str
+        Hash of the bytes: the same model has the same token.
+    data : bytes
+        The model, its tensors on the CPU.
+    device : str or None
+        Where the replica goes; None takes the process's GPU if it has one.
+    """
+
+    token: str
+    data: bytes = field(repr=False)
+    device: str | None = None
+
+
+_lock = threading.Lock()
+_known = threading.Lock()
+# a payload lives as long as the run, the worker plugin or the graph that holds it; several runs
+# may bring the same model, and the first that ends must not take it from the others
+_payloads: defaultdict[str, WeakSet[Payload]] = defaultdict(WeakSet)
+_predictors: OrderedDict[str, Predictor] = OrderedDict()
+
+
+def pack(model: torch.nn.Module, device: str | None = None) -> Payload:
+    """Pickle a model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Left as it is.
+    device : str, optional
+        Where replicas go; None takes a GPU where there is one.
+    """
+    tensors = chain(model.parameters(), model.buffers())
+    on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
+    data = cloudpickle.dumps(model if on_cpu else copy.deepcopy(model).cpu())
+    token = hashlib.sha256(data + str(device).encode()).hexdigest()[:16]
+    return Payload(token, data, device)
+
+
+def remember(payload: Payload) -> None:
+    """Let this process build the replica, for as long as something holds the payload."""
+    with _known:
+        _payloads[payload.token].add(payload)
+
+
+def predictor_of(token: str) -> Predictor:
+    """Return this process's replica of a model, building it the first time."""
+    with _lock:
+        if token not in _predictors:
+            _predictors[token] = _build(token)
+        _predictors.move_to_end(token)
+        while len(_predictors) > _KEPT:
+            _predictors.popitem(last=False)
+        return _predictors[token]
+
+
+def _build(token: str) -> Predictor:
+    with _known:
+        payload = next(iter(_payloads[token]), None)
+    if payload is None:
+        raise DasdistError(
+            f"This process was not given the model {token}; the worker plugin that brings it did "
+            "not run here. Restart the worker, or call annotate or classify again."
+        )
+    keep_freed_memory()
+    model: Any = cloudpickle.loads(payload.data)
+    device = payload.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Predictor(model.to(device).eval())

@@ -1,0 +1,141 @@
+"""The form in which a model computes, and the check that it is the same model.
+
+::
+
+    plain     as it is
+    folded    batch normalisation and components folded into convolutions (dasdist.models.fold), and
+              on CPUs transposed convolutions as plain ones (dasdist.models.subpixel)
+    compiled  the folded network compiled, where that is asked for: it takes a while.  On a CPU by
+              OpenVINO, on a GPU by torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Literal
+
+import torch
+
+from dasdist.errors import InvalidInput
+from dasdist.inference.engine import CompiledNetwork, compiler_found
+from dasdist.models import FoldedNetwork, WaveformWrapper
+
+__all__ = [
+    "LARGEST_DIFFERENCE",
+    "PLAIN",
+    "PRECISIONS",
+    "Variant",
+    "build",
+    "choose_form",
+    "largest_difference",
+]
+
+LARGEST_DIFFERENCE = 1e-4
+"""Of probabilities, between a form and the plain model."""
+
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a model computes; the same for all blocks and workers of a run.
+
+    Parameters
+    ----------
+    kind : {"plain", "folded", "compiled"}
+        See the module.
+    precision : {"float32", "bf16", "fp16"}
+        Of the arithmetic; the lower ones by ``torch.autocast``.
+    callers, threads : int
+        Threads that compute batches at once in a process, and cores for each of these.
+    """
+
+    kind: Literal["plain", "folded", "compiled"] = "plain"
+    precision: str = "float32"
+    callers: int = 1
+    threads: int = 1
+
+
+PLAIN = Variant()
+
+
+def choose_form(
+    model: torch.nn.Module,
+    arguments: Mapping[str, Any],
+    callers: int = 1,
+) -> Variant:
+    """Choose the form for a run, from what is asked and not from its length, blocks or workers.
+
+    So a run that is resumed, or grows, goes on in the form that it was begun with.
+
+    Parameters
+    ----------
+    model : Module
+        The DAS model.
+    arguments : mapping
+        Arguments of ``annotate``.
+    callers : int
+        Threads that compute at once in a process.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown ``optimize`` or ``precision``, or "compile" without a compiler.
+    """
+    wanted = arguments.get("optimize", True)
+    precision = arguments.get("precision", "float32")
+    if not (isinstance(wanted, bool) or wanted == "compile"):
+        raise InvalidInput(f"optimize is {wanted!r}; use True, False or 'compile'.")
+    if precision not in PRECISIONS:
+        raise InvalidInput(f"precision is {precision!r}; use one of {sorted(PRECISIONS)}.")
+    if wanted == "compile" and not (compiler_found() or torch.cuda.is_available()):
+        raise InvalidInput("optimize='compile' needs OpenVINO: pip install 'dasdist[openvino]'.")
+    # one that computes in another way may not heed the network that it is given
+    foldable = isinstance(model, WaveformWrapper) and type(model).forward is WaveformWrapper.forward
+    if wanted is False or not foldable:
+        return Variant("plain", precision, callers)
+    if wanted == "compile" and precision == "float32":
+        return Variant("compiled", precision, callers)
+    return Variant("folded", precision, callers)
+
+
+def build(
+    model: WaveformWrapper,
+    form: Variant,
+    shape: tuple[int, int],
+    arguments: Mapping[str, Any],
+) -> FoldedNetwork:
+    """Return a model's network in a form.
+
+    Parameters
+    ----------
+    model : WaveformWrapper
+        The model.
+    form : Variant
+        Folded or compiled.
+    shape : tuple of int
+        Windows of a batch and samples of a window.
+    arguments : mapping
+        Arguments of ``annotate``.
+    """
+    folded = model.folded(shape[1], arguments)
+    if form.kind != "compiled":
+        return folded
+    network: Any = folded.network
+    if model.device.type == "cuda":
+        return replace(folded, network=torch.compile(network, dynamic=False))
+    example = torch.zeros(shape[0], folded.components, shape[1])
+    return replace(folded, network=CompiledNetwork(network, example, form.callers, form.threads))
+
+
+def largest_difference(
+    some: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor]
+) -> float:
+    """Return the largest difference of annotations; infinite where only one is NaN."""
+    largest = 0.0
+    for key, values in some.items():
+        if not torch.equal(values.isnan(), others[key].isnan()):
+            return inf
+        differences = (values - others[key]).abs().nan_to_num(0.0, posinf=inf)
+        largest = max(largest, float(differences.max()) if differences.numel() else 0.0)
+    return largest

@@ -1,0 +1,278 @@
+"""The journal: what a run keeps beside its output, so that it can be resumed, watched and fenced.
+
+::
+
+    picks.parquet.dasdist/   or   prob.zarr.dasdist/
+        run.json          the fingerprint of the run: what it must be to go on
+        ledger.jsonl      blocks that are done, and those that were given up
+        lock              held by the run that writes now
+        staging-<run>/    files that are being written; renamed into the output when whole
+        report.json/.txt  what the last run covered, and what it did not
+
+A run that begins moves the staging folders of earlier ones away.  A task of theirs that still runs
+somewhere then has nothing left to rename: nothing late gets into the output.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from dasdist.callbacks.base import Output
+from dasdist.errors import RunMismatch
+from dasdist.geometry import SegmentGrid
+from dasdist.journal.fingerprint import continued, differences, grid_from_description
+from dasdist.journal.ledger import History, Ledger, read_ledger
+from dasdist.report import Done, Failure
+from dasdist.storage.lock import Lock
+from dasdist.storage.staging import writing
+
+__all__ = ["Journal", "read_fingerprint", "write_whole"]
+
+_KEPT = ("run.json", "ledger.jsonl", "report.json", "report.txt")
+_NAMED = 12  # differences in a message; the rest is counted
+
+
+class Journal:
+    """The journals of all outputs of a run; a context manager.
+
+    Parameters
+    ----------
+    outputs : sequence of Output
+        Each has its own journal: a block is done when all of them say so.
+    run : str
+        Names the run.
+    overwrite : bool
+        Whether to begin anew, whatever is there.
+
+    Raises
+    ------
+    OutputInUse
+        On entering, if another run holds one of them.
+    """
+
+    def __init__(self, outputs: Sequence[Output], run: str, *, overwrite: bool) -> None:
+        self._outputs = tuple(outputs)
+        self._folders = [output.journal for output in outputs]
+        self._run = run
+        self._overwrite = overwrite
+        self._new: list[Path] = []
+        self._settled = False
+        self._held = ExitStack()
+        self._ledgers: list[Ledger] = []
+
+    def __enter__(self) -> "Journal":
+        with ExitStack() as stack:
+            for folder in self._folders:
+                self._new += [folder] if _make(folder) else []
+                stack.enter_context(Lock(folder / "lock", self._run))
+                _fence(folder, self._run)
+            self._held = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for folder in self._folders:
+            shutil.rmtree(folder / f"staging-{self._run}", ignore_errors=True)
+            if not self._settled:
+                self._restore(folder)
+        self._held.close()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the outputs hold a run that got past setting them up.
+
+        Raises
+        ------
+        RunMismatch
+            If some of them do and some do not.
+        """
+        held = [read_fingerprint(folder) is not None for folder in self._folders]
+        if self._overwrite or self.half_begun or not any(held):
+            return False
+        if not all(held):
+            old = [str(o.path) for o, h in zip(self._outputs, held, strict=True) if h]
+            new = [str(o.path) for o, h in zip(self._outputs, held, strict=True) if not h]
+            raise RunMismatch(
+                f"{', '.join(old)} was begun without {', '.join(new)}. Leave the latter out and "
+                "write it in a run of its own, or begin both anew with overwrite=True "
+                "(--overwrite)."
+            )
+        return True
+
+    @property
+    def half_begun(self) -> bool:
+        """Whether an earlier run died while it set its outputs up: then nothing counts."""
+        flagged = any((folder / "begun").exists() for folder in self._folders)
+        ledgers = [folder / "ledger.jsonl" for folder in self._folders]
+        return flagged and not any(path.exists() and path.stat().st_size for path in ledgers)
+
+    def grids(self) -> tuple[SegmentGrid, ...]:
+        """Return the segments, with their blocks, of the run that the outputs hold."""
+        if not self.begun:
+            return ()
+        return _grids(read_fingerprint(self._folders[0]) or {})
+
+    def check(
+        self,
+        fingerprint: Mapping[str, Any],
+        grids: Sequence[SegmentGrid],
+        identity: Callable[[int], str],
+    ) -> None:
+        """Compare with what the outputs hold; the recording may have grown at its end.
+
+        Parameters
+        ----------
+        fingerprint : mapping
+            Of this run.
+        grids : sequence of SegmentGrid
+            Its segments.
+        identity : callable
+            Returns the identity of the recording's first samples.
+
+        Raises
+        ------
+        RunMismatch
+            If the outputs hold another run.
+        """
+        for output, folder in zip(self._outputs, self._folders, strict=True):
+            held = read_fingerprint(folder) or {}
+            told = list(_differences(held, fingerprint, grids, identity))
+            if told:
+                more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+                raise RunMismatch(
+                    f"{output.path} was begun by another run than this one: "
+                    f"{'; '.join(told[:_NAMED])}{more}. Choose another output, go back to what it "
+                    "was begun with, or begin anew with overwrite=True (--overwrite)."
+                )
+
+    def begin(self) -> None:
+        """Say that the outputs are being set up, and lay aside what the journals hold."""
+        for folder in self._folders:
+            (folder / "begun").touch()
+            (folder / "before").mkdir(exist_ok=True)
+            for name in _KEPT:
+                if (folder / name).exists():
+                    os.replace(folder / name, folder / "before" / name)
+
+    def write(self, fingerprint: Mapping[str, Any]) -> None:
+        """Say that the outputs are set up, for a run with this fingerprint."""
+        for folder in self._folders:
+            write_whole(folder / "run.json", json.dumps(fingerprint, indent=1))
+            (folder / "begun").unlink(missing_ok=True)
+            shutil.rmtree(folder / "before", ignore_errors=True)
+        self._settled = True
+
+    def _restore(self, folder: Path) -> None:
+        """Leave a journal as it was: its output could not be set up."""
+        if folder in self._new:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        for path in (folder / "before").glob("*"):
+            os.replace(path, folder / path.name)
+        (folder / "begun").unlink(missing_ok=True)
+
+    def history(self) -> History:
+        """Return what all ledgers agree on; a block is given up if any says so."""
+        histories = [read_ledger(folder / "ledger.jsonl") for folder in self._folders]
+        done = [b for b in histories[0].parts if all(b in h.parts for h in histories)]
+        return History(
+            parts={block: tuple(h.parts[block] for h in histories) for block in done},
+            failures={b: f for h in histories for b, f in h.failures.items()},
+            seconds=histories[0].seconds,
+            peak=histories[0].peak,
+        )
+
+    def open(self) -> None:
+        """Open the ledgers for writing."""
+        for folder in self._folders:
+            self._ledgers.append(self._held.enter_context(Ledger(folder / "ledger.jsonl")))
+
+    def forget(self, blocks: Sequence[int]) -> None:
+        """Write that blocks are to be computed again."""
+        for ledger in self._ledgers:
+            ledger.forget(blocks)
+
+    def add(self, block: int, done: Done, parts: Sequence[Any]) -> None:
+        """Write that a block is done; ``parts`` are those of the outputs."""
+        for ledger, part in zip(self._ledgers, parts, strict=True):
+            ledger.add(block, Done(part, done.seconds, done.peak))
+
+    def add_failure(self, failure: Failure) -> None:
+        """Write that a block was given up."""
+        for ledger in self._ledgers:
+            ledger.add(failure.block, failure)
+
+    def report(self, as_json: str, as_text: str) -> None:
+        """Leave the report of this run."""
+        for folder in self._folders:
+            write_whole(folder / "report.json", as_json)
+            write_whole(folder / "report.txt", as_text)
+
+
+def read_fingerprint(folder: Path) -> dict[str, Any] | None:
+    """Return the fingerprint of the run that a journal belongs to, if it got past setting up."""
+    try:
+        found: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def _grids(fingerprint: Mapping[str, Any]) -> tuple[SegmentGrid, ...]:
+    return tuple(map(grid_from_description, fingerprint["segments"]))
+
+
+def _differences(
+    held: Mapping[str, Any],
+    now: Mapping[str, Any],
+    grids: Sequence[SegmentGrid],
+    identity: Callable[[int], str],
+) -> Iterator[str]:
+    for key in ("format", "model", "arguments", "output"):
+        yield from differences(held[key], now[key], key)
+    recorded, until = held["recording"], held["recording"]["samples"]
+    same = recorded == now["recording"]
+    grown = until <= now["recording"]["samples"] and identity(until) == recorded["identity"]
+    if not same and not grown:
+        yield from differences(recorded, now["recording"], "recording")
+    if held["segments"] != now["segments"] and not continued(_grids(held), grids):
+        yield from differences(held["segments"], now["segments"], "segments")
+
+
+def _make(folder: Path) -> bool:
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    return new
+
+
+def _fence(folder: Path, run: str) -> None:
+    """Make this run's staging folder and move those of earlier runs away."""
+    for left in folder.glob("staging-*"):
+        away = folder / f"moved-{left.name}"
+        os.rename(left, away)
+    for left in folder.glob("moved-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    (folder / f"staging-{run}").mkdir(mode=0o700)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that it is there either whole or not at all.
+
+    Raises
+    ------
+    OutputUnwritable
+        If the disk is full, or writing is not allowed.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path):
+        try:
+            with open(aside, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)

@@ -1,0 +1,189 @@
+"""What an output holds: asked from another process, while a run writes it or after it died."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dasdist.errors import InvalidInput
+from dasdist.journal.coverage import Coverage, cover
+from dasdist.journal.fingerprint import grid_from_description
+from dasdist.journal.journal import read_fingerprint
+from dasdist.journal.ledger import read_ledger
+from dasdist.report import Failure
+from dasdist.storage.lock import holder_of
+from dasdist.storage.staging import journal_of
+
+__all__ = ["Status", "status"]
+
+_PICTURE = (16, 64)  # cells along the fibre and along time
+_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Status:
+    """How far an output is.
+
+    Parameters
+    ----------
+    path : str
+        The output.
+    state : {"running", "complete", "failures", "unfinished"}
+        A run writes it; all blocks are done; all are done or given up; blocks are left, and nobody
+        computes them.
+    model : str
+        Name of the model.
+    blocks, done : int
+        Blocks of the run, and those of them that are done.
+    failures : tuple of Failure
+        Blocks that were given up.
+    counts : mapping of str to int
+        What the results amount to, such as the number of picks.
+    coverage : Coverage
+        Where results are; printed as a picture.
+    holder : mapping or None
+        Host, pid and run of who writes it.
+    report : mapping or None
+        The report of the last run that ended.
+    """
+
+    path: str
+    state: str
+    model: str
+    blocks: int
+    done: int
+    failures: tuple[Failure, ...]
+    counts: Mapping[str, int]
+    coverage: Coverage
+    holder: Mapping[str, Any] | None
+    report: Mapping[str, Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the picture as plain JSON."""
+        return {
+            "path": self.path,
+            "state": self.state,
+            "model": self.model,
+            "blocks": self.blocks,
+            "done": self.done,
+            "failed": len(self.failures),
+            "left": self.blocks - self.done - len(self.failures),
+            "counts": dict(self.counts),
+            "failures": [
+                {
+                    "block": f.block,
+                    "kind": f.kind,
+                    "error": f.error,
+                    "start": f.start,
+                    "stop": f.stop,
+                }
+                for f in self.failures
+            ],
+            "holder": self.holder,
+            "report": self.report,
+        }
+
+    def __str__(self) -> str:
+        share = self.done / self.blocks if self.blocks else 1.0
+        by = (
+            f" by process {self.holder.get('pid')} on {self.holder.get('host')}" * bool(self.holder)
+            if self.holder
+            else ""
+        )
+        lines = [
+            f"{self.path}: {self.state}{by}",
+            f"{self.model}: {self.done:,} of {self.blocks:,} blocks done ({share:.1%}), "
+            f"{len(self.failures):,} failed",
+            ", ".join(f"{n:,} {name}" for name, n in self.counts.items()),
+            "",
+            str(self.coverage),
+            "  # @ done   . : - = + * in part   x failed   (blank: nothing recorded)",
+        ]
+        lines += [f"  block {f.block} ({f.kind}): {f.error}" for f in self.failures[:_LISTED]]
+        if len(self.failures) > _LISTED:
+            lines.append(f"  ... and {len(self.failures) - _LISTED} more")
+        return "\n".join(lines)
+
+
+def status(path: str | Path) -> Status:
+    """Tell how far an output is: while a run writes it, after it ended, or after it died.
+
+    Parameters
+    ----------
+    path : str or Path
+        What was passed as ``out`` to :func:`classify`, or to :class:`WriterCallback`; or the
+        journal beside it.
+
+    Returns
+    -------
+    Status
+        Prints its counts and a picture of its coverage, distance down and time to the right.
+
+    Raises
+    ------
+    InvalidInput
+        If no run wrote there.
+
+    Examples
+    --------
+    >>> print(dasdist.status("picks.parquet"))  # doctest: +SKIP
+    """
+    folder = journal_folder(path)
+    fingerprint = read_fingerprint(folder) if folder else None
+    if folder is None or fingerprint is None:
+        raise InvalidInput(
+            f"{path} holds no run of dasdist; give the path that was passed as out (-o), or to "
+            "WriterCallback. A run that is still being planned has written nothing yet."
+        )
+    grids = tuple(map(grid_from_description, fingerprint["segments"]))
+    history = read_ledger(folder / "ledger.jsonl")
+    total = sum(map(len, grids))
+    done, failed = np.zeros(total, dtype=bool), np.zeros(total, dtype=bool)
+    done[list(history.parts)] = True
+    failed[list(history.failures)] = True
+    holder = holder_of(folder / "lock")
+    counts: dict[str, int] = {}
+    for part in history.parts.values():
+        for name, count in part.items():
+            counts[name] = counts.get(name, 0) + count
+    return Status(
+        path=str(path),
+        state=_state(int(done.sum()), int(failed.sum()), total, running=holder is not None),
+        model=fingerprint["model"]["name"],
+        blocks=total,
+        done=int(done.sum()),
+        failures=tuple(sorted(history.failures.values(), key=lambda f: f.block)),
+        counts=counts,
+        coverage=cover(grids, done, failed, _PICTURE),
+        holder=holder,
+        report=_report(folder),
+    )
+
+
+def journal_folder(path: str | Path) -> Path | None:
+    """Return the journal of an output, if it has one here."""
+    name = str(path).removeprefix("file://").rstrip("/")
+    beside = name.rpartition("/")[2] if "://" in name else name
+    for folder in (journal_of(Path(beside)), Path(name)):
+        if (folder / "run.json").is_file():
+            return folder
+    return None
+
+
+def _state(done: int, failed: int, total: int, *, running: bool) -> str:
+    if running:
+        return "running"
+    if done == total:
+        return "complete"
+    return "failures" if done + failed == total else "unfinished"
+
+
+def _report(folder: Path) -> dict[str, Any] | None:
+    with suppress(OSError, ValueError):
+        found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+        return found
+    return None

@@ -1,0 +1,1 @@
+"""What a run will do: patches, blocks, memory; no dask."""

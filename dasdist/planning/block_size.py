@@ -1,0 +1,111 @@
+"""Give the segments of a plan their blocks, and check that these fit into memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dasdist.errors import BlockTooLarge, InvalidInput
+from dasdist.geometry import SegmentGrid
+from dasdist.geometry.choose import choose_core
+from dasdist.planning.plan import PROCESS_BYTES, Needs, Plan, readable_bytes
+from dasdist.sources import Recording
+
+__all__ = ["with_blocks"]
+
+PLANNED_SHARE = 0.5
+"""Share of a worker's memory that chosen blocks may fill; Dask starts spilling at 0.6."""
+
+TIGHT_SHARE = 0.75
+"""Share that they may fill on small workers, of which libraries and model take the first half."""
+
+LARGEST_SHARE = 0.8
+"""Share that no block may exceed; Dask pauses a worker there."""
+
+
+def with_blocks(
+    plan: Plan,
+    block: Mapping[str, int] | None,
+    needs: Needs,
+    recording: Recording,
+    cores: Sequence[tuple[int, int]],
+) -> Plan:
+    """Give every segment its core, number the blocks and check that they fit."""
+    wanted = _given_core(block or {}, recording.channel_name)
+    memory = plan.resources.memory
+    chosen: dict[Any, tuple[int, int]] = {}
+    # of segments that differ in length only, the longest tells what blocks should be
+    for grid in sorted(plan.grids, key=lambda grid: -grid.shape[0]):
+        if _kind(grid) not in chosen:
+            chosen[_kind(grid)] = _core(grid, plan, needs, wanted)
+    grids: list[SegmentGrid] = []
+    first = 0
+    for grid in plan.grids:
+        held = cores[grid.index] if grid.index < len(cores) and not block else chosen[_kind(grid)]
+        core = min(grid.shape[0], held[0]), min(grid.shape[1], held[1])
+        grids.append(replace(grid, core=core, first_block=first))
+        first += len(grids[-1])
+    plan = replace(plan, grids=tuple(grids))
+    if memory and plan.peak_bytes > LARGEST_SHARE * memory:
+        raise BlockTooLarge(
+            f"A block of {plan.grids[0].core[0]} x {plan.grids[0].core[1]} outputs needs "
+            f"{readable_bytes(plan.peak_bytes)} on a worker of {readable_bytes(memory)} with "
+            f"{plan.resources.threads} task threads, of which {LARGEST_SHARE:.0%} may be used; "
+            "choose smaller blocks (block=), fewer threads or larger workers."
+        )
+    return plan
+
+
+def _kind(grid: SegmentGrid) -> tuple[Any, ...]:
+    """Return what segments share whose blocks should be alike."""
+    rows = grid.rows.window, grid.rows.shift, grid.rows.out, grid.rows.covers
+    return grid.ratios, rows, grid.columns, grid.settling, grid.pick_halo
+
+
+def _core(grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int]) -> tuple[int, int]:
+    """Return the core that is wanted; where it is not given, as it is best for a segment."""
+    resources = plan.resources
+    fixed = [
+        min(size, given) if given else 0 for size, given in zip(grid.shape, wanted, strict=True)
+    ]
+    chosen = (0, 0)
+    if not all(fixed):
+        chosen = choose_core(
+            replace(grid, core=(fixed[0] or grid.shape[0], fixed[1] or grid.shape[1])),
+            chunks=plan.chunks,
+            slots=resources.workers * resources.threads,
+            bytes_needed=plan.bytes_needed,
+            budget=_budget(plan),
+            fixed=(fixed[0], fixed[1]),
+            whole_fibre=needs.whole_patches,
+            limits=needs.limits,
+        )
+    along_fibre = grid.shape[1] if needs.whole_patches else fixed[1] or chosen[1]
+    return fixed[0] or chosen[0], along_fibre
+
+
+def _budget(plan: Plan) -> float:
+    """Return the bytes that a chosen block, and all that is there besides, may take."""
+    memory = plan.resources.memory
+    if not memory:
+        return float("inf")
+    tight = PROCESS_BYTES + plan.batch_bytes > 0.8 * PLANNED_SHARE * memory
+    return (TIGHT_SHARE if tight else PLANNED_SHARE) * memory
+
+
+def _given_core(block: Mapping[str, int], channel_name: str) -> tuple[int, int]:
+    """Read ``block={"time": ..., "distance": ...}``; 0 stands for a size to be chosen."""
+    known = {"time", "distance", channel_name}
+    if not isinstance(block, Mapping):
+        raise InvalidInput(
+            f"block is {block!r}; use a mapping such as {{'time': 60_000, 'distance': 500}}."
+        )
+    for key, value in block.items():
+        if key not in known:
+            raise InvalidInput(f"block has the key {key!r}; its keys are {sorted(known)}.")
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise InvalidInput(
+                f"block[{key!r}] is {value!r}; use a whole number of outputs from 1 up."
+            )
+    return int(block.get("time", 0)), int(block.get("distance", block.get(channel_name, 0)))

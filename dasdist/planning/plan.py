@@ -1,0 +1,218 @@
+"""The plan of a run: which blocks there are, and what they will cost."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dasdist.geometry import Block, SegmentGrid
+from dasdist.geometry.choose import Limits, recompute_factor, samples_read
+from dasdist.inference import Batching
+from dasdist.report import Skipped
+
+__all__ = ["Needs", "Plan", "Resources", "readable_bytes"]
+
+PROCESS_BYTES = 500 * 2**20
+"""What a worker process holds before any block: the interpreter and its libraries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the run may use.
+
+    Parameters
+    ----------
+    workers, threads : int
+        Worker processes, and task threads of each.
+    cores : int
+        Cores for the batches of one task thread.  On a cluster one: workers have as many task
+        threads as they have cores, and Dask's nannies set OMP_NUM_THREADS to 1.
+    memory : int or None
+        Bytes of memory per worker process; None is no limit.
+    """
+
+    workers: int = 1
+    threads: int = 1
+    memory: int | None = None
+    cores: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a callback asks of the plan.
+
+    Parameters
+    ----------
+    pick_halo : float
+        Seconds of output around a core that its part depends on.
+    held_outputs : int
+        Arrays of the size of the core that an accumulator holds per annotation key.
+    whole_patches : bool
+        Whether patches must stay whole and blocks span the fibre.
+    limits : Limits
+        What chosen blocks should stay within.
+    """
+
+    pick_halo: float = 0.0
+    held_outputs: int = 0
+    whole_patches: bool = False
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """Blocks and predictions; iterating yields the blocks, ``len`` counts them.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    grids : tuple of SegmentGrid
+        The segments, with their blocks.
+    skipped : tuple of Skipped
+        Segments too short for a patch.
+    dtype : dtype
+        Type of the recorded samples.
+    chunks : tuple of int or None
+        Storage chunk of the recording.
+    batching : Batching
+        Shape of the batches.
+    sections : tuple of ndarray or None
+        Second-order sections of the filter along time, for each segment.
+    keys : int
+        Number of annotation keys.
+    held_outputs : int
+        See :class:`Needs`.
+    batch_bytes : int
+        Memory of a batch and of what the model makes of it.
+    resources : Resources
+        What the run may use.
+    """
+
+    model: str
+    grids: tuple[SegmentGrid, ...]
+    skipped: tuple[Skipped, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, int] | None
+    batching: Batching
+    sections: tuple[NDArray[np.float64] | None, ...]
+    keys: int
+    held_outputs: int
+    batch_bytes: int
+    resources: Resources
+
+    def __len__(self) -> int:
+        return sum(map(len, self.grids))
+
+    def __iter__(self) -> Iterator[Block]:
+        return (block for grid in self.grids for block in grid)
+
+    @property
+    def data_seconds(self) -> float:
+        """Seconds of data in all segments, each stretch of time counted once."""
+        spans = {grid.recorded.time: grid.time for grid in self.grids}
+        return float(sum(axis.size * axis.spacing for axis in spans.values()))
+
+    @property
+    def recompute_factor(self) -> float:
+        """Patch evaluations over the patches of the grid."""
+        weights = [grid.rows.count * grid.columns.count for grid in self.grids]
+        factors = [recompute_factor(grid) for grid in self.grids]
+        return float(np.average(factors, weights=weights))
+
+    @property
+    def archive_bytes(self) -> int:
+        """Bytes of the segments' samples."""
+        samples = sum(grid.time.size * grid.distance.size for grid in self.grids)
+        return samples * self.dtype.itemsize
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes that reading all blocks costs, whole storage chunks counted."""
+        return int(sum(samples_read(g, self.chunks) for g in self.grids)) * self.dtype.itemsize
+
+    @property
+    def read_amplification(self) -> float:
+        """Bytes read over bytes in the archive."""
+        return self.read_bytes / self.archive_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes that a worker process needs at the most."""
+        return max(self.bytes_needed(grid) for grid in self.grids)
+
+    def bytes_needed(self, grid: SegmentGrid) -> int:
+        """Bytes that a worker process needs for the blocks of a segment.
+
+        Every task thread holds a block; how many have a batch in the model, `batch_bytes` knows.
+        """
+        block = grid.largest_block()
+        read = block.read.shape[0] * block.read.shape[1] * self.dtype.itemsize
+        inputs = block.inputs.shape[0] * block.inputs.shape[1]
+        channels = block.core.distance.size if grid.channelwise else grid.columns.out
+        rows = 3 * grid.rows.out * channels * self.keys * 4
+        held = self.held_outputs * block.core.shape[0] * block.core.shape[1] * self.keys * 4
+        thread = read + self._prepared_bytes(grid, inputs) + rows + held
+        return PROCESS_BYTES + self.batch_bytes + self.resources.threads * thread
+
+    def _prepared_bytes(self, grid: SegmentGrid, inputs: int) -> int:
+        """Bytes of the copies that preprocessing makes, each freed as the next but one is made."""
+        copies = [0 if self.dtype == np.float32 else 4]
+        copies += [8 if self.dtype.kind in "iu" else self.dtype.itemsize] * sum(
+            not ratio.is_identity for ratio in grid.ratios
+        )
+        copies += [4] * (self.sections[grid.index] is not None)
+        return inputs * sum(sorted(copies)[-2:])
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<18} {value}" for name, value in self._rows())
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th>"
+            f"<td style='text-align:left'>{escape(value)}</td></tr>"
+            for name, value in self._rows()
+        )
+        return f"<table><caption>dasdist plan</caption>{cells}</table>"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        largest = max(self.grids, key=lambda g: g.shape[0] * g.shape[1])
+        along_time, along_fibre = largest.core
+        seconds = float(along_time * largest.out_time.spacing)
+        limit = self.resources.memory
+        available = readable_bytes(limit) if limit else "unlimited"
+        return [
+            ("model", self.model),
+            ("segments", f"{len(self.grids)} ({len(self.skipped)} too short)"),
+            ("data", f"{readable_bytes(self.archive_bytes)}, {self.data_seconds:,.1f} s"),
+            ("patches", f"{sum(g.rows.count * g.columns.count for g in self.grids):,}"),
+            ("blocks", f"{len(self):,} of up to {seconds:,.1f} s x {along_fibre:,} channels"),
+            ("output samples", " + ".join(f"{a:,} x {b:,}" for a, b in self._shapes())),
+            ("recompute factor", f"{self.recompute_factor:.3f}"),
+            (
+                "bytes read",
+                f"{readable_bytes(self.read_bytes)}, {self.read_amplification:.3f} x archive",
+            ),
+            ("peak per worker", f"{readable_bytes(self.peak_bytes)} of {available}"),
+        ]
+
+    def _shapes(self) -> list[tuple[int, int]]:
+        return [grid.shape for grid in self.grids[:3]]
+
+
+def readable_bytes(size: float) -> str:
+    """Return a number of bytes with a decimal unit.
+
+    Examples
+    --------
+    >>> readable_bytes(1_250_000)
+    '1.2 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000:
+            return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
+        size /= 1000
+    return f"{size:.1f} PB"

@@ -1,0 +1,158 @@
+"""Try a model before the run: choose its batches, check its outputs, weigh its memory."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from dasdist.errors import InvalidInput, ModelMismatch
+from dasdist.geometry import SegmentGrid
+from dasdist.inference import Batching, Predictor
+from dasdist.inference.malloc import LARGEST_KEPT
+from dasdist.inference.variant import choose_form
+from dasdist.planning.plan import Needs, Plan, Resources
+
+__all__ = ["batch_bytes", "batching"]
+
+CPU_VALUES, GPU_VALUES = 2**16, 2**23
+"""Input values of a batch: what a picker makes of them stays in the caches of a core (PhaseNet on
+21 windows; from 64 on it is a third slower on 1 MB a core), or enough to fill a GPU."""
+
+
+def batching(
+    predictor: Predictor,
+    grids: list[SegmentGrid],
+    arguments: Mapping[str, Any],
+    needs: Needs,
+    resources: Resources,
+) -> Batching:
+    """Return the shape of the batches; it depends on the whole grid, never on blocks.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    grids : list of SegmentGrid
+        The segments.
+    arguments : mapping
+        Arguments of ``annotate``; ``batch_size`` counts patches.
+    needs : Needs
+        What the callback asks for.
+    resources : Resources
+        What the run may use.
+
+    Raises
+    ------
+    InvalidInput
+        For a ``batch_size`` that is no whole number from 1 up, and wrong ``optimize`` or
+        ``precision``.
+    """
+    device = predictor.device
+    channelwise = predictor.spec.channelwise and not needs.whole_patches
+    window = max(grid.rows.window for grid in grids)
+    width = max(grid.columns.window for grid in grids)
+    given = arguments.get("batch_size")
+    if given is not None and (
+        isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1
+    ):
+        raise InvalidInput(f"batch_size is {given!r}; use a whole number of patches from 1 up.")
+    if channelwise:
+        available = max(grid.rows.count * grid.shape[1] for grid in grids)
+        given = given and given * width
+        fewest, most, each = 8, 4096, window
+    else:
+        available = max(grid.rows.count * grid.columns.count for grid in grids)
+        fewest, most, each = 1, 256, window * width
+    size, on_gpu = (
+        min(int(given or min(max(fewest, values // each), most)), available)
+        for values in (CPU_VALUES, GPU_VALUES)
+    )
+    callers = resources.threads * resources.cores
+    form = choose_form(predictor.model, arguments, callers)
+    # what is not known to keep no state computes one batch at a time, and so do whole patches:
+    # each takes a thousand times the memory of a window
+    parallel = form.kind != "plain" and device.type == "cpu" and channelwise
+    cores = resources.cores if parallel else 1
+    return Batching(size, on_gpu, channelwise, form, cores)
+
+
+def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -> int:
+    """Send zeros through the model, check its outputs' shapes and return a batch's bytes.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    plan : Plan
+        With its segments and batching.
+    arguments : mapping
+        Arguments of ``annotate``.
+
+    Returns
+    -------
+    int
+        Bytes of the batches that are in the model at once, of their results and, on the CPU, of the
+        outputs of all layers, also of those whose memory other task threads keep.
+
+    Raises
+    ------
+    ModelMismatch
+        If the outputs do not match the patching structure.
+    """
+    grid = max(plan.grids, key=lambda g: g.columns.window)
+    width = 1 if plan.batching.channelwise else grid.columns.window
+    out_width = 1 if plan.batching.channelwise else grid.columns.out
+    # two at once, so that a model that mixes up its batch is found out
+    size = plan.batching.size_on(predictor.device)
+    number = min(2, size)
+    batch, across = (1, number) if plan.batching.channelwise else (number, 1)
+    shape = (batch, grid.rows.window, across * width)
+    outputs, sizes = _traced(predictor, grid, shape, arguments)
+    layers = [plan.batching.size * size // number for size in sizes]
+    expected = (batch, grid.rows.out, across * out_width)
+    for key, values in outputs.items():
+        if values.shape != expected:
+            raise ModelMismatch(
+                f"{plan.model} returned {key!r} with shape {tuple(values.shape)} for an input of "
+                f"shape {shape}, but its patching structure promises {expected}; "
+                "mend out_samples, out_channels or forward."
+            )
+    patch = grid.rows.window * width * 4 + grid.rows.out * out_width * 4 * len(outputs)
+    # the workers of one who plans on a GPU need not have any
+    each = max(2 * plan.batching.size * patch + sum(layers), 2 * size * patch)
+    threads = plan.resources.threads
+    if plan.batching.form.kind != "plain":
+        return plan.batching.in_flight * threads * each
+    kept = sum(layer for layer in layers if layer <= LARGEST_KEPT)  # by threads that wait
+    return each + (threads - 1) * kept
+
+
+def _traced(
+    predictor: Predictor, grid: SegmentGrid, shape: tuple[int, ...], arguments: Mapping[str, Any]
+) -> tuple[dict[str, torch.Tensor], list[int]]:
+    """Annotate patches of zeros; return their outputs and the bytes of every layer's output."""
+    sizes: list[int] = []
+
+    def note(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+        sizes.extend(t.nbytes for t in _tensors(output))
+
+    leaves = [m for m in predictor.model.modules() if not any(m.children())]
+    # another run in this process must not be traced along with this one
+    with predictor.lock:
+        hooks = [module.register_forward_hook(note) for module in leaves]
+        try:
+            zeros = torch.zeros(shape)
+            spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
+            return predictor(zeros, arguments, spacing), sizes
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _tensors(output: Any) -> Iterator[torch.Tensor]:
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif isinstance(output, tuple | list):
+        for part in output:
+            yield from _tensors(part)

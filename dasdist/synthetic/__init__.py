@@ -1,0 +1,1 @@
+"""Synthetic recordings of any length, with their true arrivals."""
