@@ -6,15 +6,17 @@ from typing import Any, Literal
 
 from dasdist.geometry import Axis, Region
 
-__all__ = ["Done", "Failure", "RunReport", "Skipped", "time_span"]
+__all__ = ["BlockResult", "Failure", "RunReport", "Skipped", "time_span"]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class BlockResult:
     """What comes back of a block that was computed.
 
     Parameters
     ----------
+    block : int
+        Which.
     part : object
         The block's part of the result.
     seconds : mapping of str to float
@@ -23,12 +25,16 @@ class Done:
         The most memory that the process ever had, in bytes.
     notes : tuple of str
         What the process does in another way than was asked for.
+    worker : str
+        Address of the worker; empty in the process that asked for the run.
     """
 
+    block: int
     part: Any
     seconds: Mapping[str, float]
-    peak: int
+    peak: int = 0
     notes: tuple[str, ...] = ()
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ class Failure:
         Where it was raised, if it was.
     start, stop : str
         Times of the first and the last output that are missing.
+    worker : str
+        Address of the worker where it was tried last; empty in the process that asked for the run.
     """
 
     block: int
@@ -82,6 +90,7 @@ class Failure:
     traceback: str = ""
     start: str = ""
     stop: str = ""
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +113,8 @@ class RunReport:
         Blocks left out, also by the earlier runs that this one resumed.
     before : int
         Blocks that earlier runs had done.
-    done : int or None
-        Blocks that are done, those of earlier runs included; None is all that did not fail.
+    finished : int
+        Blocks that are done, those of earlier runs included.
     seconds : mapping of str to float
         Time that the blocks of this run took, added up over task threads, by stage.
     peak, planned : int
@@ -119,19 +128,14 @@ class RunReport:
     blocks: int
     data_seconds: float
     wall_seconds: float
+    finished: int
     skipped: tuple[Skipped, ...] = ()
     failures: tuple[Failure, ...] = ()
     before: int = 0
-    done: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak: int = 0
     planned: int = 0
     notes: tuple[str, ...] = ()
-
-    @property
-    def finished(self) -> int:
-        """Number of blocks that are done."""
-        return self.blocks - len(self.failures) if self.done is None else self.done
 
     @property
     def complete(self) -> bool:

@@ -72,10 +72,9 @@ def plans():
     with tempfile.TemporaryDirectory() as folder:
         for channels in (1000, 10000):
             for callback in (dasdist.DASPickingCallback(), dasdist.WriterCallback("unused")):
-                needs = dasdist.run.request.needs_of(callback)
                 data = archive(Path(folder), 60, channels)
                 resources = dasdist.planning.plan.Resources(workers=2, memory=4 * GIB)
-                plan = planned(Channelwise(), data, needs, resources)
+                plan = planned(Channelwise(), data, callback.needs, resources)
                 print(
                     f"1 h x {channels}, {type(callback).__name__}: {len(plan)} blocks, recompute "
                     f"{plan.recompute_factor:.3f}, read {plan.read_amplification:.3f}, peak "

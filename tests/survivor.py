@@ -74,46 +74,16 @@ def held(folder: Path, process: int) -> int:
     return len({b for b, pid in noted(folder / "begun") if pid == process} - done(folder))
 
 
-class Watched(dasdist.DASAnnotateCallback):
-    """A callback that notes its blocks, and kills the process where it is told to."""
+class Watched(dasdist.MultiCallback):
+    """Callbacks that note their blocks, and kill the process where it is told to."""
 
-    def __init__(self, inner, folder, options):
-        self.inner, self.folder, self.options = inner, Path(folder), options
-
-    def __getattr__(self, name):
-        return getattr(self.inner, name)
-
-    pick_halo = property(lambda self: self.inner.pick_halo)
-    held_outputs = property(lambda self: self.inner.held_outputs)
-    outputs = property(lambda self: self.inner.outputs)
-    settings = property(lambda self: self.inner.settings)
-
-    def by_output(self, part):
-        return self.inner.by_output(part)
-
-    def of_outputs(self, parts):
-        return self.inner.of_outputs(parts)
-
-    def lost(self, parts):
-        return self.inner.lost(parts)
-
-    def setup(self, context):
-        self.inner.setup(context)
-
-    def combine(self, parts):
-        return self.inner.combine(parts)
-
-    def finalize(self, part):
-        self.inner.finalize(part)
-
-    def get_results_dict(self):
-        return self.inner.get_results_dict()
+    def __init__(self, callbacks, folder, options):
+        super().__init__(callbacks)
+        self.folder, self.options = Path(folder), options
 
     def mapper(self):
         deaths = {block: phase for phase, block in self.options.get("die", {}).items()}
-        return WatchedMapper(
-            self.inner.mapper(), self.folder, deaths, self.options.get("pause", 0.0)
-        )
+        return WatchedMapper(super().mapper(), self.folder, deaths, self.options.get("pause", 0.0))
 
 
 @dataclass(frozen=True)
@@ -123,12 +93,12 @@ class WatchedMapper:
     deaths: dict
     pause: float
 
-    def begin(self, grid, block):
+    def __call__(self, block):
         note(self.folder / "begun", block.index)
         if "SLURMD_NODENAME" in os.environ:
             (self.folder / f"node-{os.environ['SLURMD_NODENAME']}").touch()
         phase = self.deaths.get(block.index)
-        accumulator = WatchedBlock(self, self.inner.begin(grid, block), block.index, phase)
+        accumulator = WatchedBlock(self, self.inner(block), block.index, phase)
         accumulator.die_in("read")  # which comes next
         time.sleep(self.pause)
         return accumulator
@@ -192,7 +162,7 @@ def watch_ledger(number: int, when: str) -> None:
 def callback(folder: Path, options):
     picks = dasdist.PicksWriterCallback(folder / "picks.parquet", 0.5, blinding=(1, 1))
     store = dasdist.WriterCallback(folder / "prob.zarr")
-    return Watched(dasdist.MultiCallback([picks, store]), folder, options)
+    return Watched([picks, store], folder, options)
 
 
 def run(folder, options):

@@ -83,13 +83,15 @@ def test_a_block_too_large_for_the_worker(model):
     class Small:
         """A cluster of one worker with 600 MB."""
 
+    from dasdist.callbacks import Needs
     from dasdist.inference.replica import predictor_of
     from dasdist.planning.fit import make_plan
-    from dasdist.planning.plan import Needs, Resources
+    from dasdist.planning.plan import Resources
+    from dasdist.run.options import RunOptions
     from dasdist.run.request import Request
 
     data = recording(np.broadcast_to(np.float32(0), (2_000_000, 40)))
-    job = Request.of(model, data, None, {}, set())
+    job = Request.of(model, data, RunOptions(), {})
     with pytest.raises(
         dasdist.BlockTooLarge, match=r"MB on a worker of 600\.0 MB .* choose smaller"
     ):

@@ -23,7 +23,9 @@ from typer.testing import CliRunner
 
 import dasdist
 from dasdist.cli import app
-from dasdist.cli.views import JsonView, LineView, RichView
+from dasdist.cli.views import JsonView, LineView
+from dasdist.run.progress import Progress
+from dasdist.run.progress_bar import ProgressBar
 from dasdist.synthetic.archive import write_minutes
 from dasdist.synthetic.endless import Endless
 
@@ -426,19 +428,18 @@ def test_an_index_lists_what_cannot_be_read_and_is_an_input(archive, tmp_path):
 
 
 def told_by(view):
-    view.start(blocks=10, done=4, data_seconds=36_000.0)
-    view.step(done=5, failures=0)
-    view.step(done=7, failures=1)
+    view.start(Progress(10, 4, 0, 0.4, 36_000.0, 0.0, 0.0, None))
+    view.update(Progress(10, 5, 0, 0.55, 36_000.0, 10.0, 540.0, 30.0))
+    view.update(Progress(10, 7, 1, 0.75, 36_000.0, 20.0, 630.0, 14.0))
     view.close()
 
 
 def test_a_terminal_shows_speed_time_left_and_failures():
     screen = io.StringIO()
-    told_by(RichView(Console(file=screen, force_terminal=True, width=100)))
+    told_by(ProgressBar(Console(file=screen, force_terminal=True, width=100)))
     shown = screen.getvalue()
-    assert "7/10" in shown
-    assert "h of data/s" in shown
-    assert "left, 1 failed" in shown
+    assert "75%" in shown
+    assert "7 of 10 blocks, 630x real time, 0:00:14 left, 1 failed" in shown
 
 
 def test_a_log_is_told_how_much_there_is_to_do():

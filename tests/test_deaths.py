@@ -14,7 +14,7 @@ from distributed import Client
 
 import dasdist
 from dasdist.executors.names import task_key
-from dasdist.executors.worker_deaths import Deaths
+from dasdist.executors.worker_events import WorkerEvents
 
 from .toys import Toy, recording
 
@@ -146,7 +146,10 @@ class Dying(dasdist.InMemoryCollectionCallback):
 
 class DyingMapper:
     def __init__(self, mapper, folder, client):
-        self.begin, self.state = mapper.begin, (mapper, folder, client)
+        self.mapper, self.state = mapper, (mapper, folder, client)
+
+    def __call__(self, block):
+        return self.mapper(block)
 
     def __reduce__(self):
         return _told, self.state
@@ -245,7 +248,7 @@ def test_a_worker_that_leaves_is_not_blamed_on_its_blocks(make_cluster, leaves):
     with (
         make_cluster(n_workers=1) as cluster,
         Client(cluster, set_as_default=False) as client,
-        Deaths(client, "run") as deaths,
+        WorkerEvents(client, "run") as deaths,
     ):
         held = client.submit(time.sleep, 600, key=task_key("run", [3], 1))
         while not any(client.processing().values()):

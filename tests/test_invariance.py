@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import dasdist
 from dasdist.callbacks.base import Context
-from dasdist.executors.block_task import Work, run_block
+from dasdist.executors.block_task import RunSpec, run_block
 from dasdist.inference import Recipe
-from dasdist.planning.plan import Needs
+from dasdist.run.options import RunOptions
 from dasdist.run.request import Request
 
 from .toys import Toy, noise, recording
@@ -75,18 +75,18 @@ def test_blocks_may_run_in_any_order_and_twice(seed):
     model = Toy(overlap=(32, 2))
     expected = dasdist.classify(model, data, thresholds=0.6, blinding=(1, 1), pbar=False).picks
 
-    job = Request.of(model, data, None, {}, set())
+    block = {"time": order.randint(20, 200), "distance": order.randint(1, 9)}
+    job = Request.of(model, data, RunOptions(block=block), {})
     callback = dasdist.DASPickingCallback(thresholds=0.6, blinding=(1, 1))
-    needs = Needs(pick_halo=callback.pick_halo)
-    plan = job.plan(needs, {"time": order.randint(20, 200), "distance": order.randint(1, 9)})
+    plan = job.plan(callback.needs, None)
     callback.setup(Context(("P", "S"), plan.grids, ("time", "distance")))
-    recipe = Recipe(plan.batching, {}, None)
+    recipe = Recipe(plan.batching, {}, None, callback.mapper())
+    spec = RunSpec(plan.grids, (recipe,), job.payload, keep_going=False)
     blocks = [*plan, *order.sample(list(plan), len(plan) // 2)]
     order.shuffle(blocks)
     parts = {}
     for block in blocks:
-        work = Work(plan.grids[0], block, recipe, job.payload.token, callback.mapper(), False)
-        parts[block.index] = run_block(job.recording.select(block.read), work).part
+        parts[block.index] = run_block(job.recording.select(block.read), block, spec).part
     callback.finalize(callback.combine(list(parts.values())))
     pd.testing.assert_frame_equal(callback.get_results_dataframe(), expected)
 

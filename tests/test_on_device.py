@@ -117,7 +117,7 @@ def test_blocks_side_by_side_are_blocks_one_after_the_other(monkeypatch, threads
     data = recording(noise(4000, 12))
     expected = dasdist.classify(Toy(), data, block={"time": 50}, **OPTIONS)
     resources = dasdist.planning.plan.Resources(threads=threads)
-    monkeypatch.setattr("dasdist.run.request.local_resources", lambda device: resources)
+    monkeypatch.setattr("dasdist.run.request.resources_of", lambda client, device: resources)
     found = dasdist.classify(Toy(), data, block={"time": 50}, **OPTIONS)
     assert found.report.finished == expected.report.finished > 10
     pd.testing.assert_frame_equal(found.picks, expected.picks)
@@ -133,7 +133,7 @@ def test_a_block_that_fails_side_by_side_ends_the_run(monkeypatch):
     values = noise(4000, 12)
     values[2048:] = 7.0
     resources = dasdist.planning.plan.Resources(threads=3)
-    monkeypatch.setattr("dasdist.run.request.local_resources", lambda device: resources)
+    monkeypatch.setattr("dasdist.run.request.resources_of", lambda client, device: resources)
     with pytest.raises(RuntimeError, match="no such luck"):
         dasdist.classify(Fails(), recording(values), block={"time": 50}, batch_size=1, **OPTIONS)
 
@@ -182,19 +182,19 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
     """What the GPU does is played here: memory runs out after three patches of a block."""
     tried = []
 
-    def prepare(raw, grid, one, sections, device, note):
-        found = preprocess.prepare(raw, grid, one, sections)
+    def prepare(raw, one, sections, device, note):
+        found = preprocess.prepare(raw, one, sections)
         return replace(found, values=torch.from_numpy(found.values))
 
-    def annotate(data, grid, one, *arguments, fetched, **options):
+    def annotate(data, one, *arguments, fetched, **options):
         tried.append((one.index, type(data.values), fetched))
-        patches = annotate_patches(data, grid, one, *arguments, fetched=fetched, **options)
+        patches = annotate_patches(data, one, *arguments, fetched=fetched, **options)
         yield from islice(patches, None if fetched else 3)
         if not fetched:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    def process(part, grid, one, recipe, predictor, mapper):
-        return block.process_block(part, grid, one, recipe, OnGpu(predictor), mapper)
+    def process(selection, one, recipe, predictor, listen):
+        return block.process_block(selection, one, recipe, OnGpu(predictor), listen)
 
     data = recording(noise(4000, 12))
     expected = dasdist.classify(Toy(), data, **OPTIONS).picks

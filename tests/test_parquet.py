@@ -46,8 +46,8 @@ def begun(path, grids=(GRID,), **context):
 
 def write(callback, grid, number, model=None):
     mapper = pickle.loads(pickle.dumps(callback.mapper()))
-    accumulator = mapper.begin(grid, grid.block(number))
-    for patch in patches_of(grid, grid.block(number), model or NoiseModel()):
+    accumulator = mapper(grid.block(number))
+    for patch in patches_of(grid.block(number), model or NoiseModel()):
         accumulator.add(patch)
     return accumulator.part()
 
@@ -266,7 +266,7 @@ def test_wrong_arguments(tmp_path):
 
 
 def test_a_block_may_reach_as_far_as_its_picks_compete(tmp_path):
-    assert writing(tmp_path / "out").pick_halo == np.float64(0.03)
+    assert writing(tmp_path / "out").needs.pick_halo == np.float64(0.03)
 
 
 def test_relative_paths_become_absolute(tmp_path, monkeypatch):

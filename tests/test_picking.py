@@ -237,8 +237,8 @@ def test_parts_are_small():
     callback = picker(1.0, thresholds=0.9)
     run(callback, [grid], NoiseModel())
     block = grid.block(0)
-    accumulator = callback.mapper().begin(grid, block)
-    accumulator.add(next(patches_of(grid, block, NoiseModel())))
+    accumulator = callback.mapper()(block)
+    accumulator.add(next(patches_of(block, NoiseModel())))
     part = accumulator.part()
     assert len(pickle.dumps(part)) < 60 * part["time"].size + 1000
 
@@ -330,7 +330,7 @@ def test_options_out_of_range(option, value):
 
 def test_numpy_numbers_are_numbers():
     callback = picker(np.float32(0.5), np.array([2, 3]), {"P": np.float64(0.3), "S": np.int64(1)})
-    assert callback.pick_halo == 0.5
+    assert callback.needs.pick_halo == 0.5
     run(callback, [GRID])
 
 

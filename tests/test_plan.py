@@ -9,10 +9,12 @@ import xarray as xr
 from distributed import Client
 
 import dasdist
+from dasdist.callbacks import Needs
 from dasdist.geometry.choose import choose_core, samples_read
 from dasdist.inference.replica import predictor_of
 from dasdist.planning.fit import make_plan
-from dasdist.planning.plan import Needs, Resources
+from dasdist.planning.plan import Resources
+from dasdist.run.options import RunOptions
 from dasdist.run.request import Request
 from dasdist.sources.selection import ArraySource
 
@@ -50,9 +52,9 @@ class Counting(Toy):
 
 
 def planned(model, data, needs, resources, **kwargs):
-    job = Request.of(model, data, None, {}, set())
-    predictor = predictor_of(job.payload.token)
-    return make_plan(job.recording, predictor, {}, needs=needs, resources=resources, **kwargs)
+    request = Request.of(model, data, RunOptions(), {})
+    predictor = predictor_of(request.payload.token)
+    return make_plan(request.recording, predictor, {}, needs=needs, resources=resources, **kwargs)
 
 
 def archive(tmp_path, minutes, channels):
@@ -225,12 +227,12 @@ def test_results_of_a_run_fit_the_planned_memory(make_cluster, tmp_path):
         writer = dasdist.WriterCallback(tmp_path / "prob.zarr")
         dasdist.annotate(Channelwise(), data, writer, client=client, block=block, pbar=False)
         peak = client.submit(peak_bytes).result()
-    job = Request.of(Channelwise(), data, None, {}, set())
+    request = Request.of(Channelwise(), data, RunOptions(), {})
     plan = make_plan(
-        job.recording,
-        predictor_of(job.payload.token),
+        request.recording,
+        predictor_of(request.payload.token),
         {},
-        needs=Needs(held_outputs=writer.held_outputs),
+        needs=writer.needs,
         resources=Resources(memory=4 * GIB),
         block=block,
     )

@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dasdist
-from dasdist.callbacks.base import matters_from
-from dasdist.callbacks.multi import MultiMapper
-from dasdist.callbacks.picking import PickMapper
+from dasdist.callbacks import Needs
 from dasdist.inference import Predictor
 from dasdist.inference.refine import computed_again
 from dasdist.inference.variant import Variant
@@ -205,14 +203,10 @@ def test_what_cannot_compute_in_lower_precision_computes_in_float32_and_says_so(
 
 
 def test_of_several_callbacks_the_least_value_counts():
-    def picker(**thresholds):
-        return PickMapper(tuple(thresholds.items()), 1.0, (0, 0))
+    def picking(**thresholds):
+        return Needs(exact_above=thresholds)
 
-    class Writer:
-        def begin(self, grid, block):
-            raise AssertionError
-
-    both = MultiMapper((picker(P=0.3, S=0.1), picker(P=0.2)))
-    assert matters_from(both) == {"P": 0.2, "S": 0.1}
-    assert matters_from(MultiMapper((picker(P=0.3), Writer()))) == {"P": 0.3}
-    assert matters_from(MultiMapper(())) == {}
+    both = picking(P=0.3, S=0.1).merged(picking(P=0.2))
+    assert both.exact_above == {"P": 0.2, "S": 0.1}
+    assert picking(P=0.3).merged(Needs()).exact_above == {"P": 0.3}
+    assert Needs().merged().exact_above == {}

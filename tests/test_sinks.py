@@ -50,9 +50,9 @@ def picks_to(path, **options):
     return PicksWriterCallback(path, 0.3, 0.03, blinding=(1, 1), **options)
 
 
-def accumulate(mapper, block, grid=GRID):
-    accumulator = mapper.begin(grid, block)
-    for patch in patches_of(grid, block, NoiseModel()):
+def accumulate(mapper, block):
+    accumulator = mapper(block)
+    for patch in patches_of(block, NoiseModel()):
         accumulator.add(patch)
     return accumulator
 
@@ -60,9 +60,7 @@ def accumulate(mapper, block, grid=GRID):
 def write_all(callback, grids=(GRID,), **options):
     callback.setup(context(*grids, **options))
     return {
-        block.index: accumulate(callback.mapper(), block, grid).part()
-        for grid in grids
-        for block in grid
+        block.index: accumulate(callback.mapper(), block).part() for grid in grids for block in grid
     }
 
 
@@ -349,7 +347,7 @@ def test_a_store_grows_with_its_last_segment(tmp_path, samples):
     np.testing.assert_array_equal(found["time"], longer.out_time.values())
     assert np.isnan(found["P"][-1]).all()
     for block in longer:  # all but the last blocks again, which changes nothing
-        accumulate(again.mapper(), block, longer).part()
+        accumulate(again.mapper(), block).part()
     np.testing.assert_array_equal(values_of(callback.path), stack(longer, tmp_path))
 
 
@@ -394,7 +392,7 @@ def test_what_was_shorter_than_a_block_gets_blocks_of_any_size(tmp_path):
     again.setup(context(longer, resume=True))
     assert again.lost(parts) == [0]
     for block in longer:
-        accumulate(again.mapper(), block, longer).part()
+        accumulate(again.mapper(), block).part()
     np.testing.assert_array_equal(values_of(callback.path), stack(longer, tmp_path))
 
 

@@ -68,9 +68,9 @@ class NoiseModel:
         return np.stack(channels, axis=1)
 
 
-def patches_of(grid, block, model):
+def patches_of(block, model):
     """What inference yields for a block, in its order; channelwise models compute the core only."""
-    rows, columns = block.rows, block.columns
+    grid, rows, columns = block.grid, block.rows, block.columns
     for row, column in product(range(rows.start, rows.stop), range(columns.start, columns.stop)):
         left, width = grid.columns.out_start(column), grid.columns.out
         first, last = left, left + width
@@ -89,16 +89,16 @@ def run(callback, grids, model=None, *, skip=(), order=None, phases=None, attrs=
     context = Context(model.keys, tuple(grids), ("time", "distance"), attrs or {}, phases)
     callback.setup(context)
     mapper = pickle.loads(pickle.dumps(callback.mapper()))
-    tasks = [(grid, block) for grid in grids for block in grid if block.index not in skip]
-    if order is not None and not callback.in_order:
+    tasks = [block for grid in grids for block in grid if block.index not in skip]
+    if order is not None and not callback.needs.in_order:
         tasks = [tasks[i] for i in np.random.default_rng(order).permutation(len(tasks))]
     parts = []
-    for grid, block in tasks:
-        accumulator = mapper.begin(grid, block)
-        for patch in patches_of(grid, block, model):
+    for block in tasks:
+        accumulator = mapper(block)
+        for patch in patches_of(block, model):
             accumulator.add(patch)
         part = pickle.loads(pickle.dumps(accumulator.part()))
-        parts.append(callback.consume(part, grid) if callback.in_order else part)
+        parts.append(callback.consume(part, block) if callback.needs.in_order else part)
     half = len(parts) // 2  # in any grouping
     callback.finalize(callback.combine([callback.combine(parts[:half]), *parts[half:]]))
     return callback.get_results_dict()
@@ -140,8 +140,8 @@ def cut(grid, data):
 def stack(stacking, grid, model):
     whole = {key: np.zeros(grid.shape, dtype=np.float32) for key in model.keys}
     for block in grid:
-        stacker = Stacker.begin(stacking, grid, block, model.keys)
-        for patch in patches_of(grid, block, model):
+        stacker = Stacker.begin(stacking, block, model.keys)
+        for patch in patches_of(block, model):
             stacker.add(patch)
         for key, values in stacker.outputs().items():
             assert values.shape == block.core.shape
@@ -231,4 +231,4 @@ def test_nan_of_the_model_stays_nan(stacking):
 def test_unknown_stacking_names_the_nearest():
     grid = make_grid(PatchGrid(6, 4, 2, 4, (0, 4)), PatchGrid(3, 3, 1, 3, (0, 3)))
     with pytest.raises(InvalidInput, match="'Weigthed', did you mean 'weighted'"):
-        Stacker.begin("Weigthed", grid, grid.block(0), KEYS)
+        Stacker.begin("Weigthed", grid.block(0), KEYS)

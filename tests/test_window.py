@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dasdist.executors.backpressure import Backpressure
-from dasdist.report import Done
+from dasdist.report import BlockResult
 
 
 def window(*seconds, threads=2, steady=False):
@@ -14,7 +14,7 @@ def window(*seconds, threads=2, steady=False):
     client: Any = SimpleNamespace(nthreads=lambda: {"tcp://worker": threads})
     made = Backpressure(client, steady=steady)
     for each in seconds:
-        made.learn(Done(None, {"read": each / 2, "model": each / 2}, 0))
+        made.learn(BlockResult(0, None, {"read": each / 2, "model": each / 2}))
     return made
 
 

@@ -52,14 +52,15 @@ def make_context(*grids, **attrs):
     return Context(KEYS, grids, ("time", "distance"), attrs)
 
 
-def write(mapper, grid, block):
+def write(mapper, block):
     """Do what a worker does, with patches of noise; column 0 is never filled."""
-    accumulator = mapper.begin(grid, block)
-    add_patches(accumulator, grid, block)
+    accumulator = mapper(block)
+    add_patches(accumulator, block)
     return accumulator.part()
 
 
-def add_patches(accumulator, grid, block):
+def add_patches(accumulator, block):
+    grid = block.grid
     for row, column in itertools.product(
         range(block.rows.start, block.rows.stop), range(block.columns.start, block.columns.stop)
     ):
@@ -82,8 +83,8 @@ def add_patches(accumulator, grid, block):
 def stacked(grid, stacking="weighted"):
     """Stack the whole segment in memory."""
     whole = next(iter(make_grid(grid.index, grid.shape, grid.shape, grid.time.step)))
-    stacker = Stacker.begin(stacking, grid, whole, KEYS)
-    add_patches(stacker, grid, whole)
+    stacker = Stacker.begin(stacking, whole, KEYS)
+    add_patches(stacker, whole)
     return stacker.outputs()
 
 
@@ -104,8 +105,8 @@ def callback(tmp_path):
 def run(callback, *grids, **attrs):
     callback.setup(make_context(*grids, **attrs))
     mapper = pickle.loads(pickle.dumps(callback.mapper()))
-    parts = [write(mapper, grid, block) for grid in grids for block in grid]
-    callback.finalize(callback.combine([callback.combine(parts[:3]), None, *parts[3:]]))
+    parts = [write(mapper, block) for grid in grids for block in grid]
+    callback.finalize(callback.combine([callback.combine(parts[:3]), *parts[3:]]))
     return parts
 
 
@@ -250,7 +251,7 @@ def test_longer_times_are_computed(callback, monkeypatch):
     callback.setup(make_context(grid))
     blocks = (grid.block(0), grid.block(len(grid) - 1), grid.block(len(grid) // 2))
     for block in blocks:
-        write(callback.mapper(), grid, block)
+        write(callback.mapper(), block)
     assert "time" not in zarr.open_group(callback.path, mode="r")
     assert "time" not in xr.open_zarr(callback.path, chunks=None).coords
     ds = open_annotations(callback.path, chunks=None)
@@ -272,7 +273,7 @@ def test_blocks_in_any_order_and_twice(tmp_path, grid):
     second = WriterCallback(tmp_path / "b")
     second.setup(make_context(grid))
     for block in random.Random(1).sample([*grid, *grid], 2 * len(grid)):
-        write(second.mapper(), grid, block)
+        write(second.mapper(), block)
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
 
 
@@ -280,7 +281,7 @@ def test_every_block_leaves_its_own_files(callback, grid):
     callback.setup(make_context(grid))
     before, owned = files_of(callback.path), []
     for block in grid:
-        write(callback.mapper(), grid, block)
+        write(callback.mapper(), block)
         owned.append(files_of(callback.path).keys() - before.keys() - {*itertools.chain(*owned)})
         assert {name.parts[0] for name in owned[-1]} == {*KEYS}  # also where all is NaN
     changed = {name for name, data in before.items() if files_of(callback.path)[name] != data}
@@ -292,14 +293,14 @@ def test_threads_write_at_once(tmp_path, grid):
     second = WriterCallback(tmp_path / "b")
     second.setup(make_context(grid))
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda block: write(second.mapper(), grid, block), [*grid] * 2))
+        list(pool.map(lambda block: write(second.mapper(), block), [*grid] * 2))
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
 
 
 def write_some(mapper, grid, start, barrier):
     barrier.wait()
     for block in itertools.islice(grid, start, None, 2):
-        write(mapper, grid, block)
+        write(mapper, block)
 
 
 def test_processes_write_at_once(tmp_path, grid):
@@ -326,7 +327,7 @@ def test_blocks_of_another_plan_are_refused(callback, grid, core):
     callback.setup(make_context(grid))
     other = make_grid(core=core)
     with pytest.raises(InvalidInput, match=r"not made of whole shards of \d+ on an axis of \d+"):
-        write(callback.mapper(), other, other.block(1))
+        write(callback.mapper(), other.block(1))
 
 
 # ---------------------------------------------------------------- what is there already
@@ -374,7 +375,7 @@ def test_stores_of_zarr(grid):
     callback = WriterCallback(store)
     callback.setup(make_context(grid))
     for block in grid:
-        write(callback.mapper(), grid, block)
+        write(callback.mapper(), block)
     np.testing.assert_array_equal(open_annotations(store).P, stacked(grid)["P"])
     with pytest.raises(OutputExists):
         WriterCallback(store).setup(make_context(grid))

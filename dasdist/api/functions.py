@@ -1,34 +1,41 @@
-"""annotate, classify and plan: from a model and data to a plan, and to its results."""
+"""annotate, classify and plan: what was asked for becomes a request, and is run."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 from distributed import Client
 
 from dasdist.api.output import ClassifyOutput
+from dasdist.block_events import Listener
 from dasdist.callbacks import (
     DASPickingCallback,
     MultiCallback,
+    Needs,
     PicksWriterCallback,
     WriterCallback,
     adapt_callback,
 )
-from dasdist.callbacks.base import DASAnnotateCallback
+from dasdist.callbacks.stacking import MapStacked, check_stacking
 from dasdist.coordinates import coordinate
 from dasdist.errors import InvalidInput
+from dasdist.executors.clients import synchronous
 from dasdist.geometry.choose import Limits
 from dasdist.inference import Recipe
 from dasdist.models import WaveformWrapper, as_das_model
-from dasdist.planning.plan import Needs, Plan
-from dasdist.run.lazy_arrays import lazy_annotations
-from dasdist.run.options import RunOptions
-from dasdist.run.request import Request, needs_of, with_callback
-from dasdist.run.run import run_job
+from dasdist.planning.plan import Plan
+from dasdist.run.lazy_arrays import lazy_annotations, stacked
+from dasdist.run.options import MaxFailures, RunOptions
+from dasdist.run.request import Request
+from dasdist.run.run import run
 
 __all__ = ["annotate", "classify", "plan"]
+
+_OF_RUNS = frozenset({"pbar", "on_event", "on_error", "max_failures"})
+"""Arguments of runs that a plan takes and leaves aside, so that a call can be copied."""
 
 _MOST_CHUNKS = 20_000
 """Chunks of lazy annotations: each is an entry of a graph that is held in memory."""
@@ -39,12 +46,15 @@ def annotate(
     data: Any,
     callback: Any = None,
     *,
-    client: Client | None = None,
+    client: Client | Literal[False] | None = None,
     block: Mapping[str, int] | None = None,
     overwrite: bool = False,
-    max_failures: int | None = None,
+    max_failures: MaxFailures | None = None,
     retry_failed: bool = False,
     block_timeout: float | None = None,
+    pbar: Any = True,
+    on_event: Listener | None = None,
+    on_error: Literal["raise", "skip"] | None = None,
     **kwargs: Any,
 ) -> Any:
     """Annotate a recording with a model.
@@ -58,20 +68,31 @@ def annotate(
     callback : DASAnnotateCallback, optional
         What consumes the annotations, now.  A callback written for SeisBench runs in this process.
         Without one, the annotations come back as lazy arrays and nothing is computed yet.
-    client : distributed.Client, optional
-        Where to compute; by default on the current client's cluster, else in this process.
+    client : distributed.Client or False, optional
+        Where to compute: by default on the current client's cluster, if there is one, else in this
+        process.  False computes in this process in any case.
     block : mapping, optional
         ``{"time": samples, "distance": channels}``: the output samples that one task owns.  By
         default the plan chooses; results do not depend on it.
     overwrite : bool
         Whether a callback whose results last replaces what its output holds.  By default the run
         goes on with it, if it is the same run.
-    max_failures : int, optional
-        Blocks that may fail before the run stops.  By default none, but 100 where results last.
+    max_failures : int or "any", optional
+        Blocks that may fail before the run stops; those that did are left out and listed in the
+        report.  With 0 the error of the first one is raised.  By default 0, but 100 where results
+        last.  Lazy annotations take 0 or "any": what cannot be read is then NaN.
     retry_failed : bool
         Whether to try blocks again that an earlier run gave up; by default they stay so.
     block_timeout : float, optional
         Seconds after which a block counts as hanging and is given up; needs worker processes.
+    pbar : bool or ProgressView
+        Whether to show progress, or an object that shows it
+        (:class:`dasdist.run.progress.ProgressView`); True by default.
+    on_event : callable, optional
+        Takes a :class:`dasdist.BlockEvent` whenever something happens to a block, in this process
+        and one at a time.
+    on_error : {"raise", "skip"}, optional
+        Another name for ``max_failures=0`` and ``max_failures="any"``.
     batch_size : int, optional
         Patches per batch; None (the default) chooses for the device.
     optimize : bool or "compile"
@@ -86,11 +107,6 @@ def annotate(
         Overlap of neighbouring patches, below 1 as a fraction of a patch; 0.5 by default.
     channel_coord_name : str, optional
         Channel dimension; by default it is found.
-    pbar : bool
-        Whether to show progress; True by default.
-    on_error : {"raise", "skip"}
-        What to do with a block whose data is missing or unreadable: fail (the default), or leave
-        it out and list it in the report.
     tolerance : float
         Jitter of coordinates, in samples, that does not end a segment; 0.25 by default.
     stacking : {"weighted", "avg", "max"}
@@ -113,7 +129,7 @@ def annotate(
     OutputInUse, OutputExists, RunMismatch
         Before any block runs: another run writes the output, or it holds something else.
     UnreadableData
-        If data is missing, ``on_error`` is "raise" and `max_failures` is not given.
+        If data is missing and `max_failures` is 0.
     TooManyFailures, OutputUnwritable, RunInterrupted
         The run stopped; where results last, what is done is kept, and the same call resumes.
 
@@ -123,32 +139,44 @@ def annotate(
     ...     model, data, dasdist.WriterCallback("prob.zarr")
     ... )  # doctest: +SKIP
     """
+    options = RunOptions.of(
+        client=client,
+        block=block,
+        overwrite=overwrite,
+        max_failures=max_failures,
+        retry_failed=retry_failed,
+        block_timeout=block_timeout,
+        pbar=pbar,
+        on_event=on_event,
+        on_error=on_error,
+    )
     if callback is None:
-        return _lazy(Request.of(model, data, client, kwargs, {"stacking"}), block, kwargs)
-    job = Request.of(model, data, client, kwargs, set())
-    options = RunOptions(overwrite, max_failures, retry_failed, block_timeout)
-    return run_job(job, adapt_callback(callback), block, options)
+        return _lazy(model, data, options, kwargs)
+    return run(Request.of(model, data, options, kwargs), adapt_callback(callback))
 
 
 def classify(
     model: Any,
     data: Any,
     *,
-    client: Client | None = None,
+    client: Client | Literal[False] | None = None,
     block: Mapping[str, int] | None = None,
     out: str | Path | None = None,
     annotations: Any = None,
     overwrite: bool = False,
-    max_failures: int | None = None,
+    max_failures: MaxFailures | None = None,
     retry_failed: bool = False,
     block_timeout: float | None = None,
+    pbar: Any = True,
+    on_event: Listener | None = None,
+    on_error: Literal["raise", "skip"] | None = None,
     **kwargs: Any,
 ) -> ClassifyOutput:
     """Apply a model and its default callback, such as picking, to a recording.
 
     Parameters
     ----------
-    model, data, client, block, overwrite, max_failures, retry_failed, block_timeout
+    model, data, client, block, overwrite, max_failures, retry_failed, block_timeout, pbar, on_event
         As for :func:`annotate`.
     out : str or Path, optional
         Folder of a Parquet dataset that the workers write the picks to; see
@@ -176,36 +204,46 @@ def classify(
     --------
     >>> classify(model, data, thresholds=0.3).picks  # doctest: +SKIP
     """
+    options = RunOptions.of(
+        client=client,
+        block=block,
+        overwrite=overwrite,
+        max_failures=max_failures,
+        retry_failed=retry_failed,
+        block_timeout=block_timeout,
+        pbar=pbar,
+        on_event=on_event,
+        on_error=on_error,
+    )
     das_model = as_das_model(model)
-    kind = _classify_callback(das_model)
-    options = RunOptions(overwrite, max_failures, retry_failed, block_timeout)
-    if out is None:
-        if annotations is not None:
-            raise InvalidInput(
-                "annotations= goes with out=: name a folder for the picks too, or pass "
-                "WriterCallback to annotate."
-            )
-        job, callback = with_callback(das_model, kind, data, client, kwargs)
-    else:
+    kind, given = _classify_callback(das_model), dict(kwargs)
+    if out is not None:
         if kind is not DASPickingCallback:
             raise InvalidInput(
                 f"out= takes picks, and the default callback of {type(das_model).__name__} is "
                 f"{kind.__name__}; call annotate with a callback that writes."
             )
-        job, callback = with_callback(
-            das_model, PicksWriterCallback, data, client, {"path": out, **kwargs}
+        kind, given = PicksWriterCallback, {"path": out, **kwargs}
+    elif annotations is not None:
+        raise InvalidInput(
+            "annotations= goes with out=: name a folder for the picks too, or pass "
+            "WriterCallback to annotate."
         )
-        if annotations is not None:
-            callback = MultiCallback([callback, WriterCallback(annotations)])
-    report = run_job(job, callback, block, options)
-    return ClassifyOutput(job.spec.name, report, callback.get_results_dict())
+    accepted = _arguments_of(kind)
+    for_model = {key: value for key, value in given.items() if key not in accepted}
+    request = Request.of(das_model, data, options, for_model, accepted)
+    callback = kind(**{key: value for key, value in given.items() if key in accepted})
+    if annotations is not None:
+        callback = MultiCallback([callback, WriterCallback(annotations)])
+    report = run(request, adapt_callback(callback))
+    return ClassifyOutput(request.spec.name, report, callback.get_results_dict())
 
 
 def plan(
     model: Any,
     data: Any,
     *,
-    client: Client | None = None,
+    client: Client | Literal[False] | None = None,
     block: Mapping[str, int] | None = None,
     **kwargs: Any,
 ) -> Plan:
@@ -230,40 +268,64 @@ def plan(
     --------
     >>> plan(model, data).recompute_factor  # doctest: +SKIP
     """
+    options = RunOptions(client=client, block=block or {})
     das_model = as_das_model(model)
     try:
-        callback_class: type = _classify_callback(das_model)
-    except InvalidInput:
-        callback_class = _NoCallback
-    job, callback = with_callback(das_model, callback_class, data, client, kwargs)
-    return job.plan(needs_of(callback), block)
+        kind = _classify_callback(das_model)
+    except InvalidInput:  # it can be annotated
+        kind = None
+    accepted = _arguments_of(kind) if kind else frozenset[str]()
+    for_model = {key: value for key, value in kwargs.items() if key not in accepted | _OF_RUNS}
+    request = Request.of(das_model, data, options, for_model, accepted)
+    needs = Needs()
+    if kind:
+        given = {key: value for key, value in kwargs.items() if key in accepted}
+        needs = adapt_callback(kind(**given)).needs
+    with synchronous(request.client) as found:
+        return request.plan(needs, found)
+
+
+def _arguments_of(kind: type) -> frozenset[str]:
+    """Return the names of the arguments that a callback takes."""
+    return frozenset(inspect.signature(kind).parameters)
 
 
 def _lazy(
-    job: Request, block: Mapping[str, int] | None, kwargs: Mapping[str, Any]
+    model: Any, data: Any, options: RunOptions, kwargs: Mapping[str, Any]
 ) -> xr.Dataset | xr.DataTree:
+    request = Request.of(model, data, options, kwargs, frozenset({"stacking"}))
+    recording, keys = request.recording, request.spec.annotate_keys
+    stacking = kwargs.get("stacking", "weighted")
+    check_stacking(stacking)
+    most = options.most_failures(lasting=False)
+    if most not in (0, "any"):
+        raise InvalidInput(
+            f'max_failures is {most!r}, but lazy annotations count no failures: pass 0, or "any" '
+            "for NaN where data cannot be read."
+        )
     # they are looked at piece by piece: small blocks, though more is computed twice
-    samples = job.recording.shape[0] * job.recording.shape[1]
+    samples = recording.shape[0] * recording.shape[1]
     look = Limits(recompute=1.3, work=max(10**7, 2 * samples // _MOST_CHUNKS))
-    lazy_plan = job.plan(Needs(held_outputs=3, limits=look), block)
+    with synchronous(request.client) as found:
+        lazy_plan = request.plan(Needs(held_outputs=3), found, limits=look)
     # any scheduler may compute them, on as many cores as it has threads
     batching = replace(lazy_plan.batching, cores=1)
-    arguments = {k: v for k, v in job.arguments.items() if k not in ("pbar", "stacking")}
+    arguments = {k: v for k, v in request.arguments.items() if k != "stacking"}
+    mapper = MapStacked(stacked, stacking, keys)
     nodes: dict[str, xr.Dataset] = {}
     for grid in lazy_plan.grids:
         arrays = lazy_annotations(
-            job.recording,
+            recording,
             grid,
-            Recipe(batching, arguments, lazy_plan.sections[grid.index]),
-            job.payload,
-            job.spec.annotate_keys,
-            stacking=kwargs.get("stacking", "weighted"),
-            skip_errors=job.arguments.get("on_error") == "skip",
+            Recipe(batching, arguments, lazy_plan.sections[grid.index], mapper),
+            request.payload,
+            keys,
+            skip_errors=most == "any",
         )
-        dims = (job.recording.time_name, job.recording.channel_name)
+        dims = (recording.time_name, recording.channel_name)
         axes = (replace(grid.out_time, name=dims[0]), replace(grid.out_distance, name=dims[1]))
         nodes[f"segment_{grid.index:04d}"] = xr.Dataset(
-            {key: (dims, values) for key, values in arrays.items()}, attrs=job.attributes
+            {key: (dims, values) for key, values in arrays.items()}, attrs=request.attributes
         ).assign_coords(coordinate(*axes))
     if len(nodes) == 1:
         return nodes.popitem()[1]
@@ -284,13 +346,3 @@ def _classify_callback(model: Any) -> type:
     if named.__module__.startswith("seisbench.") and named.__name__ == "DASPickingCallback":
         return DASPickingCallback
     return named
-
-
-class _NoCallback(DASAnnotateCallback):
-    """Stands for the callback of a model that names none, in plans."""
-
-    def get_results_dict(self) -> dict[str, Any]:
-        return {}
-
-    def mapper(self) -> Any:
-        return None

@@ -1,12 +1,14 @@
 """What consumes annotations: picking, stacking in memory, writing, or several at once."""
 
-from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper, Output
+from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper
 from dasdist.callbacks.in_memory import InMemoryCollectionCallback
-from dasdist.callbacks.multi import MultiCallback
+from dasdist.callbacks.multi import MultiCallback, adapt_callback
+from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.parquet import PicksWriterCallback, StoredPicks
 from dasdist.callbacks.picking import DASPickingCallback
 from dasdist.callbacks.picks import DASPick, PickList
-from dasdist.callbacks.seisbench import ClientSideCallback, adapt_callback
+from dasdist.callbacks.seisbench import ClientSideCallback
+from dasdist.callbacks.sink import Output, SinkCallback
 from dasdist.callbacks.zarr_writer import WriterCallback
 
 __all__ = [
@@ -19,9 +21,11 @@ __all__ = [
     "InMemoryCollectionCallback",
     "Mapper",
     "MultiCallback",
+    "Needs",
     "Output",
     "PickList",
     "PicksWriterCallback",
+    "SinkCallback",
     "StoredPicks",
     "WriterCallback",
     "adapt_callback",

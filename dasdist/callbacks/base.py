@@ -1,54 +1,34 @@
-"""What a callback is: a reduction in two halves.
+"""What a callback is: it consumes annotations block by block, where they are computed.
 
 ::
 
-    client   setup(context) ---> mapper() ------------------> combine(parts) -> finalize(part)
-                                    |                             ^
-    worker                          '--> begin(grid, block)       | part
-                                         add(patch) ... part() ---'
+    client   setup(context)                                combine(parts) -> finalize(part)
+                                                               ^
+    worker              map_block(block, annotations) -> part -'
 
-The client half holds paths, options and results.  The worker half, the *mapper*, is a small
-picklable value; for each block it begins an accumulator that sees the block's patches in grid order
-and ends in a part.  Blocks may run anywhere, in any order and twice, so an accumulator writes only
-what its block owns.
+Blocks may run anywhere, in any order and twice.  So a part depends on its block alone, parts are
+combined in any order, and nothing that a worker sets on the callback comes back but the part.
+
+A callback that wants single patches instead of the stacked core, such as one that picks, defines
+:meth:`~DASAnnotateCallback.mapper` in place of ``map_block``.  Results that last, such as files,
+are a contract of their own: :class:`dasdist.callbacks.sink.SinkCallback`.
 """
 
-import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dasdist.callbacks.needs import Needs
+from dasdist.callbacks.stacking import MapStacked, Stacking
+from dasdist.errors import DasdistError
 from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.patches import Patch
 
-__all__ = [
-    "Accumulator",
-    "Context",
-    "DASAnnotateCallback",
-    "Mapper",
-    "Output",
-    "matters_from",
-    "takes_curves",
-    "unknown",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where results last.
-
-    Parameters
-    ----------
-    path : Path or str
-        What the user named.
-    journal : Path
-        The folder in which the run keeps its ledger, its lock and files that are being written.
-    """
-
-    path: Path | str
-    journal: Path
+__all__ = ["Accumulator", "Context", "DASAnnotateCallback", "Mapper"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,118 +77,131 @@ class Accumulator(Protocol):
         """Return what goes back to the client; picklable."""
 
 
-class Mapper(Protocol):
-    """The half of a callback that runs on workers; a small picklable value.
-
-    With an attribute ``takes_curves`` that is true, annotations of patches may also be curves on
-    the GPU where the model is (`dasdist.inference.device_curves`), so that what an accumulator
-    finds in them is all that leaves it.
-
-    With an attribute ``matters_from``, a mapping of annotation keys to values, a run in lower
-    precision computes again, in float32, what is near these values or above them: see
-    `dasdist.inference.refine`.
-    """
-
-    def begin(self, grid: SegmentGrid, block: Block) -> Accumulator:
-        """Begin the accumulator of one block."""
-
-
-def takes_curves(mapper: Mapper) -> bool:
-    """Return whether annotations may be curves on a GPU."""
-    return bool(getattr(mapper, "takes_curves", False))
-
-
-def matters_from(mapper: Mapper) -> Mapping[str, float]:
-    """Return the values from which on annotations are to be those of float32, by key."""
-    return dict(getattr(mapper, "matters_from", ()))
+Mapper = Callable[[Block], Accumulator]
+"""Begins the accumulator of a block, on a worker; a small picklable value."""
 
 
 class DASAnnotateCallback(ABC):
     """Base class of what consumes annotations.
 
-    A subclass is either a reduction (it defines :meth:`mapper`, :meth:`combine` and
-    :meth:`finalize`) and runs on the workers, or it is written as for SeisBench (it defines
-    ``handle_patch(annotations, in_coords, out_coords)`` and perhaps
-    ``setup(data, patching_structure, annotate_keys)`` and ``finalize()``) and runs on the client,
-    patch after patch.
+    A subclass defines :meth:`map_block`, :meth:`combine`, perhaps :meth:`finalize`, and
+    :meth:`get_results_dict`.  One that is written as for SeisBench (``handle_patch(annotations,
+    in_coords, out_coords)`` and perhaps ``setup(data, patching_structure, annotate_keys)`` and
+    ``finalize()``) works as well: it runs on the client, patch after patch.
 
     Attributes
     ----------
-    pick_halo : float
-        Seconds of output around a block's core that its part depends on.
-    held_outputs : int
-        How many float32 arrays of the size of the core an accumulator holds per annotation key,
-        for the plan's memory.
-    in_order : bool
-        Whether the client passes every part through :meth:`consume`, in the order of the plan.
-    whole_patches : bool
-        Whether patches that touch a block must be whole, also where the model treats every channel
-        on its own.
-    overwrite : bool
-        Whether to replace results that last, instead of going on with them.
+    needs : Needs
+        What the callback asks of the run; by default what :meth:`map_block` needs.
+    stacking : {"weighted", "avg", "max"}
+        How overlapping patches become the annotations that :meth:`map_block` gets.
+    context : Context
+        What :meth:`setup` was told.
+
+    See Also
+    --------
+    dasdist.testing.check_callback : checks a callback of one's own.
+
+    Examples
+    --------
+    A callback that finds the largest energy on every channel, a model, and a recording:
+
+    >>> import numpy as np, torch, xarray
+    >>> import dasdist
+    >>> class Loudest(dasdist.DASAnnotateCallback):
+    ...     def map_block(self, block, annotations):
+    ...         channels = block.out_distance.values()
+    ...         return dict(zip(channels, np.nanmax(annotations["energy"], axis=0)))
+    ...
+    ...     def combine(self, parts):
+    ...         channels = {x for part in parts for x in part}
+    ...         return {x: max(part[x] for part in parts if x in part) for x in channels}
+    ...
+    ...     def finalize(self, part):
+    ...         self.largest = part
+    ...
+    ...     def get_results_dict(self):
+    ...         return {"largest": self.largest}
+    >>> class Energy(dasdist.DASModel):
+    ...     def __init__(self):
+    ...         structure = dasdist.PatchingStructure(100, 2, 100, 2, (0, 100), (0, 2))
+    ...         super().__init__(patching_structure=structure, annotate_keys=["energy"])
+    ...
+    ...     def forward(self, x, argdict=None):
+    ...         return {"energy": x**2}
+    >>> time = np.datetime64("2024-01-01", "ns") + np.arange(1000) * np.timedelta64(10, "ms")
+    >>> values = np.zeros((1000, 4), dtype="float32")
+    >>> values[700, 3] = 2.0
+    >>> data = xarray.DataArray(values, {"time": time, "distance": 10.0 * np.arange(4)})
+    >>> callback = Loudest()
+    >>> report = dasdist.annotate(Energy(), data, callback, pbar=False)
+    >>> float(callback.largest[20.0]), float(callback.largest[30.0])
+    (0.0, 4.0)
     """
 
-    pick_halo: float = 0.0
-    held_outputs: int = 0
-    in_order: bool = False
-    whole_patches: bool = False
-    overwrite: bool = False
+    needs: Needs = Needs(held_outputs=3)  # the stack, its weights, and what map_block makes of it
+    stacking: Stacking = "weighted"
+
+    _context: Context | None = None
 
     @property
-    def outputs(self) -> tuple[Output, ...]:
-        """Where the results last; empty if they are in memory.
+    def context(self) -> Context:
+        """What the callback was told before the first block.
 
-        Where there is any, a part is a mapping of names to counts, and the run can be resumed.
+        Raises
+        ------
+        DasdistError
+            Before that.
         """
-        return ()
+        if self._context is None:
+            raise DasdistError(
+                f"{type(self).__name__} has not been set up: pass it to annotate first, and let a "
+                "setup of its own call super().setup(context)."
+            )
+        return self._context
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What the results depend on besides model and data: plain values, by name."""
-        return {}
+    def setup(self, context: Context) -> None:
+        """Prepare for a run, on the client, before any block: check options, forget results."""
+        self._context = context
 
-    def by_output(self, part: Any) -> tuple[Any, ...]:
-        """Return what a part holds for each of :attr:`outputs`."""
-        return (part,)
-
-    def of_outputs(self, parts: Sequence[Any]) -> Any:
-        """Return the part that :meth:`by_output` took apart."""
-        (part,) = parts
-        return part
-
-    def lost(self, parts: Mapping[int, Any]) -> list[int]:
-        """Return the blocks whose results are no longer in the output; called after :meth:`setup`.
+    def map_block(self, block: Block, annotations: Mapping[str, NDArray[np.float32]]) -> Any:
+        """Return the part of one block; called on a worker, on a copy of this callback.
 
         Parameters
         ----------
-        parts : mapping
-            By index, the parts of blocks that were finished.
+        block : Block
+            The block; ``block.out_time`` and ``block.out_distance`` are the axes of what it owns.
+        annotations : mapping of str to ndarray of float32, shape (samples, channels)
+            What the model says of the outputs that the block owns, overlapping patches merged; NaN
+            where no patch fills an output.
+
+        Returns
+        -------
+        object
+            Picklable.
         """
-        return []
-
-    def setup(self, context: Context) -> None:  # noqa: B027 -- optional
-        """Check options against the run and create outputs, on the client, before any block."""
-
-    def mapper(self) -> Mapper:
-        """Return the half that runs on the workers; called after :meth:`setup`."""
         raise NotImplementedError(
-            f"{type(self).__name__} defines neither mapper() nor handle_patch(): a callback needs "
-            "one of them."
+            f"{type(self).__name__} defines none of map_block(), mapper() and handle_patch(): a "
+            "callback needs one of them."
         )
 
-    def consume(self, part: Any, grid: SegmentGrid) -> Any:
+    def mapper(self) -> Mapper:
+        """Return the half that runs on workers; called after :meth:`setup`."""
+        return MapStacked(self.map_block, self.stacking, self.context.annotate_keys)
+
+    def consume(self, part: Any, block: Block) -> Any:
         """Use the part of one block and return what :meth:`combine` still needs of it.
 
-        Called on the client, only where :attr:`in_order` is set, block after block in the order of
-        the plan; with ``None`` (or not at all) for a block that was skipped.
+        Called on the client, only where :attr:`needs` says ``in_order``, block after block in the
+        order of the plan; not for blocks that failed.
         """
         return part
 
     def combine(self, parts: Sequence[Any]) -> Any:
         """Merge parts, given in any order and grouping, into one part.
 
-        Called on parts, and on what it returned for other parts.  As it stands, parts are lists
-        and are joined.
+        Called on parts, on what it returned for other parts, and on no parts at all.  By default
+        parts are lists and are joined.
         """
         return [item for part in parts for item in part]
 
@@ -218,19 +211,3 @@ class DASAnnotateCallback(ABC):
     @abstractmethod
     def get_results_dict(self) -> dict[str, Any]:
         """Return the results by name; ``classify`` passes them on."""
-
-
-def unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    """Say that a name is unknown, and which known one is nearest.
-
-    Examples
-    --------
-    >>> unknown("stacking", "mean", ["avg", "max"])
-    "Unknown stacking 'mean'. Known are 'avg', 'max'."
-    >>> unknown("stacking", "weigthed", ["avg", "weighted"])
-    "Unknown stacking 'weigthed', did you mean 'weighted'? Known are 'avg', 'weighted'."
-    """
-    by_lower = {k.lower(): k for k in known}
-    nearest = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
-    hint = f", did you mean {by_lower[nearest[0]]!r}?" if nearest else "."
-    return f"Unknown {kind} {name!r}{hint} Known are {', '.join(map(repr, known))}."

@@ -1,23 +1,22 @@
 """Collect the model's stacked outputs in memory."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.callbacks.base import Context, DASAnnotateCallback
-from dasdist.callbacks.stacking import Stacker, Stacking, check_stacking
+from dasdist.callbacks.needs import Needs
+from dasdist.callbacks.stacking import Stacking, check_stacking
 from dasdist.errors import DasdistError
 from dasdist.geometry.axis import Axis
 from dasdist.geometry.blocks import Block, Region, SegmentGrid
-from dasdist.geometry.patches import Patch
 
-__all__ = ["InMemoryCollectionCallback", "StackMapper", "StackedCore", "interp_coordinate"]
+__all__ = ["InMemoryCollectionCallback", "StackedCore", "interp_coordinate"]
 
-StackedCore = tuple[int, Region, dict[str, NDArray[np.float32]]]
+StackedCore = tuple[int, Region, Mapping[str, NDArray[np.float32]]]
 """Segment, where in it, and one array per annotation key."""
 
 
@@ -54,39 +53,30 @@ class InMemoryCollectionCallback(DASAnnotateCallback):
     >>> callback.annotations["P"]  # doctest: +SKIP
     """
 
-    held_outputs = 2
+    needs = Needs(held_outputs=2)
 
     def __init__(self, stacking: Stacking = "weighted"):
         check_stacking(stacking)
         self.stacking = stacking
         self.annotations: dict[str, Any] | None = None
-        self._context: Context | None = None
-
-    @property
-    def _run(self) -> Context:
-        if self._context is None:
-            raise DasdistError("The callback was not set up: pass it to annotate.")
-        return self._context
 
     def setup(self, context: Context) -> None:
         """Forget earlier results."""
+        super().setup(context)
         self.annotations = None
-        self._context = context
 
-    def mapper(self) -> "StackMapper":
-        """Return the half that stacks a block."""
-        return StackMapper(self.stacking, self._run.annotate_keys)
+    def map_block(
+        self, block: Block, annotations: Mapping[str, NDArray[np.float32]]
+    ) -> list[StackedCore]:
+        """Return the block's annotations and where they belong."""
+        return [(block.segment, block.core, annotations)]
 
-    def combine(self, parts: Sequence[list[StackedCore] | None]) -> list[StackedCore]:
-        """List the cores; parts of skipped blocks may be ``None``."""
-        return [core for part in parts if part is not None for core in part]
-
-    def finalize(self, part: list[StackedCore] | None) -> None:
+    def finalize(self, part: list[StackedCore]) -> None:
         """Put the cores into arrays and name their coordinates."""
-        cores = self.combine([part])
+        context = self.context
         self.annotations = {
-            key: _one_or_all([_assemble(grid, key, cores, self._run) for grid in self._run.grids])
-            for key in self._run.annotate_keys
+            key: _one_or_all([_assemble(grid, key, part, context) for grid in context.grids])
+            for key in context.annotate_keys
         }
 
     def get_results_dict(self) -> dict[str, Any]:
@@ -94,38 +84,6 @@ class InMemoryCollectionCallback(DASAnnotateCallback):
         if self.annotations is None:
             raise DasdistError("There are no annotations yet: pass the callback to annotate first.")
         return self.annotations
-
-
-@dataclass(frozen=True, slots=True)
-class StackMapper:
-    """Stacks the patches of a block; the part is a list of one core and where it belongs.
-
-    Parameters
-    ----------
-    stacking : {"avg", "max", "weighted"}
-        How overlapping patches are merged.
-    keys : tuple of str
-        Annotation keys.
-    """
-
-    stacking: Stacking
-    keys: tuple[str, ...]
-
-    def begin(self, grid: SegmentGrid, block: Block) -> "_Core":
-        """Begin the stack of one block."""
-        return _Core(Stacker.begin(self.stacking, grid, block, self.keys), block)
-
-
-@dataclass(frozen=True, slots=True)
-class _Core:
-    stacker: Stacker
-    block: Block
-
-    def add(self, patch: Patch) -> None:
-        self.stacker.add(patch)
-
-    def part(self) -> list[StackedCore]:
-        return [(self.block.segment, self.block.core, self.stacker.outputs())]
 
 
 def _assemble(grid: SegmentGrid, key: str, cores: list[StackedCore], context: Context) -> Any:

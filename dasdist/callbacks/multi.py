@@ -1,28 +1,59 @@
-"""Feed several callbacks in one pass."""
+"""Feed several callbacks in one pass, whatever they were written for."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from dasdist.callbacks.base import (
-    Accumulator,
-    Context,
-    DASAnnotateCallback,
-    Mapper,
-    Output,
-    matters_from,
-    takes_curves,
-)
-from dasdist.callbacks.seisbench import adapt_callback
+from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper
+from dasdist.callbacks.needs import Needs
+from dasdist.callbacks.seisbench import ClientSideCallback, own
+from dasdist.callbacks.sink import Output, SinkCallback
 from dasdist.errors import InvalidInput
-from dasdist.geometry.blocks import Block, SegmentGrid
+from dasdist.geometry.blocks import Block
 from dasdist.geometry.patches import Patch
 
-__all__ = ["MultiCallback", "MultiMapper"]
+__all__ = ["MultiCallback", "MultiMapper", "adapt_callback"]
 
 
-class MultiCallback(DASAnnotateCallback):
+def adapt_callback(callback: Any) -> DASAnnotateCallback:
+    """Return a callback as a reduction.
+
+    Parameters
+    ----------
+    callback : object
+        A reduction, which is returned as it is; or an object with ``handle_patch`` as for
+        SeisBench, which is wrapped.  SeisBench's ``MultiCallback`` becomes dasdist's.
+
+    Returns
+    -------
+    DASAnnotateCallback
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if isinstance(callback, type):
+        raise TypeError(
+            f"{callback.__name__} is a class; pass an instance of it: {callback.__name__}(...)."
+        )
+    if isinstance(callback, DASAnnotateCallback) and (
+        own(callback, "map_block") or own(callback, "mapper")
+    ):
+        return callback
+    kind = type(callback)
+    if kind.__name__ == "MultiCallback" and kind.__module__.startswith("seisbench."):
+        return MultiCallback(callback.callbacks)
+    if callable(getattr(callback, "handle_patch", None)):
+        return ClientSideCallback(callback)
+    raise TypeError(
+        f"{type(callback).__name__} is not a callback: it defines none of map_block(), mapper() "
+        "and handle_patch(). Derive it from dasdist.DASAnnotateCallback."
+    )
+
+
+class MultiCallback(SinkCallback):
     """Run the model once and hand its outputs to several callbacks.
 
     Parameters
@@ -54,66 +85,54 @@ class MultiCallback(DASAnnotateCallback):
 
     def __init__(self, callbacks: Iterable[Any]):
         self.callbacks = tuple(callbacks)
+        if not self.callbacks:
+            raise InvalidInput("MultiCallback was given no callbacks; pass at least one.")
         self._children = tuple(adapt_callback(callback) for callback in self.callbacks)
+        self._sinks = [child for child in self._children if isinstance(child, SinkCallback)]
 
     @property
-    def pick_halo(self) -> float:  # type: ignore[override]
-        """Seconds of output around a core that any child needs."""
-        return max((child.pick_halo for child in self._children), default=0.0)
-
-    @property
-    def held_outputs(self) -> int:  # type: ignore[override]
-        """Arrays of the size of the core that all children hold together."""
-        return sum(child.held_outputs for child in self._children)
-
-    @property
-    def in_order(self) -> bool:  # type: ignore[override]
-        """Whether any child runs on the client."""
-        return any(child.in_order for child in self._children)
-
-    @property
-    def whole_patches(self) -> bool:  # type: ignore[override]
-        """Whether any child needs whole patches."""
-        return any(child.whole_patches for child in self._children)
+    def needs(self) -> Needs:  # type: ignore[override]
+        """What serves all children in one pass."""
+        return Needs.merged(*(child.needs for child in self._children))
 
     @property
     def overwrite(self) -> bool:  # type: ignore[override]
         """Whether any child replaces what its output holds."""
-        return any(child.overwrite for child in self._children)
+        return any(sink.overwrite for sink in self._sinks)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """Those of all children; none if the results of any of them are in memory."""
-        each = [child.outputs for child in self._children]
-        return tuple(output for outputs in each for output in outputs) if all(each) else ()
+        each = [sink.outputs for sink in self._sinks]
+        lasts = len(each) == len(self._children) and all(each)
+        return tuple(output for outputs in each for output in outputs) if lasts else ()
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Those of all children, by their position."""
-        return {str(i): child.settings for i, child in enumerate(self._children)}
+        return {str(i): sink.settings for i, sink in enumerate(self._sinks)}
 
     def by_output(self, part: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return what the children's parts hold for each of their outputs."""
-        pairs = zip(self._children, part, strict=True)
-        return tuple(held for child, p in pairs for held in child.by_output(p))
+        pairs = zip(self._sinks, part, strict=True)
+        return tuple(held for sink, p in pairs for held in sink.by_output(p))
 
     def of_outputs(self, parts: Sequence[Any]) -> tuple[Any, ...]:
         """Return the children's parts."""
         left = iter(parts)
-        return tuple(
-            child.of_outputs(list(islice(left, len(child.outputs)))) for child in self._children
-        )
+        return tuple(sink.of_outputs(list(islice(left, len(sink.outputs)))) for sink in self._sinks)
 
     def lost(self, parts: Mapping[int, tuple[Any, ...]]) -> list[int]:
         """Return the blocks that any child lost."""
         each = (
-            child.lost({block: part[i] for block, part in parts.items()})
-            for i, child in enumerate(self._children)
+            sink.lost({block: part[i] for block, part in parts.items()})
+            for i, sink in enumerate(self._sinks)
         )
         return sorted({block for lost in each for block in lost})
 
     def setup(self, context: Context) -> None:
         """Set all children up."""
+        super().setup(context)
         for child in self._children:
             child.setup(context)
 
@@ -121,25 +140,22 @@ class MultiCallback(DASAnnotateCallback):
         """Return the half that feeds the children's halves."""
         return MultiMapper(tuple(child.mapper() for child in self._children))
 
-    def consume(self, part: tuple[Any, ...] | None, grid: SegmentGrid) -> tuple[Any, ...] | None:
+    def consume(self, part: tuple[Any, ...], block: Block) -> tuple[Any, ...]:
         """Let the children that run on the client consume their parts; return the others'."""
-        parts = (None,) * len(self._children) if part is None else part
-        left = tuple(
-            child.consume(p, grid) if child.in_order else p
-            for child, p in zip(self._children, parts, strict=True)
-        )
-        return None if part is None else left
-
-    def combine(self, parts: Sequence[tuple[Any, ...] | None]) -> tuple[Any, ...]:
-        """Combine each child's parts; those of skipped blocks may be ``None``."""
-        known = [part for part in parts if part is not None]
         return tuple(
-            child.combine([part[i] for part in known]) for i, child in enumerate(self._children)
+            child.consume(p, block) if child.needs.in_order else p
+            for child, p in zip(self._children, part, strict=True)
         )
 
-    def finalize(self, part: tuple[Any, ...] | None) -> None:
+    def combine(self, parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Combine each child's parts."""
+        return tuple(
+            child.combine([part[i] for part in parts]) for i, child in enumerate(self._children)
+        )
+
+    def finalize(self, part: tuple[Any, ...]) -> None:
         """Finalize all children."""
-        for child, p in zip(self._children, part or self.combine([]), strict=True):
+        for child, p in zip(self._children, part, strict=True):
             child.finalize(p)
 
     def get_results_dict(self) -> dict[str, Any]:
@@ -174,23 +190,9 @@ class MultiMapper:
 
     mappers: tuple[Mapper, ...]
 
-    @property
-    def takes_curves(self) -> bool:
-        """Whether all of them may be given curves on a GPU."""
-        return all(map(takes_curves, self.mappers))
-
-    @property
-    def matters_from(self) -> Mapping[str, float]:
-        """The least of theirs, by annotation key."""
-        least: dict[str, float] = {}
-        for mapper in self.mappers:
-            for key, value in matters_from(mapper).items():
-                least[key] = min(value, least.get(key, value))
-        return least
-
-    def begin(self, grid: SegmentGrid, block: Block) -> "_Accumulators":
+    def __call__(self, block: Block) -> "_Accumulators":
         """Begin the accumulators of one block."""
-        return _Accumulators([mapper.begin(grid, block) for mapper in self.mappers])
+        return _Accumulators([mapper(block) for mapper in self.mappers])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,16 @@ A part is renamed into place when it is whole, so that the folder can be read wh
 the same block gives the same bytes.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Output
+from dasdist.callbacks.base import Accumulator, Context
+from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.pick_files import (
     FORMAT,
     StoredPicks,
@@ -32,17 +32,16 @@ from dasdist.callbacks.pick_files import (
 )
 from dasdist.callbacks.picking import DASPickingCallback, PickMapper
 from dasdist.callbacks.picks import PickTable
+from dasdist.callbacks.sink import Counts, Output, SinkCallback
 from dasdist.errors import DasdistError, InvalidInput
-from dasdist.geometry.blocks import Block, SegmentGrid
+from dasdist.geometry.blocks import Block
 from dasdist.geometry.patches import Patch
 from dasdist.storage.staging import Staging, journal_of, writing
 
 __all__ = ["PickWriteMapper", "PicksWriterCallback", "StoredPicks"]
 
-_Counts = dict[str, int]
 
-
-class PicksWriterCallback(DASAnnotateCallback):
+class PicksWriterCallback(SinkCallback):
     """Pick peaks of the annotations and write the picks to a Parquet dataset.
 
     Parameters
@@ -102,13 +101,13 @@ class PicksWriterCallback(DASAnnotateCallback):
         self._picking = DASPickingCallback(thresholds, min_time_separation, blinding)
         self.path = Path(name).absolute()
         self.overwrite = overwrite
-        self._counts: _Counts | None = None
+        self._counts: Counts | None = None
         self._mapper: PickWriteMapper | None = None
 
     @property
-    def pick_halo(self) -> float:  # type: ignore[override]
-        """Seconds around a core within which other picks compete with those of the core."""
-        return self._picking.pick_halo
+    def needs(self) -> Needs:  # type: ignore[override]
+        """What the picking needs."""
+        return self._picking.needs
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -121,7 +120,7 @@ class PicksWriterCallback(DASAnnotateCallback):
         return self._picking.settings
 
     @property
-    def counts(self) -> _Counts:
+    def counts(self) -> Counts:
         """Picks, picks by phase, and bytes, of the last run."""
         if self._counts is None:
             raise DasdistError("There are no picks yet: pass the callback to annotate first.")
@@ -134,6 +133,7 @@ class PicksWriterCallback(DASAnnotateCallback):
 
     def setup(self, context: Context) -> None:
         """Check the options and the path, and make the folder."""
+        super().setup(context)
         self._picking.setup(context)
         picking = self._picking.mapper()
         if clash := {"picks", "bytes"} & {key for key, _ in picking.thresholds}:
@@ -163,17 +163,10 @@ class PicksWriterCallback(DASAnnotateCallback):
         assert self._mapper is not None
         return self._mapper
 
-    def combine(self, parts: Sequence[_Counts | None]) -> _Counts:
-        """Add the counts; those of skipped blocks may be ``None``."""
-        total: Counter[str] = Counter()
-        for part in parts:
-            total.update(part or {})
-        return dict(total)
-
-    def finalize(self, part: _Counts | None) -> None:
+    def finalize(self, part: Counts) -> None:
         """Keep the counts."""
         keys = [key for key, _ in self.mapper().picking.thresholds]
-        self._counts = {**dict.fromkeys(["picks", *keys, "bytes"], 0), **(part or {})}
+        self._counts = {**dict.fromkeys(["picks", *keys, "bytes"], 0), **part}
 
     def get_results_dict(self) -> dict[str, Any]:
         """Return as ``"picks"`` where they are and how many: they are read only when asked for."""
@@ -201,20 +194,13 @@ class PickWriteMapper:
     staging: Staging
     attrs: tuple[tuple[str, str], ...]
 
-    takes_curves: ClassVar[bool] = True
-
-    @property
-    def matters_from(self) -> Mapping[str, float]:
-        """What matters to the picking."""
-        return self.picking.matters_from
-
-    def begin(self, grid: SegmentGrid, block: Block) -> "_BlockPart":
+    def __call__(self, block: Block) -> "_BlockFile":
         """Begin picking one block."""
-        return _BlockPart(self, self.picking.begin(grid, block), block.index)
+        return _BlockFile(self, self.picking(block), block.index)
 
 
 @dataclass(frozen=True, slots=True)
-class _BlockPart:
+class _BlockFile:
     to: PickWriteMapper
     picks: Accumulator
     block: int
@@ -222,7 +208,7 @@ class _BlockPart:
     def add(self, patch: Patch) -> None:
         self.picks.add(patch)
 
-    def part(self) -> _Counts:
+    def part(self) -> Counts:
         table: PickTable = self.picks.part()
         target = self.to.path / part_name(self.block)
         size = self.to.staging.write(target, encode(table, schema_of(self.to.attrs)))

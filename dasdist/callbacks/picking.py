@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, isfinite
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dasdist.callbacks.base import Context, DASAnnotateCallback, unknown
+from dasdist.callbacks.base import Context, DASAnnotateCallback
+from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.peaks import find_peaks, survivors
 from dasdist.callbacks.picks import (
     CANDIDATE,
@@ -35,8 +36,9 @@ from dasdist.callbacks.picks import (
     to_dataframe,
 )
 from dasdist.errors import DasdistError, DataWarning, InvalidInput
-from dasdist.geometry.blocks import Block, SegmentGrid
+from dasdist.geometry.blocks import Block
 from dasdist.geometry.patches import Patch, PatchGrid
+from dasdist.wording import unknown
 
 __all__ = ["DASPickingCallback", "PickMapper"]
 
@@ -112,9 +114,13 @@ class DASPickingCallback(DASAnnotateCallback):
         self._picks: pd.DataFrame | None = None
 
     @property
-    def pick_halo(self) -> float:  # type: ignore[override]
-        """Seconds around a core within which other picks compete with those of the core."""
-        return float(self.min_time_separation)
+    def needs(self) -> Needs:  # type: ignore[override]
+        """A halo in which other picks compete; exact values from the thresholds on."""
+        return Needs(
+            pick_halo=float(self.min_time_separation),
+            device_curves=True,
+            exact_above=dict(self._by_key),
+        )
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -134,6 +140,7 @@ class DASPickingCallback(DASAnnotateCallback):
 
     def setup(self, context: Context) -> None:
         """Check the options against the model and the patches, and forget earlier picks."""
+        super().setup(context)
         self._picks = None
         self._by_key = _thresholds_by_key(self.thresholds, context)
         any(_warn_of_holes(self.blinding, grid.rows) for grid in context.grids)  # once is enough
@@ -143,13 +150,13 @@ class DASPickingCallback(DASAnnotateCallback):
         first, last = self.blinding
         return PickMapper(self._by_key, float(self.min_time_separation), (int(first), int(last)))
 
-    def combine(self, parts: Sequence[PickTable | None]) -> PickTable:
-        """Append tables; parts of skipped blocks may be ``None``."""
-        return join(part for part in parts if part is not None)
+    def combine(self, parts: Sequence[PickTable]) -> PickTable:
+        """Append tables."""
+        return join(parts)
 
-    def finalize(self, part: PickTable | None) -> None:
+    def finalize(self, part: PickTable) -> None:
         """Sort the picks."""
-        self._picks = to_dataframe(self.combine([part]))
+        self._picks = to_dataframe(part)
 
     def get_results_dataframe(self) -> pd.DataFrame:
         """Return `picks`."""
@@ -180,22 +187,16 @@ class PickMapper:
     min_time_separation: float
     blinding: tuple[int, int]
 
-    takes_curves: ClassVar[bool] = True
-
-    @property
-    def matters_from(self) -> Mapping[str, float]:
-        """The thresholds; what a peak has to reach."""
-        return dict(self.thresholds)
-
-    def begin(self, grid: SegmentGrid, block: Block) -> "_BlockPicks":
+    def __call__(self, block: Block) -> "_BlockPicks":
         """Begin picking one block."""
-        return _BlockPicks(self, grid, block)
+        return _BlockPicks(self, block)
 
 
 class _BlockPicks:
     """The candidates of one block."""
 
-    def __init__(self, options: PickMapper, grid: SegmentGrid, block: Block):
+    def __init__(self, options: PickMapper, block: Block):
+        grid = block.grid
         self._options, self._grid, self._core = options, grid, block.core
         separation = Fraction(repr(options.min_time_separation))  # 0.1 s means 1/10 s
         unit = grid.model_time.spacing / grid.rows.stride.denominator

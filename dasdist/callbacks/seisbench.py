@@ -19,51 +19,15 @@ import numpy as np
 
 from dasdist.callbacks.base import Context, DASAnnotateCallback
 from dasdist.callbacks.in_memory import interp_coordinate
+from dasdist.callbacks.needs import Needs
 from dasdist.errors import InvalidInput
 from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.patches import Patch, PatchCoordinate, PatchGrid, PatchingStructure
 
-__all__ = ["ClientSideCallback", "ModelData", "OwnedPatches", "adapt_callback"]
+__all__ = ["ClientSideCallback", "ModelData", "OwnedPatches", "own"]
 
 
-def adapt_callback(callback: Any) -> DASAnnotateCallback:
-    """Return a callback as a reduction.
-
-    Parameters
-    ----------
-    callback : object
-        A reduction, which is returned as it is; or an object with ``handle_patch`` as for
-        SeisBench, which is wrapped.  SeisBench's ``MultiCallback`` becomes dasdist's.
-
-    Returns
-    -------
-    DASAnnotateCallback
-
-    Raises
-    ------
-    TypeError
-        If it is neither.
-    """
-    from dasdist.callbacks.multi import MultiCallback  # which adapts its children
-
-    if isinstance(callback, type):
-        raise TypeError(
-            f"{callback.__name__} is a class; pass an instance of it: {callback.__name__}(...)."
-        )
-    if isinstance(callback, DASAnnotateCallback) and _own(callback, "mapper"):
-        return callback
-    kind = type(callback)
-    if kind.__name__ == "MultiCallback" and kind.__module__.startswith("seisbench."):
-        return MultiCallback(callback.callbacks)
-    if callable(getattr(callback, "handle_patch", None)):
-        return ClientSideCallback(callback)
-    raise TypeError(
-        f"{type(callback).__name__} is no callback, it defines neither mapper() nor "
-        "handle_patch(); derive it from dasdist.DASAnnotateCallback."
-    )
-
-
-def _own(callback: Any, method: str) -> Any:
+def own(callback: Any, method: str) -> Any:
     """Return a method that the callback defines itself, or None if it is only inherited from us."""
     inherited = getattr(DASAnnotateCallback, method)
     if getattr(type(callback), method, None) is inherited:
@@ -89,7 +53,7 @@ class ClientSideCallback(DASAnnotateCallback):
     on an unbroken sequence.
 
     The outputs of a block travel to the client and overlap is not merged before, which is what
-    ``held_outputs`` allows for (a half overlap along both axes).
+    ``needs`` allows for (a half overlap along both axes).
 
     Examples
     --------
@@ -98,13 +62,11 @@ class ClientSideCallback(DASAnnotateCallback):
     ...
     ...     def handle_patch(self, annotations, in_coords, out_coords):
     ...         self.largest = max(self.largest, annotations["P"].max())
-    >>> callback = adapt_callback(Maximum())
+    >>> callback = ClientSideCallback(Maximum())
     >>> model.annotate(data, callback)  # doctest: +SKIP
     """
 
-    in_order = True
-    whole_patches = True
-    held_outputs = 4
+    needs = Needs(in_order=True, whole_patches=True, held_outputs=4)
 
     def __init__(self, callback: Any):
         self.callback = callback
@@ -117,6 +79,7 @@ class ClientSideCallback(DASAnnotateCallback):
         InvalidInput
             If there are several segments.
         """
+        super().setup(context)
         if len(context.grids) != 1:
             raise InvalidInput(
                 f"{type(self.callback).__name__} is written for SeisBench and knows one segment, "
@@ -124,23 +87,20 @@ class ClientSideCallback(DASAnnotateCallback):
                 "dasdist's own callbacks."
             )
         self._grid = context.grids[0]
-        self._keys = context.annotate_keys
         self._blocks_done = 0
         self._waiting: list[Patch] = []
-        if setup := _own(self.callback, "setup"):
+        if setup := own(self.callback, "setup"):
             data = ModelData.of(self._grid, context.dims[1])
-            setup(data, _structure(self._grid), list(self._keys))
+            setup(data, _structure(self._grid), list(context.annotate_keys))
 
     def mapper(self) -> "OwnedPatches":
         """Return the half that keeps a block's patches."""
         return OwnedPatches()
 
-    def consume(self, part: tuple[int, list[Patch]] | None, grid: SegmentGrid) -> None:
+    def consume(self, part: list[Patch], block: Block) -> None:
         """Hand the patches of one block over; blocks left out before it become NaN."""
-        if part is not None:
-            block, patches = part
-            self._fill_up(block - grid.first_block)
-            self._take(patches)
+        self._fill_up(block.index - self._grid.first_block)
+        self._take(part)
 
     def combine(self, parts: Sequence[Any]) -> None:
         """Leave nothing: all parts were consumed."""
@@ -148,7 +108,7 @@ class ClientSideCallback(DASAnnotateCallback):
     def finalize(self, part: Any) -> None:
         """Let the callback finish."""
         self._fill_up(len(self._grid))
-        if finish := _own(self.callback, "finalize"):
+        if finish := own(self.callback, "finalize"):
             finish()
 
     def get_results_dict(self) -> dict[str, Any]:
@@ -159,10 +119,10 @@ class ClientSideCallback(DASAnnotateCallback):
     def _fill_up(self, blocks: int) -> None:
         while self._blocks_done < blocks:
             block = self._grid.block(self._blocks_done)
-            accumulator = OwnedPatches().begin(self._grid, block)
+            accumulator = OwnedPatches()(block)
             for row, column in product(accumulator.rows, accumulator.columns):
-                accumulator.add(_unknown_patch(self._grid, row, column, self._keys))
-            self._take(accumulator.part()[1])
+                accumulator.add(_unknown_patch(self._grid, row, column, self.context.annotate_keys))
+            self._take(accumulator.part())
 
     def _take(self, patches: list[Patch]) -> None:
         """Queue the patches of the next block; once a row of blocks is complete, hand it over."""
@@ -178,18 +138,18 @@ class ClientSideCallback(DASAnnotateCallback):
 
 @dataclass(frozen=True, slots=True)
 class OwnedPatches:
-    """Keeps the patches whose first output lies in the core; the part is (block index, patches)."""
+    """Keeps the patches whose first output lies in the core; they are the part."""
 
-    def begin(self, grid: SegmentGrid, block: Block) -> "_OwnedByBlock":
+    def __call__(self, block: Block) -> "_OwnedByBlock":
         """Begin a block."""
-        rows = grid.rows.starting_in(block.core.time.start, block.core.time.stop)
-        columns = grid.columns.starting_in(block.core.distance.start, block.core.distance.stop)
-        return _OwnedByBlock(block.index, range(*rows), range(*columns), [])
+        time, distance = block.core.time, block.core.distance
+        rows = block.grid.rows.starting_in(time.start, time.stop)
+        columns = block.grid.columns.starting_in(distance.start, distance.stop)
+        return _OwnedByBlock(range(*rows), range(*columns), [])
 
 
 @dataclass(frozen=True, slots=True)
 class _OwnedByBlock:
-    index: int
     rows: range
     columns: range
     patches: list[Patch]
@@ -200,8 +160,8 @@ class _OwnedByBlock:
             values = {key: np.array(values) for key, values in patch.annotations.items()}
             self.patches.append(replace(patch, annotations=values))
 
-    def part(self) -> tuple[int, list[Patch]]:
-        return self.index, self.patches
+    def part(self) -> list[Patch]:
+        return self.patches
 
 
 @dataclass(frozen=True)

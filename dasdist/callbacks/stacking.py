@@ -10,20 +10,20 @@ Float32 sums depend on the order of their terms, and on nothing else: as every b
 patches in the same order at a given output, results do not depend on how blocks are cut.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dasdist.callbacks.base import unknown
 from dasdist.errors import InvalidInput
-from dasdist.geometry.blocks import Block, Region, SegmentGrid
+from dasdist.geometry.blocks import Block, Region
 from dasdist.geometry.patches import Patch
+from dasdist.wording import unknown
 
-__all__ = ["Stacker", "Stacking", "check_stacking"]
+__all__ = ["MapStacked", "Stacker", "Stacking", "check_stacking"]
 
 Stacking = Literal["avg", "max", "weighted"]
 
@@ -66,17 +66,13 @@ class Stacker:
     weights: NDArray[np.float32]
 
     @classmethod
-    def begin(
-        cls, stacking: Stacking, grid: SegmentGrid, block: Block, keys: Iterable[str]
-    ) -> "Stacker":
+    def begin(cls, stacking: Stacking, block: Block, keys: Iterable[str]) -> "Stacker":
         """Begin the stack of one block.
 
         Parameters
         ----------
         stacking : {"avg", "max", "weighted"}
             How overlapping patches are merged.
-        grid : SegmentGrid
-            The segment's patches.
         block : Block
             Whose core is stacked.
         keys : iterable of str
@@ -88,7 +84,7 @@ class Stacker:
             If there is no such stacking.
         """
         check_stacking(stacking)
-        whole = (grid.rows.out, grid.columns.out)
+        whole = (block.grid.rows.out, block.grid.columns.out)
         empty = -np.inf if stacking == "max" else 0.0
         return cls(
             stacking=stacking,
@@ -126,6 +122,42 @@ class Stacker:
                 with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN of an unfilled output
                     np.divide(total, self.weights, out=total)
         return self.totals
+
+
+@dataclass(frozen=True, slots=True)
+class MapStacked:
+    """A mapper that stacks the patches of a block and gives the stack to a function.
+
+    Parameters
+    ----------
+    map_block : callable
+        Takes the block and its stacked annotations, by key, and returns its part.
+    stacking : {"avg", "max", "weighted"}
+        How overlapping patches are merged.
+    keys : tuple of str
+        Annotation keys.
+    """
+
+    map_block: Callable[[Block, Mapping[str, NDArray[np.float32]]], Any]
+    stacking: Stacking
+    keys: tuple[str, ...]
+
+    def __call__(self, block: Block) -> "_StackedBlock":
+        """Begin the stack of one block."""
+        return _StackedBlock(self.map_block, block, Stacker.begin(self.stacking, block, self.keys))
+
+
+@dataclass(frozen=True, slots=True)
+class _StackedBlock:
+    map_block: Callable[[Block, Mapping[str, NDArray[np.float32]]], Any]
+    block: Block
+    stacker: Stacker
+
+    def add(self, patch: Patch) -> None:
+        self.stacker.add(patch)
+
+    def part(self) -> Any:
+        return self.map_block(self.block, self.stacker.outputs())
 
 
 def _overlap(start: int, stop: int, first: int, size: int) -> tuple[slice, slice]:

@@ -11,30 +11,30 @@ Every shard of an array (a file) lies in one block, along time and along the fib
 are written without locks, in any order and twice.  Readers fetch inner chunks of about 2 MiB.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.storage import FsspecStore, LocalStore
 
-from dasdist.callbacks import zarr_template as form
-from dasdist.callbacks.base import Context, DASAnnotateCallback, Output
-from dasdist.callbacks.stacking import Stacker, Stacking, check_stacking
+from dasdist.callbacks import zarr_template as template
+from dasdist.callbacks.base import Context
+from dasdist.callbacks.needs import Needs
+from dasdist.callbacks.sink import Counts, Output, SinkCallback
+from dasdist.callbacks.stacking import MapStacked, Stacking, check_stacking
 from dasdist.callbacks.zarr_shards import lost_blocks, open_store, write_core
 from dasdist.errors import DasdistError, InvalidInput
-from dasdist.geometry.blocks import Block, SegmentGrid
-from dasdist.geometry.patches import Patch
+from dasdist.geometry.blocks import Block
 from dasdist.storage.staging import Staging, journal_of, writing
 
-__all__ = ["WriteMapper", "WriterCallback"]
-
-_Counts = dict[str, int]
+__all__ = ["WriteBlock", "WriterCallback"]
 
 
-class WriterCallback(DASAnnotateCallback):
+class WriterCallback(SinkCallback):
     """Write annotations to a Zarr store; :func:`dasdist.open_annotations` opens it.
 
     Parameters
@@ -62,7 +62,7 @@ class WriterCallback(DASAnnotateCallback):
     ------
     InvalidInput, OutputExists, RunMismatch
         There is no such stacking; and, from :meth:`setup`, the path holds something, or what is to
-        be resumed is of another form.
+        be resumed is of another template.
     OutputUnwritable
         The disk is full, or writing is not allowed.
 
@@ -86,7 +86,7 @@ class WriterCallback(DASAnnotateCallback):
     >>> model.annotate(data, WriterCallback("s3://bucket/prob.zarr"))  # doctest: +SKIP
     """
 
-    held_outputs = 3  # a stack, weights, and a shard or two while they are encoded
+    needs = Needs(held_outputs=3)  # a stack, weights, and a shard or two while they are encoded
 
     def __init__(
         self,
@@ -104,9 +104,9 @@ class WriterCallback(DASAnnotateCallback):
         self.path = Path(name).absolute() if is_local else path
         self.stacking: Stacking = stacking
         self.overwrite = overwrite
-        self.written: _Counts | None = None
+        self.written: Counts | None = None
         self._journal = _journal(self.path) if journal is None else Path(journal).absolute()
-        self._mapper: WriteMapper | None = None
+        self._write: WriteBlock | None = None
         self._groups: list[str] = []
 
     @property
@@ -124,72 +124,61 @@ class WriterCallback(DASAnnotateCallback):
 
     def setup(self, context: Context) -> None:
         """Create the store, with coordinates and empty arrays, or make what is there longer."""
+        super().setup(context)
         if clash := {*context.annotate_keys} & {*context.dims}:
             raise InvalidInput(f"{clash} names an annotation and a dimension; rename the latter.")
         with writing(self.path):
-            if context.resume and form.is_complete(self.path):
-                groups, layouts = form.stored(self.path, context)
+            if context.resume and template.is_complete(self.path):
+                groups, layouts = template.stored(self.path, context)
             else:
                 overwrite = self.overwrite or context.overwrite or context.resume
-                form.check_free(self.path, overwrite)
-                form.begin(self.path, overwrite=overwrite)
-                groups, layouts = form.group_names(context.grids, len(context.grids) > 1), {}
+                template.check_free(self.path, overwrite)
+                template.begin(self.path, overwrite=overwrite)
+                groups, layouts = template.group_names(context.grids, len(context.grids) > 1), {}
             staging = None
             if isinstance(self.path, Path) and self._journal is not None:
                 staging = Staging.make(self._journal, context.run)
             if staging is None:
-                context = replace(context, attrs={**context.attrs, form.RUN: context.run})
-            form.make(*open_store(self.path, staging), context, groups, layouts)
+                context = replace(context, attrs={**context.attrs, template.RUN: context.run})
+            template.make(*open_store(self.path, staging), context, groups, layouts)
         several = groups != [""]
         self._groups, self.written = groups, None
-        self._mapper = WriteMapper(
-            self.path, staging, context.run, self.stacking, context.annotate_keys, several
-        )
+        self._write = WriteBlock(self.path, staging, context.run, several)
 
     def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
         """Return the blocks of which a shard is missing or, in a folder, of another size."""
         return lost_blocks(self.path, parts)
 
-    def mapper(self) -> "WriteMapper":
+    def mapper(self) -> MapStacked:
         """Return the half that stacks and writes a block."""
-        assert self._mapper is not None
-        return self._mapper
+        assert self._write is not None
+        return MapStacked(self._write, self.stacking, self.context.annotate_keys)
 
-    def combine(self, parts: Sequence[_Counts | None]) -> _Counts:
-        """Add the counts; those of skipped blocks may be ``None``."""
-        total: Counter[str] = Counter()
-        for part in parts:
-            total.update(part or {})
-        return dict(total)
-
-    def finalize(self, part: _Counts | None) -> None:
+    def finalize(self, part: Counts) -> None:
         """Keep the counts as `written`."""
-        self.written = {"blocks": 0, "shards": 0, "bytes": 0, **(part or {})}
+        self.written = {"blocks": 0, "shards": 0, "bytes": 0, **part}
 
     def get_results_dict(self) -> dict[str, Any]:
         """Return the path of each annotation key's array; of several segments, a list of them."""
-        if self._mapper is None:
+        if self._write is None:
             raise DasdistError("There are no annotations yet: pass the callback to annotate first.")
-        paths = {key: [_join(self.path, g, key) for g in self._groups] for key in self._mapper.keys}
-        return {key: found if self._mapper.several else found[0] for key, found in paths.items()}
+        several, keys = self._write.several, self.context.annotate_keys
+        paths = {key: [_join(self.path, g, key) for g in self._groups] for key in keys}
+        return {key: found if several else found[0] for key, found in paths.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class WriteMapper:
-    """Stacks the patches of a block and writes its core; several segments have a group each.
+class WriteBlock:
+    """Writes the core of a block; several segments have a group each.
 
     Parameters
     ----------
     path : Path, str, or zarr store
         Where.
     staging : Staging or None
-        Where shards are written before they are renamed; None for what is no folder.
+        Where shards are written before they are renamed; None for what is not a folder.
     run : str
         Names the run.
-    stacking : {"avg", "max", "weighted"}
-        How overlapping patches are merged.
-    keys : tuple of str
-        Annotation keys.
     several : bool
         Whether each segment has a group.
     """
@@ -197,36 +186,19 @@ class WriteMapper:
     path: Any
     staging: Staging | None
     run: str
-    stacking: Stacking
-    keys: tuple[str, ...]
     several: bool
 
-    def begin(self, grid: SegmentGrid, block: Block) -> "_BlockWriter":
-        """Begin the stack of one block."""
-        stacker = Stacker.begin(self.stacking, grid, block, self.keys)
-        (group,) = form.group_names((grid,), self.several)
-        return _BlockWriter(self, stacker, block, group)
-
-
-@dataclass(frozen=True, slots=True)
-class _BlockWriter:
-    to: WriteMapper
-    stacker: Stacker
-    block: Block
-    group: str
-
-    def add(self, patch: Patch) -> None:
-        self.stacker.add(patch)
-
-    def part(self) -> _Counts:
+    def __call__(self, block: Block, annotations: Mapping[str, NDArray[np.float32]]) -> Counts:
+        """Write the annotations of a block, and count."""
+        (group,) = template.group_names((block.grid,), self.several)
         # empty chunks too: then a shard that is there means that its block was computed
         options: dict[str, Any] = {"config": {"write_empty_chunks": True}, "zarr_format": 3}
-        with writing(self.to.path):
-            store, path = open_store(self.to.path, self.to.staging, self.to.run)
-            for key, values in self.stacker.outputs().items():
-                name = "/".join(filter(None, (path, self.group, key)))
+        with writing(self.path):
+            store, path = open_store(self.path, self.staging, self.run)
+            for key, values in annotations.items():
+                name = "/".join(filter(None, (path, group, key)))
                 array = zarr.open_array(store, path=name, mode="r+", **options)
-                write_core(array, self.block.core, values)
+                write_core(array, block.core, values)
         return {"blocks": 1, "shards": store.files, "bytes": store.bytes}
 
 

@@ -6,86 +6,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as RichProgress
 
-from dasdist.run.progress import Pace
+from dasdist.run.progress import Progress
+from dasdist.run.progress_bar import note_of
 
-__all__ = ["JsonView", "LineView", "RichView", "counter", "duration"]
+__all__ = ["JsonView", "LineView", "counter"]
 
 _LINE_SECONDS = 30.0  # between two lines in a log
 _JSON_SECONDS = 5.0
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration in words that are as short as one needs.
-
-    Examples
-    --------
-    >>> duration(42.4), duration(3725.0), duration(200_000.0), duration(None)
-    ('42 s', '1 h 02 min', '2 d 07 h', '?')
-    """
-    if seconds is None:
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
-
-
-def hours_per_second(speed: float) -> str:
-    """Return a speed, given in seconds of data per second.
-
-    Examples
-    --------
-    >>> hours_per_second(4500.0)
-    '1.2 h of data/s'
-    """
-    return f"{speed / 3600:.2g} h of data/s"
-
-
-class RichView:
-    """A bar on a terminal.
-
-    Parameters
-    ----------
-    console : Console
-        The terminal.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("blocks  {task.fields[note]}"),
-            console=console,
-        )
-        self._task: TaskID | None = None
-
-    def start(self, blocks: int, done: int, data_seconds: float) -> None:
-        """Draw the bar."""
-        self._pace = Pace(blocks, done, data_seconds)
-        self._task = self._progress.add_task("", total=blocks, completed=done, note="")
-        self._progress.start()
-
-    def step(self, done: int, failures: int) -> None:
-        """Move it."""
-        if self._task is not None:
-            note = note_of(self._pace, done, failures)
-            self._progress.update(self._task, completed=done, note=note)
-
-    def close(self) -> None:
-        """Leave it as it is."""
-        self._progress.stop()
-
-
-def note_of(pace: Pace, done: int, failures: int) -> str:
-    """Return speed, time left and failures."""
-    failed = f", {failures} failed" if failures else ""
-    return f"{hours_per_second(pace.speed(done))}, {duration(pace.left(done))} left{failed}"
 
 
 class LineView:
@@ -99,22 +29,22 @@ class LineView:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
+        self._last = -float("inf")
 
-    def start(self, blocks: int, done: int, data_seconds: float) -> None:
+    def start(self, progress: Progress) -> None:
         """Say what there is to do."""
-        self._pace = Pace(blocks, done, data_seconds)
         self._last = time.monotonic()
-        earlier = f", {done} of them done earlier" if done else ""
-        self._say(f"{blocks} blocks, {data_seconds / 3600:.2f} h of data{earlier}")
+        earlier = f", {progress.ended} of them done earlier" if progress.ended else ""
+        self._say(
+            f"{progress.blocks} blocks, {progress.data_seconds / 3600:.2f} h of data{earlier}"
+        )
 
-    def step(self, done: int, failures: int) -> None:
+    def update(self, progress: Progress) -> None:
         """Say how far it is, now and then."""
         now = time.monotonic()
         if now - self._last >= _LINE_SECONDS:
             self._last = now
-            self._say(
-                f"{done} of {self._pace.blocks} blocks, {note_of(self._pace, done, failures)}"
-            )
+            self._say(f"{progress.share:.1%}, {note_of(progress)}")
 
     def close(self) -> None:
         """Say nothing more."""
@@ -131,46 +61,44 @@ class JsonView:
 
     def __init__(self, event: Callable[..., None]) -> None:
         self._event = event
-        self._pace: Pace | None = None
         self._last = -float("inf")
-        self._at = (0, 0)
-        self._told = False
+        self._latest: Progress | None = None
 
-    def start(self, blocks: int, done: int, data_seconds: float) -> None:
+    def start(self, progress: Progress) -> None:
         """Tell what there is to do."""
-        self._pace = Pace(blocks, done, data_seconds)
         self._last = time.monotonic()
-        self._at = (done, 0)
-        self._told = True
-        self._event("start", blocks=blocks, done=done, data_seconds=data_seconds)
+        self._event(
+            "start",
+            blocks=progress.blocks,
+            done=progress.ended,
+            data_seconds=progress.data_seconds,
+        )
 
-    def step(self, done: int, failures: int) -> None:
+    def update(self, progress: Progress) -> None:
         """Tell how far it is, now and then."""
-        self._at = (done, failures)
-        self._told = False
+        self._latest = progress
         if time.monotonic() - self._last >= _JSON_SECONDS:
-            self._tell()
+            self._tell(progress)
 
     def close(self) -> None:
         """Tell how far it came."""
-        if not self._told:
-            self._tell()
+        if self._latest is not None:
+            self._tell(self._latest)
 
-    def _tell(self) -> None:
-        if self._pace is None:
-            return
-        done, failures = self._at
-        left = self._pace.left(done)
+    def _tell(self, progress: Progress) -> None:
+        left = progress.seconds_left
         self._event(
             "progress",
-            blocks=self._pace.blocks,
-            done=done,
-            failures=failures,
-            data_hours_per_second=round(self._pace.speed(done) / 3600, 6),
+            blocks=progress.blocks,
+            done=progress.ended,
+            failures=progress.failed,
+            share=round(progress.share, 6),
+            times_real_time=round(progress.speed, 3),
+            data_hours_per_second=round(progress.speed / 3600, 6),
             seconds_left=None if left is None else round(left, 1),
         )
         self._last = time.monotonic()
-        self._told = True
+        self._latest = None
 
 
 @contextmanager
@@ -190,6 +118,6 @@ def counter(
         yield tell
         return
     columns: list[Any] = [BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
-    with Progress(*columns, console=console) as progress:
+    with RichProgress(*columns, console=console) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -84,14 +84,15 @@ class Voice:
 
     def view(self) -> "ProgressView":
         """Return what shows a run's progress."""
-        from dasdist.cli.views import JsonView, LineView, RichView
+        from dasdist.cli.views import JsonView, LineView
         from dasdist.run.progress import NoView
+        from dasdist.run.progress_bar import ProgressBar
 
         if self.as_json:
             return JsonView(self.event)
         if self.quiet:
             return NoView()
-        return RichView(self.err) if self.err.is_terminal else LineView(self.wrong)
+        return ProgressBar(self.err) if self.err.is_terminal else LineView(self.wrong)
 
     @contextmanager
     def counting(self, unit: str) -> Iterator[Callable[[int, int], None]]:

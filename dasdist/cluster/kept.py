@@ -34,7 +34,7 @@ from dasdist.cluster.folder import SCHEDULER_FILE
 from dasdist.cluster.jobs import JobState, cancel_jobs, jobs_of, tail, user_name
 from dasdist.cluster.network import tunnel
 from dasdist.executors.clients import PROMISED
-from dasdist.executors.worker_deaths import DESERTED
+from dasdist.executors.worker_events import DESERTED
 
 __all__ = ["KeptCluster", "KeptJob", "look_interval"]
 

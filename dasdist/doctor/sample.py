@@ -1,9 +1,8 @@
 """A run of two blocks on every node, compared with the serial loop here."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from distributed import Client
 
@@ -37,17 +36,12 @@ def write_sample(probe: Path) -> Path:
 def pick(folder: str, client: Client | None = None) -> "pd.DataFrame":
     """Pick the sample, in this process or on a cluster; a current client is not used."""
     import dasdist
-    from dasdist.callbacks import DASPickingCallback
-    from dasdist.run.options import RunOptions
-    from dasdist.run.request import with_callback
-    from dasdist.run.run import run_job
 
     model: Any = dasdist.from_pretrained("demo")
-    data = _opened(folder)
-    arguments = {"thresholds": THRESHOLD, "pbar": False}
-    job, callback = with_callback(model, DASPickingCallback, data, client, arguments)
-    run_job(replace(job, client=client), callback, BLOCK, RunOptions())
-    picks: pd.DataFrame = callback.get_results_dict()["picks"]
+    where: Client | Literal[False] = False if client is None else client
+    picks: pd.DataFrame = dasdist.classify(
+        model, _opened(folder), client=where, block=BLOCK, thresholds=THRESHOLD, pbar=False
+    ).picks
     return picks
 
 

@@ -13,7 +13,8 @@ from dasdist.doctor import gpus, here, locks, queue, replacing, sample, workers
 from dasdist.doctor.asking import Answers, ask
 from dasdist.doctor.finding import Finding, Outcome, SiteReport, check
 from dasdist.doctor.surroundings import Surroundings, look
-from dasdist.executors.clients import cluster_resources, synchronous
+from dasdist.executors.clients import synchronous
+from dasdist.executors.resources import resources_of_cluster
 
 __all__ = ["check_site", "findings_here", "findings_of_cluster"]
 
@@ -133,7 +134,9 @@ def _findings_of_cluster(
 ) -> Iterator[Finding]:
     around: Answers[Surroundings] = Answers({})
     if client is not None:
-        yield workers.check_present(client, max(1, cluster_resources(client).workers), wait, hint)
+        yield workers.check_present(
+            client, max(1, resources_of_cluster(client).workers), wait, hint
+        )
         yield workers.check_versions(client)
         around = ask(client, look)
         yield workers.check_answers(around)

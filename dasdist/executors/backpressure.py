@@ -7,7 +7,8 @@ from statistics import median
 
 from distributed import Client
 
-from dasdist.report import Done, Failure
+from dasdist.executors.block_task import Outcome
+from dasdist.report import BlockResult
 
 __all__ = ["Backpressure"]
 
@@ -69,9 +70,9 @@ class Backpressure:
         free = size - taken
         return free if 2 * free >= size or size <= 2 * self._threads else 0
 
-    def learn(self, result: Done | Failure) -> None:
+    def learn(self, result: Outcome) -> None:
         """Learn how long blocks take."""
-        if isinstance(result, Done):
+        if isinstance(result, BlockResult):
             self._recent.append(sum(result.seconds.values()))
 
     def _fit(self, seconds: float) -> int:

@@ -1,54 +1,30 @@
-"""The work of one block, as every executor calls it, and what becomes of it."""
+"""The task of one block, as every executor runs it, and what comes of it."""
 
 import traceback
-from bisect import bisect_right
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from dasdist.callbacks.base import Mapper
+from dasdist.block_events import StageListener, silent
+from dasdist.callbacks.needs import Needs
 from dasdist.errors import OutputUnwritable, RunSuperseded, UnreadableData
-from dasdist.geometry import Block, SegmentGrid
+from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.inference import Recipe, process_block
-from dasdist.inference.malloc import peak_bytes
-from dasdist.inference.replica import predictor_of
-from dasdist.report import Done, Failure
+from dasdist.inference.replica import Payload, predictor_of
+from dasdist.report import BlockResult, Failure
 from dasdist.sources import Selection
 
-__all__ = ["Shared", "Work", "compute_block", "failure", "run_block"]
+__all__ = ["BlockTask", "Outcome", "RunSpec", "failure", "run_block"]
 
 _LONGEST = 8000
 """Characters of a traceback or a message that are kept: its end, where the error is."""
 
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is to be done with the slice of the recording that a block reads.
-
-    Parameters
-    ----------
-    grid, block
-        Where the block lies.
-    recipe : Recipe
-        What all blocks of the segment share.
-    token : str
-        Names the model; every process has its replica.
-    mapper : Mapper
-        The worker half of the callback.
-    skip_errors : bool
-        Whether an error of the block becomes a :class:`Failure` instead of being raised.
-    """
-
-    grid: SegmentGrid
-    block: Block
-    recipe: Recipe
-    token: str
-    mapper: Mapper
-    skip_errors: bool
+Outcome = BlockResult | Failure
+"""What comes of a block."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class RunSpec:
     """What all blocks of a run share: with it, the number of a block says what is to be done.
 
     Parameters
@@ -57,84 +33,100 @@ class Shared:
         The segments, with their blocks.
     recipes : tuple of Recipe
         One for each segment.
-    token, mapper, skip_errors
-        See :class:`Work`.
+    payload : Payload
+        The model.
+    keep_going : bool
+        Whether an error of a block becomes a :class:`Failure` instead of being raised.
     """
 
     grids: tuple[SegmentGrid, ...]
     recipes: tuple[Recipe, ...]
-    token: str
-    mapper: Mapper
-    skip_errors: bool
+    payload: Payload
+    keep_going: bool
 
-    def work(self, index: int) -> Work:
-        """Return the work of the block with this index within the plan."""
-        segment = bisect_right(self.grids, index, key=lambda grid: grid.first_block) - 1
-        grid = self.grids[segment]
-        block = grid.block(index - grid.first_block)
-        recipe = self.recipes[segment]
-        return Work(grid, block, recipe, self.token, self.mapper, self.skip_errors)
+    def block(self, index: int) -> Block:
+        """Return the block with this number in the plan."""
+        return block_at(self.grids, index)
+
+    def recipe(self, block: Block) -> Recipe:
+        """Return what the blocks of a block's segment share."""
+        return self.recipes[block.segment]
+
+    @property
+    def needs(self) -> Needs:
+        """What the callback asks for."""
+        return self.recipes[0].needs
 
 
-def compute_block(
-    part: Selection, work: Work, watch: AbstractContextManager[None] | None = None
-) -> Done:
+@dataclass(frozen=True, slots=True)
+class BlockTask:
+    """A block and what it reads.
+
+    Parameters
+    ----------
+    block : Block
+        The block.
+    selection : Selection or Delayed
+        The slice of the recording, or the dask graph that makes it.
+    attempts : int
+        How often an executor has submitted it.
+    """
+
+    block: Block
+    selection: Any
+    attempts: int = 0
+
+
+def run_block(
+    selection: Selection,
+    block: Block,
+    spec: RunSpec,
+    listen: StageListener = silent,
+    watch: AbstractContextManager[None] | None = None,
+) -> Outcome:
     """Process a block with this process's replica.
 
     Parameters
     ----------
-    part : Selection
+    selection : Selection
         What the block reads.
-    work : Work
-        What is to be done with it.
+    block : Block
+        The block.
+    spec : RunSpec
+        What all blocks share; it says whether an error of the block is raised or becomes a failure.
+    listen : callable
+        Is told the stage that begins, and the share of the patches that are computed.
     watch : context manager, optional
-        Entered when the replica is there: to build it is not the block's time.
-
-    Raises
-    ------
-    UnreadableData
-        If samples are missing.
-    """
-    predictor = predictor_of(work.token)
-    with watch or nullcontext():
-        done = process_block(part, work.grid, work.block, work.recipe, predictor, work.mapper)
-    notes = (*predictor.notes(work.recipe.batching.form), *done.notes)
-    return Done(done.part, done.seconds, peak_bytes(), notes)
-
-
-def run_block(
-    part: Selection, work: Work, watch: AbstractContextManager[None] | None = None
-) -> Done | Failure:
-    """Process a block; what goes wrong with it alone is a failure if the run goes on after those.
-
-    Its parameters are those of :func:`compute_block`.
+        Entered when the replica is there: building it does not count as time of the block.
 
     Raises
     ------
     OutputUnwritable, RunSuperseded
-        These are about the run, whatever it does after failures.
+        In any case: these are about the run, not about the block.
     """
     try:
-        return compute_block(part, work, watch)
+        predictor = predictor_of(spec.payload.token)
+        with watch or nullcontext():
+            return process_block(selection, block, spec.recipe(block), predictor, listen)
     except (OutputUnwritable, RunSuperseded):
         raise
     except Exception as error:
-        if not work.skip_errors:
+        if not spec.keep_going:
             raise
         if isinstance(error, UnreadableData):
-            return failure(work, str(error), "unreadable", traceback.format_exc())
+            return failure(block, str(error), "unreadable", traceback.format_exc())
         what = f"{type(error).__name__}: {error}"[-_LONGEST:]
-        return failure(work, f"{what}{_of_files(part)}", "error", traceback.format_exc())
+        return failure(block, f"{what}{_of_files(selection)}", "error", traceback.format_exc())
 
 
 def failure(
-    work: Work,
+    block: Block,
     error: str,
     kind: Literal["unreadable", "error", "deadline", "killed"],
     trace: str = "",
 ) -> Failure:
     """Describe a block that was left out."""
-    block, time = work.block, work.grid.out_time
+    time = block.out_time
     return Failure(
         block=block.index,
         segment=block.segment,
@@ -142,13 +134,13 @@ def failure(
         error=error[:_LONGEST],
         kind=kind,
         traceback=trace[-_LONGEST:],
-        start=str(time.value(block.core.time.start)),
-        stop=str(time.value(block.core.time.stop - 1)),
+        start=str(time.value(0)),
+        stop=str(time.value(time.size - 1)),
     )
 
 
-def _of_files(part: Selection) -> str:
+def _of_files(selection: Selection) -> str:
     """Say from which files a block came, as far as they are known."""
-    paths = list(dict.fromkeys(path for _, path in part.source.files()))
+    paths = list(dict.fromkeys(path for _, path in selection.source.files()))
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     return f" (data of {', '.join(paths[:3])}{more})" if paths else ""

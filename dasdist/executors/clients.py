@@ -6,9 +6,7 @@ from contextlib import contextmanager
 import dask.config
 from distributed import Client, LocalCluster
 
-from dasdist.planning.plan import Resources
-
-__all__ = ["PROMISED", "cluster_resources", "current_client", "nannies_kept", "synchronous"]
+__all__ = ["PROMISED", "current_client", "nannies_kept", "synchronous"]
 
 PROMISED = "dasdist-workers"
 """Key of the scheduler's metadata that says what workers there will be: ``workers``, ``threads``
@@ -22,23 +20,6 @@ def current_client() -> Client | None:
         return client
     except ValueError:
         return None
-
-
-def cluster_resources(client: Client) -> Resources:
-    """Return what a cluster's workers have, or will have; of unequal ones, the least.
-
-    Workers that are promised count from the beginning.
-    """
-    workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
-    promised = Resources(**client.get_metadata([PROMISED], {}))
-    limits = [w["memory_limit"] for w in workers if w["memory_limit"]]
-    if promised.memory:
-        limits.append(promised.memory)
-    return Resources(
-        workers=max(len(workers), promised.workers),
-        threads=max([promised.threads, *(w["nthreads"] for w in workers)]),
-        memory=min(limits) if limits else None,
-    )
 
 
 @contextmanager

@@ -18,25 +18,25 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
+from math import inf
 from uuid import uuid4
 
-from dask.delayed import Delayed
 from distributed import CancelledError, Client, KilledWorker
 
+from dasdist.block_events import BlockEvent, Listener
 from dasdist.errors import ClusterLost
 from dasdist.executors.backpressure import Backpressure
-from dasdist.executors.block_task import Shared, Work, failure
+from dasdist.executors.block_task import BlockTask, Outcome, RunSpec, failure
 from dasdist.executors.clients import nannies_kept
-from dasdist.executors.in_flight import InFlight, Outcome, Task
-from dasdist.executors.ordering import AsTheyCome, InOrder, Result
+from dasdist.executors.in_flight import Arrival, InFlight
+from dasdist.executors.ordering import AsTheyCome, InOrder
 from dasdist.executors.stopping import Stop
-from dasdist.executors.worker_deaths import Deaths, Died, Hung, scheduler_address
+from dasdist.executors.telemetry import running_event
+from dasdist.executors.worker_events import Died, Hung, Running, WorkerEvents, scheduler_address
 from dasdist.executors.worker_plugin import RunPlugin, delivered, halt
-from dasdist.inference.replica import Payload
-from dasdist.report import Done, Failure
-from dasdist.sources import Selection
+from dasdist.report import BlockResult, Failure
 
-__all__ = ["run_on_cluster"]
+__all__ = ["ClusterExecutor"]
 
 _DEATHS = 2
 """Workers that die with a block before it waits for a worker of its own."""
@@ -47,64 +47,56 @@ _KILLS = 3
 _LOOK = 1.0
 """Seconds between two looks whether a worker is still there."""
 
+_PERIOD = 0.25
+"""Seconds between two events of a block that runs, in a small cluster."""
 
-def run_on_cluster(
-    client: Client,
-    payload: Payload,
-    shared: Shared,
-    tasks: Iterable[tuple[Selection | Delayed, Work]],
-    *,
-    in_order: bool = False,
-    stop: Stop | None = None,
-    block_timeout: float | None = None,
-) -> Generator[Result, None, None]:
-    """Run blocks on the workers of a cluster.
+_MESSAGES = 200
+"""Events of blocks that a scheduler takes a second, in a large one."""
+
+
+class ClusterExecutor:
+    """Runs blocks on the workers of a cluster.
 
     Parameters
     ----------
     client : Client
         A synchronous client.
-    payload : Payload
-        The model.
-    shared : Shared
-        What all blocks share; it makes the work of the tasks.
-    tasks : iterable of (Selection or Delayed, Work)
-        The blocks; consumed as the window moves on.
-    in_order : bool
-        Whether to yield in the order of the tasks instead of as they complete.
-    stop : Stop, optional
-        Ends the run before its last block.
-    block_timeout : float, optional
-        Seconds after which a block is given up, and its worker process ended.
-
-    Yields
-    ------
-    Work, Done or Failure
-        The block's work and what became of it.
-
-    Raises
-    ------
-    ClusterLost
-        If the scheduler is gone, or all workers are and no more will come.
-    RunInterrupted
-        If the run was told to stop.
+    block_timeout : float
+        Seconds after which a block counts as hanging and is given up; infinity is never.  Needs
+        workers with nannies, see :func:`dasdist.executors.watchdog.check_timeout`.
     """
-    plugin = RunPlugin(uuid4().hex[:8], payload, shared, block_timeout)
-    waiting = (Task(part, work) for part, work in tasks)
-    try:
-        with (
-            nannies_kept(client),
-            Deaths(client, plugin.run) as deaths,
-            delivered(client, plugin),
-            closing(InFlight(client, plugin.run)) as flight,
-        ):
-            yield from _Run(client, plugin, flight, deaths, stop or Stop(), waiting, in_order)
-    except ClusterLost:
-        raise
-    except OSError as error:
-        if client.status == "running":
+
+    def __init__(self, client: Client, block_timeout: float = inf) -> None:
+        self._client = client
+        self._block_timeout = block_timeout
+
+    def run(
+        self, spec: RunSpec, tasks: Iterable[BlockTask], stop: Stop, listen: Listener
+    ) -> Generator[Outcome, None, None]:
+        """Compute blocks, as :class:`~dasdist.executors.protocol.Executor` says.
+
+        Raises
+        ------
+        ClusterLost
+            If the scheduler is gone, or all workers are and no more will come.
+        """
+        client = self._client
+        period = max(_PERIOD, sum(client.nthreads().values()) / _MESSAGES)
+        plugin = RunPlugin(uuid4().hex[:8], spec, self._block_timeout, period)
+        try:
+            with (
+                nannies_kept(client),
+                WorkerEvents(client, plugin.run) as events,
+                delivered(client, plugin),
+                closing(InFlight(client, plugin.run)) as in_flight,
+            ):
+                yield from _Run(client, plugin, in_flight, events, stop, iter(tasks), listen)
+        except ClusterLost:
             raise
-        raise _lost(client) from error
+        except OSError as error:
+            if client.status == "running":
+                raise
+            raise _lost(client) from error
 
 
 class _Run:
@@ -114,23 +106,24 @@ class _Run:
         self,
         client: Client,
         plugin: RunPlugin,
-        flight: InFlight,
-        deaths: Deaths,
+        in_flight: InFlight,
+        events: WorkerEvents,
         stop: Stop,
-        waiting: Iterator[Task],
-        in_order: bool,
+        waiting: Iterator[BlockTask],
+        listen: Listener,
     ) -> None:
-        self._client, self._plugin = client, plugin
-        self._flight, self._deaths, self._stop = flight, deaths, stop
+        in_order = plugin.spec.needs.in_order
+        self._client, self._plugin, self._listen = client, plugin, listen
+        self._in_flight, self._events, self._stop = in_flight, events, stop
         self._waiting = waiting
-        self._window = Backpressure(client, steady=in_order)
+        self._pressure = Backpressure(client, steady=in_order)
         self._order = InOrder() if in_order else AsTheyCome()
-        self._again: list[Task] = []
-        self._suspects: deque[Task] = deque()
+        self._again: list[BlockTask] = []
+        self._suspects: deque[BlockTask] = deque()
         self._died_with: Counter[int] = Counter()
         self._given_up = False
 
-    def __iter__(self) -> Iterator[Result]:
+    def __iter__(self) -> Iterator[Outcome]:
         halted = False
         while not self._stop.over:
             if not self._stop.requested:
@@ -138,106 +131,119 @@ class _Run:
             elif not halted:
                 halt(self._client, self._plugin.run)
                 halted = True
-            if self._flight:
-                for task, outcome in self._flight.arrived():
-                    yield from self._settled(task, outcome)
-                for event in self._deaths.news():
-                    yield from self._suspected(event)
+            if self._in_flight:
+                for task, arrival in self._in_flight.arrived():
+                    yield from self._settled(task, arrival)
+                for event in self._events.news():
+                    yield from self._heard(event)
             elif self._suspects and not self._stop.requested:
                 task = self._suspects.popleft()
                 yield from self._settled(task, self._alone(task))
             elif not self._again or self._stop.requested:
                 break
-        left = self._flight or self._suspects or self._again or self._given_up
+        left = self._in_flight or self._suspects or self._again or self._given_up
         if left or next(self._waiting, None) is not None:
             raise self._stop.interrupted()
 
     def _submit(self) -> None:
-        free = self._window.free(len(self._flight) + len(self._order))
+        free = self._pressure.free(len(self._in_flight) + len(self._order))
         new = list(islice(self._waiting, max(0, free - len(self._again))))
         self._order.expect(new)
         again, self._again = self._again, []
-        self._flight.submit([*again, *new], self._window.together)
+        self._in_flight.submit([*again, *new], self._pressure.together)
+        for task in (*again, *new):
+            self._listen(BlockEvent(task.block.index, "waiting"))
 
-    def _settled(self, task: Task, outcome: Outcome) -> Iterator[Result]:
-        """Yield what became of a block, or keep it for later."""
-        if isinstance(outcome, Done | Failure):
-            self._window.learn(outcome)
-            yield from self._order.add(task, outcome)
-        elif outcome is None:
+    def _settled(self, task: BlockTask, arrival: Arrival) -> Iterator[Outcome]:
+        """Yield what comes of a block, or keep it for later."""
+        if isinstance(arrival, BlockResult | Failure):
+            self._pressure.learn(arrival)
+            yield from self._order.add(arrival)
+        elif arrival is None:
             self._given_up = True
-        elif isinstance(outcome, KilledWorker):
+        elif isinstance(arrival, KilledWorker):
             self._suspects.append(task)
-        elif isinstance(outcome, CancelledError | asyncio.CancelledError):
+        elif isinstance(arrival, CancelledError | asyncio.CancelledError):
             # samples that were sent ahead are lost with the worker that held them
             if self._client.status != "running":
-                raise _lost(self._client) from outcome
+                raise _lost(self._client) from arrival
             self._again.append(task)
         else:
-            raise outcome
+            raise arrival
 
-    def _suspected(self, event: Died | Hung) -> Iterator[Result]:
-        """Take note of a death; give up a block that hung."""
-        if isinstance(event, Hung):
-            for task in self._flight.withdraw(event.block):
-                if task.index == event.block:
-                    yield from self._order.add(task, self._too_late(task, event))
+    def _heard(self, event: Died | Hung | Running) -> Iterator[Outcome]:
+        """Pass on what a block does; give up one that hung; take note of a death."""
+        if isinstance(event, Running):
+            self._pass_on(event)
+        elif isinstance(event, Hung):
+            for task in self._in_flight.withdraw(event.block):
+                if task.block.index == event.block:
+                    yield from self._order.add(self._too_late(task, event))
                 else:
                     self._again.append(task)
-            return
-        self._died_with.update(event.blocks)
-        suspected = {b for b in event.blocks if self._died_with[b] >= _DEATHS}
-        for block in suspected:
-            for task in self._flight.withdraw(block):
-                (self._suspects if task.index in suspected else self._again).append(task)
+        else:
+            self._died_with.update(event.blocks)
+            suspected = {b for b in event.blocks if self._died_with[b] >= _DEATHS}
+            for block in suspected:
+                for task in self._in_flight.withdraw(block):
+                    alone = task.block.index in suspected
+                    (self._suspects if alone else self._again).append(task)
 
-    def _alone(self, task: Task) -> Outcome:
+    def _pass_on(self, event: Running) -> None:
+        block = self._plugin.spec.block(event.block)
+        self._listen(
+            running_event(block, event.state, event.stage, event.share, event.seconds, event.worker)
+        )
+
+    def _alone(self, task: BlockTask) -> Arrival:
         """Run a block on a worker where nothing else of the run is, three times if need be."""
         for _ in range(_KILLS):
             worker = self._quietest()
             if worker is None:
                 return None
-            self._flight.submit([task], worker=worker)
-            outcome = self._watched(task, worker)
-            if not isinstance(outcome, KilledWorker | _Killed):
-                return outcome
+            self._in_flight.submit([task], worker=worker)
+            arrival = self._watched(task, worker)
+            if not isinstance(arrival, KilledWorker | _Killed):
+                return arrival
         return failure(
-            task.work,
+            task.block,
             f"It killed its worker {_KILLS} times, and nothing else ran there: it ran out of "
             "memory, or a library crashed. The log of the workers may tell which.",
             "killed",
         )
 
-    def _watched(self, task: Task, worker: str) -> Outcome:
-        """Return what became of a block on this worker."""
+    def _watched(self, task: BlockTask, worker: str) -> Arrival:
+        """Return what comes of a block on this worker."""
         looked = time.monotonic()
         while not self._stop.over:
-            for _, outcome in self._flight.arrived():
-                return outcome
-            for event in self._deaths.news():
-                if isinstance(event, Hung) and self._flight.withdraw(event.block):
+            for _, arrival in self._in_flight.arrived():
+                return arrival
+            for event in self._events.news():
+                if isinstance(event, Running):
+                    self._pass_on(event)
+                elif isinstance(event, Hung) and self._in_flight.withdraw(event.block):
                     return self._too_late(task, event)
             if time.monotonic() - looked > _LOOK:
                 looked = time.monotonic()
                 if worker not in self._client.nthreads():
-                    self._flight.withdraw(task.index)
+                    self._in_flight.withdraw(task.block.index)
                     return _Killed()
         return None
 
     def _quietest(self) -> str | None:
         """Return the worker with the least to do, when there is one."""
         while not self._stop.requested:
-            self._deaths.check()
-            self._window.look()
+            self._events.check()
+            self._pressure.look()
             busy: dict[str, list[str]] = self._client.processing()
             if busy:
                 return min(busy, key=lambda worker: len(busy[worker]))
             time.sleep(0.1)
         return None
 
-    def _too_late(self, task: Task, event: Hung) -> Failure:
+    def _too_late(self, task: BlockTask, event: Hung) -> Failure:
         return failure(
-            task.work,
+            task.block,
             f"It took more than {self._plugin.block_timeout:g} s, and its worker was ended. "
             "Allow more with block_timeout if it may take that long.",
             "deadline",

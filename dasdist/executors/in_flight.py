@@ -1,4 +1,4 @@
-"""Blocks in flight: submitted to a scheduler, and what became of them as they come back.
+"""Blocks in flight: submitted to a scheduler, and what comes back of them.
 
 Blocks are submitted and fetched several at a time, for a message costs more than what is in it.
 A task costs as well, so short blocks that read little share one::
@@ -10,20 +10,19 @@ A task costs as well, so short blocks that read little share one::
 import asyncio
 import pickle
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from dask.delayed import Delayed
 from distributed import Client, Future
 
-from dasdist.executors.block_task import Work, run_block
+from dasdist.executors.block_task import BlockTask, Outcome
 from dasdist.executors.names import task_key
 from dasdist.executors.worker_plugin import plugin_here
-from dasdist.report import Done, Failure
 from dasdist.sources import Selection
 
-__all__ = ["InFlight", "Outcome", "Task", "run_numbered"]
+__all__ = ["Arrival", "InFlight", "run_numbered"]
 
 _EMBEDDED_BYTES = 2**18
 """Samples that travel inside a task; larger arrays in memory are sent ahead of it."""
@@ -31,33 +30,9 @@ _EMBEDDED_BYTES = 2**18
 _BEAT = 0.1
 """Seconds after which a wait looks up to see whether it is to stop."""
 
-Outcome = Done | Failure | BaseException | None
-"""What became of a block; an exception is about more than the block, or about its worker; None is
-a block that did not begin."""
-
-
-@dataclass(slots=True)
-class Task:
-    """A block and what it reads.
-
-    Parameters
-    ----------
-    part : Selection or Delayed
-        The slice of the recording, or the dask graph that makes it.
-    work : Work
-        The block's work.
-    attempts : int
-        How often it was submitted.
-    """
-
-    part: Selection | Delayed
-    work: Work
-    attempts: int = 0
-
-    @property
-    def index(self) -> int:
-        """The block's number."""
-        return self.work.block.index
+Arrival = Outcome | BaseException | None
+"""What comes back of a block; an exception is about more than the block, or about its worker; None
+is a block that did not begin."""
 
 
 class InFlight:
@@ -74,30 +49,30 @@ class InFlight:
     def __init__(self, client: Client, run: str) -> None:
         self._client = client
         self._run = run
-        self._bundles: dict[Future[Any], list[Task]] = {}
+        self._bundles: dict[Future[Any], list[BlockTask]] = {}
         self._arrivals: SimpleQueue[tuple[Future[Any], Any]] = SimpleQueue()
 
     def __len__(self) -> int:
         return sum(map(len, self._bundles.values()))
 
-    def submit(self, tasks: Sequence[Task], together: int = 1, worker: str | None = None) -> None:
+    def submit(
+        self, tasks: Sequence[BlockTask], together: int = 1, worker: str | None = None
+    ) -> None:
         """Submit blocks.
 
         Parameters
         ----------
-        tasks : sequence of Task
+        tasks : sequence of BlockTask
             The blocks.
         together : int
             How many may share a task of the scheduler; those that were submitted before do not.
         worker : str, optional
             Submit them to this worker only.
         """
-        bundles = list(_bundled(tasks, together))
+        bundles = list(_bundled([_tried(task) for task in tasks], together))
         if not bundles:
             return
-        for task in tasks:
-            task.attempts += 1
-        numbers = [tuple(task.index for task in bundle) for bundle in bundles]
+        numbers = [tuple(task.block.index for task in bundle) for bundle in bundles]
         futures = self._client.map(
             run_numbered,
             self._sent(bundles),
@@ -114,26 +89,26 @@ class InFlight:
         loop: Any = self._client.loop
         loop.add_callback(self._track, futures)
 
-    def _sent(self, bundles: Sequence[Sequence[Task]]) -> list[Any]:
+    def _sent(self, bundles: Sequence[Sequence[BlockTask]]) -> list[Any]:
         """Return what blocks read: recipes, or the future of a graph or of samples sent ahead."""
-        parts = [bundle[0].part for bundle in bundles]
-        graphs = [part for part in parts if isinstance(part, Delayed)]
-        large = [part for part in parts if not isinstance(part, Delayed) and not _travels(part)]
+        first = [bundle[0].selection for bundle in bundles]
+        graphs = [each for each in first if isinstance(each, Delayed)]
+        large = [each for each in first if not isinstance(each, Delayed) and not _travels(each)]
         computed = iter(self._client.compute(graphs) if graphs else [])
         scattered = iter(self._client.scatter(large, hash=False) if large else [])
 
-        def sent(bundle: Sequence[Task]) -> Any:
-            part = bundle[0].part
-            if isinstance(part, Delayed):
+        def sent(bundle: Sequence[BlockTask]) -> Any:
+            selection = bundle[0].selection
+            if isinstance(selection, Delayed):
                 return next(computed)
-            if not _travels(part):
+            if not _travels(selection):
                 return next(scattered)
             # as bytes: a scheduler unpickles what tasks carry, and pickles it again
-            return pickle.dumps([task.part for task in bundle])
+            return pickle.dumps([task.selection for task in bundle])
 
         return [sent(bundle) for bundle in bundles]
 
-    def arrived(self) -> list[tuple[Task, Outcome]]:
+    def arrived(self) -> list[tuple[BlockTask, Arrival]]:
         """Wait until something comes back, but not long, and return what did."""
         try:
             landed = [self._arrivals.get(timeout=_BEAT)]
@@ -141,7 +116,7 @@ class InFlight:
             return []
         while not self._arrivals.empty():
             landed.append(self._arrivals.get())
-        found: list[tuple[Task, Outcome]] = []
+        found: list[tuple[BlockTask, Arrival]] = []
         for future, outcome in landed:
             # what was withdrawn in the meantime is not in flight any more
             bundle = self._bundles.pop(future, [])
@@ -149,16 +124,16 @@ class InFlight:
             found += zip(bundle, each, strict=False)
         return found
 
-    def withdraw(self, index: int) -> list[Task]:
+    def withdraw(self, index: int) -> list[BlockTask]:
         """Take back a block, with those that share its task.
 
         Returns
         -------
-        list of Task
+        list of BlockTask
             Empty if the block is not in flight.
         """
         for future, bundle in self._bundles.items():
-            if any(task.index == index for task in bundle):
+            if any(task.block.index == index for task in bundle):
                 del self._bundles[future]
                 self._client.cancel([future], force=True)
                 return bundle
@@ -179,19 +154,20 @@ class InFlight:
         await asyncio.gather(*landings)
 
     async def _land(self, future: Future[Any]) -> None:
-        outcome: Any
+        arrival: Any
         try:
-            outcome = await self._client.gather(future, asynchronous=True)
-        except BaseException as error:  # noqa: BLE001 - it is what became of the block
-            outcome = error
-        self._arrivals.put((future, outcome))
+            arrival = await self._client.gather(future, asynchronous=True)
+        except BaseException as error:  # noqa: BLE001 - it is what comes of the block
+            arrival = error
+        self._arrivals.put((future, arrival))
 
 
-def _bundled(tasks: Sequence[Task], together: int) -> Iterator[list[Task]]:
+def _bundled(tasks: Sequence[BlockTask], together: int) -> Iterator[list[BlockTask]]:
     """Group neighbours that are to share a task."""
-    bundle: list[Task] = []
+    bundle: list[BlockTask] = []
     for task in tasks:
-        alone = task.attempts > 0 or isinstance(task.part, Delayed) or not _travels(task.part)
+        selection = task.selection
+        alone = task.attempts > 1 or isinstance(selection, Delayed) or not _travels(selection)
         if bundle and (alone or len(bundle) >= together):
             yield bundle
             bundle = []
@@ -203,14 +179,16 @@ def _bundled(tasks: Sequence[Task], together: int) -> Iterator[list[Task]]:
         yield bundle
 
 
-def _travels(part: Selection) -> bool:
+def _tried(task: BlockTask) -> BlockTask:
+    return replace(task, attempts=task.attempts + 1)
+
+
+def _travels(selection: Selection) -> bool:
     """Return whether what a block reads travels inside its task."""
-    return part.held_bytes <= _EMBEDDED_BYTES
+    return selection.held_bytes <= _EMBEDDED_BYTES
 
 
-def run_numbered(
-    sent: Selection | bytes, indices: Sequence[int], run: str
-) -> list[Done | Failure | None]:
+def run_numbered(sent: Selection | bytes, indices: Sequence[int], run: str) -> list[Outcome | None]:
     """Process blocks on a worker, which knows all about them but what they read and their numbers.
 
     Parameters
@@ -224,12 +202,9 @@ def run_numbered(
 
     Returns
     -------
-    list of Done, Failure or None
+    list of BlockResult, Failure or None
         None for a block that did not begin, for no more are to.
     """
     here = plugin_here(run)
-    parts: list[Selection] = pickle.loads(sent) if isinstance(sent, bytes) else [sent]
-    return [
-        None if here.halted else run_block(part, here.shared.work(index), here.guard(index))
-        for part, index in zip(parts, indices, strict=True)
-    ]
+    selections: list[Selection] = pickle.loads(sent) if isinstance(sent, bytes) else [sent]
+    return [here.process(each, index) for each, index in zip(selections, indices, strict=True)]

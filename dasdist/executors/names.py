@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["blocks_of", "plugin_name", "task_key", "topic"]
+__all__ = ["TOPIC", "blocks_of", "plugin_name", "task_key"]
+
+TOPIC = "dasdist-blocks"
+"""Topic under which workers tell what their blocks do; a message names its run."""
 
 
 def plugin_name(run: str) -> str:
     """Return the name of the worker plugin that brings a run to the workers."""
     return f"dasdist-run-{run}"
-
-
-def topic(run: str) -> str:
-    """Return the topic under which workers tell of hanging blocks."""
-    return f"dasdist-{run}-hung"
 
 
 def task_key(run: str, blocks: Sequence[int], attempt: int) -> tuple[str, tuple[int, ...], int]:

@@ -3,13 +3,9 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from dasdist.executors.block_task import Work
-from dasdist.executors.in_flight import Task
-from dasdist.report import Done, Failure
+from dasdist.executors.block_task import BlockTask, Outcome
 
 __all__ = ["AsTheyCome", "InOrder"]
-
-Result = tuple[Work, Done | Failure]
 
 
 class AsTheyCome:
@@ -18,12 +14,12 @@ class AsTheyCome:
     def __len__(self) -> int:
         return 0
 
-    def expect(self, tasks: Iterable[Task]) -> None:
+    def expect(self, tasks: Iterable[BlockTask]) -> None:
         """Take note of what is to come."""
 
-    def add(self, task: Task, outcome: Done | Failure) -> Iterator[Result]:
+    def add(self, outcome: Outcome) -> Iterator[Outcome]:
         """Take one result and yield those whose turn it is."""
-        yield task.work, outcome
+        yield outcome
 
 
 class InOrder(AsTheyCome):
@@ -31,17 +27,17 @@ class InOrder(AsTheyCome):
 
     def __init__(self) -> None:
         self._expected: deque[int] = deque()
-        self._kept: dict[int, Result] = {}
+        self._kept: dict[int, Outcome] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def expect(self, tasks: Iterable[Task]) -> None:
+    def expect(self, tasks: Iterable[BlockTask]) -> None:
         """Take note of what is to come."""
-        self._expected.extend(task.index for task in tasks)
+        self._expected.extend(task.block.index for task in tasks)
 
-    def add(self, task: Task, outcome: Done | Failure) -> Iterator[Result]:
+    def add(self, outcome: Outcome) -> Iterator[Outcome]:
         """Take one result and yield those whose turn it is."""
-        self._kept[task.index] = (task.work, outcome)
+        self._kept[outcome.block] = outcome
         while self._expected and self._expected[0] in self._kept:
             yield self._kept.pop(self._expected.popleft())

@@ -5,80 +5,74 @@ results come in the same order.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from dasdist.executors.block_task import Work, run_block
+from dasdist.block_events import Listener
+from dasdist.executors.block_task import BlockTask, Outcome, RunSpec, run_block
 from dasdist.executors.stopping import Stop
-from dasdist.report import Done, Failure
-from dasdist.sources import Selection
+from dasdist.executors.telemetry import BlockTelemetry
+from dasdist.inference.replica import remember
 
-__all__ = ["run_serially"]
+__all__ = ["SerialExecutor"]
 
 
-def run_serially(
-    tasks: Iterable[tuple[Selection, Work]],
-    *,
-    threads: int = 1,
-    stop: Stop | None = None,
-) -> Generator[tuple[Work, Done | Failure], None, None]:
-    """Run one block after the other in this process, or a few at once.
+class SerialExecutor:
+    """Runs one block after the other in this process, or a few at once.
 
     Parameters
     ----------
-    tasks : iterable of (Selection, Work)
-        The blocks.
     threads : int
         Blocks at a time.
-    stop : Stop, optional
-        Ends the run before its last block.
-
-    Yields
-    ------
-    Work, Done or Failure
-        The block's work and what became of it.
-
-    Raises
-    ------
-    RunInterrupted
-        If the run was told to stop.
     """
-    stop = stop or Stop()
-    if threads > 1:
-        yield from _side_by_side(tasks, threads, stop)
-        return
-    for part, work in tasks:
-        if stop.requested:
-            raise stop.interrupted()
-        with stop.interruptible():
-            result = run_block(part, work)
-        yield work, result
+
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+
+    def run(
+        self, spec: RunSpec, tasks: Iterable[BlockTask], stop: Stop, listen: Listener
+    ) -> Generator[Outcome, None, None]:
+        """Compute blocks, as :class:`~dasdist.executors.protocol.Executor` says."""
+        remember(spec.payload)
+
+        def compute(task: BlockTask) -> Outcome:
+            telemetry = BlockTelemetry(task.block, listen)
+            return run_block(task.selection, task.block, spec, telemetry)
+
+        if self._threads > 1:
+            yield from _side_by_side(compute, tasks, self._threads, stop)
+            return
+        for task in tasks:
+            if stop.requested:
+                raise stop.interrupted()
+            with stop.interruptible():
+                outcome = compute(task)
+            yield outcome
 
 
 def _side_by_side(
-    tasks: Iterable[tuple[Selection, Work]], threads: int, stop: Stop
-) -> Generator[tuple[Work, Done | Failure], None, None]:
+    compute: Callable[[BlockTask], Outcome], tasks: Iterable[BlockTask], threads: int, stop: Stop
+) -> Generator[Outcome, None, None]:
     """Run blocks in threads; yield their results in order."""
     pool = ThreadPoolExecutor(threads, "dasdist-blocks")
-    flight: deque[tuple[Work, Future[Done | Failure]]] = deque()
+    running: deque[Future[Outcome]] = deque()
 
-    def landed() -> tuple[Work, Done | Failure]:
+    def landed() -> Outcome:
         if stop.over:
             raise stop.interrupted()
-        work, future = flight.popleft()
         with stop.interruptible():
-            return work, future.result()
+            return running.popleft().result()
 
     try:
-        for part, work in tasks:
+        for task in tasks:
             if stop.requested:  # what runs may finish
-                while flight:
+                while running:
                     yield landed()
                 raise stop.interrupted()
-            flight.append((work, pool.submit(run_block, part, work)))
-            if len(flight) == threads:
+            running.append(pool.submit(compute, task))
+            if len(running) == threads:
                 yield landed()
-        while flight:
+        while running:
             yield landed()
     finally:
         pool.shutdown(wait=not stop.over, cancel_futures=True)

@@ -18,12 +18,13 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 from distributed import Client
 
 from dasdist.errors import InvalidInput
-from dasdist.executors.names import topic
+from dasdist.executors.names import TOPIC
 
 __all__ = ["Watchdog", "check_timeout"]
 
@@ -34,7 +35,7 @@ _STUCK = 10.0
 """Seconds more after which a process exits in which no Python thread can run any more."""
 
 
-def check_timeout(client: Client | None, seconds: float | None) -> None:
+def check_timeout(client: Client | None, seconds: float) -> None:
     """Refuse a timeout for blocks where no process may be ended to enforce it.
 
     Raises
@@ -42,7 +43,7 @@ def check_timeout(client: Client | None, seconds: float | None) -> None:
     InvalidInput
         Without a cluster, or if one of its workers has no nanny that starts it again.
     """
-    if seconds is None:
+    if seconds == inf:
         return
     remedy = (
         "call it with a client of a distributed.LocalCluster, or of workers started by `dask "
@@ -115,10 +116,15 @@ class Watchdog:
     def _end(self, thread: int, block: int, started: float) -> None:
         frame = sys._current_frames().get(thread)
         stack = "".join(traceback.format_stack(frame)) if frame else ""
-        message = {"block": block, "worker": self._worker.address, "stack": stack}
+        message = {
+            "run": self._run,
+            "hung": block,
+            "worker": self._worker.address,
+            "stack": stack,
+        }
         try:
             asyncio.run_coroutine_threadsafe(
-                self._worker.scheduler.log_event(topic=topic(self._run), msg=message),
+                self._worker.scheduler.log_event(topic=TOPIC, msg=message),
                 self._worker.loop.asyncio_loop,
             ).result(10)
             self._closed.wait(_HEARD)

@@ -1,9 +1,9 @@
-"""What all blocks of a run share, brought to every worker once.
+"""What all blocks of a run share, brought to every worker once; and what workers tell of blocks.
 
 ::
 
-    client      delivered(...)  --->  RunPlugin(run, model, shared)     late workers get it, too
-    a task      (part, number of the block)  --->  plugin_here(run).shared.work(number)
+    client      delivered(...)  --->  RunPlugin(run, spec)     late workers get it, too
+    a task      (selection, number of the block)  --->  plugin_here(run).spec.block(number)
 
 When the run ends the plugin is taken back, so that a cluster that lives long collects no models.
 """
@@ -15,19 +15,28 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from math import inf
 from typing import Any
 
 from distributed import Client, WorkerPlugin, get_worker
 
+from dasdist.block_events import BlockEvent
 from dasdist.errors import DasdistError
-from dasdist.executors.block_task import Shared
-from dasdist.executors.names import plugin_name
+from dasdist.executors.block_task import Outcome, RunSpec, run_block
+from dasdist.executors.names import TOPIC, plugin_name
+from dasdist.executors.telemetry import BlockTelemetry
 from dasdist.executors.watchdog import Watchdog
-from dasdist.inference.replica import Payload, remember
+from dasdist.inference.replica import remember
+from dasdist.sources import Selection
 
 __all__ = ["RunPlugin", "delivered", "halt", "plugin_here"]
 
 _log = logging.getLogger("dasdist")
+
+_SPACING = 0.05
+"""Seconds between two messages of a worker about its blocks: a message takes about a millisecond of
+scheduler and client together."""
 
 _TRIES = 10
 """Registrations that may meet with a dying worker before something else must be wrong."""
@@ -40,12 +49,12 @@ class RunPlugin(WorkerPlugin):
     ----------
     run : str
         Names the run.
-    payload : Payload
-        The pickled model.
-    shared : Shared
-        What all blocks share.
-    block_timeout : float, optional
-        Seconds that a block may take.
+    spec : RunSpec
+        What all blocks share, the model included.
+    block_timeout : float
+        Seconds that a block may take; infinity is no limit.
+    period : float
+        Seconds between two events of a block.
 
     Attributes
     ----------
@@ -54,25 +63,28 @@ class RunPlugin(WorkerPlugin):
     """
 
     def __init__(
-        self, run: str, payload: Payload, shared: Shared, block_timeout: float | None = None
+        self, run: str, spec: RunSpec, block_timeout: float = inf, period: float = 0.25
     ) -> None:
         self.name = plugin_name(run)
         self.run = run
-        self.payload = payload
-        self.shared = shared
+        self.spec = spec
         self.block_timeout = block_timeout
+        self.period = period
         self.halted = False
         self._watchdog: Watchdog | None = None
+        self._worker: Any = None
+        self._told = -inf
 
     def setup(self, worker: Any) -> None:
         """Keep the bytes; the first task that needs the model unpickles it."""
-        remember(self.payload)
+        self._worker = worker
+        remember(self.spec.payload)
         if not worker.nanny:  # such a worker may share the process of the user
             return
         if threading.current_thread() is threading.main_thread():
             # a terminal sends Ctrl-C to all processes; what it means is for the client to say
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if self.block_timeout is not None:
+        if self.block_timeout < inf:
             self._watchdog = Watchdog(worker, self.run, self.block_timeout)
 
     def teardown(self, worker: Any) -> None:
@@ -83,6 +95,26 @@ class RunPlugin(WorkerPlugin):
     def guard(self, block: int) -> AbstractContextManager[None]:
         """Watch over a block, if there is a timeout."""
         return nullcontext() if self._watchdog is None else self._watchdog.guard(block)
+
+    def process(self, selection: Selection, index: int) -> Outcome | None:
+        """Process a block on this worker; return None if no more are to begin."""
+        if self.halted:
+            return None
+        block = self.spec.block(index)
+        telemetry = BlockTelemetry(block, self._tell, self.period)
+        outcome = run_block(selection, block, self.spec, telemetry, self.guard(index))
+        return replace(outcome, worker=self._worker.address)
+
+    def _tell(self, event: BlockEvent) -> None:
+        """Tell the client what a block does; of many short blocks, now and then."""
+        now = time.monotonic()
+        if now - self._told < _SPACING:
+            return
+        self._told = now
+        running = [event.block, event.state, event.stage, event.share, event.seconds]
+        self._worker.log_event(
+            TOPIC, {"run": self.run, "worker": self._worker.address, "running": running}
+        )
 
 
 def plugin_here(run: str) -> RunPlugin:

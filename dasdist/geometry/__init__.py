@@ -1,7 +1,7 @@
 """Axes, segments, patches and blocks: pure integers, no data."""
 
 from dasdist.geometry.axis import Axis
-from dasdist.geometry.blocks import Block, Region, SegmentGrid, Span
+from dasdist.geometry.blocks import Block, Region, SegmentGrid, Span, block_at
 from dasdist.geometry.patches import Patch, PatchCoordinate, PatchGrid, PatchingStructure
 from dasdist.geometry.resampling import Ratio
 from dasdist.geometry.segments import Stretch, uniform_stretches
@@ -18,5 +18,6 @@ __all__ = [
     "SegmentGrid",
     "Span",
     "Stretch",
+    "block_at",
     "uniform_stretches",
 ]

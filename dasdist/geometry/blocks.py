@@ -14,16 +14,20 @@ the pick halo around it, are computed.  Their inputs, what the filter needs to s
 and what the resampling filter reaches beyond, are read.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dasdist.geometry.axis import Axis
 from dasdist.geometry.patches import PatchGrid
 from dasdist.geometry.resampling import Ratio
 
-__all__ = ["Block", "Region", "SegmentGrid", "Span"]
+__all__ = ["Block", "Region", "SegmentGrid", "Span", "block_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Block:
         Samples and channels of the segment, at the model's sampling, that preprocessing prepares.
     read : Region
         Samples and channels of the recording that the user passed which must be read for them.
+    grid : SegmentGrid
+        The grid of patches and blocks of its segment.
     """
 
     index: int
@@ -88,6 +94,28 @@ class Block:
     columns: Span
     inputs: Region
     read: Region
+    grid: "SegmentGrid" = field(repr=False)
+
+    @property
+    def out_time(self) -> Axis:
+        """Time axis of the outputs that this block owns."""
+        return self.grid.out_time.slice(self.core.time.start, self.core.time.stop)
+
+    @property
+    def out_distance(self) -> Axis:
+        """Distance axis of the outputs that this block owns."""
+        return self.grid.out_distance.slice(self.core.distance.start, self.core.distance.stop)
+
+    @property
+    def read_time(self) -> Axis:
+        """Recorded time axis of the samples that this block reads."""
+        span = self.read.time.shift(-self.grid.recorded.time.start)
+        return self.grid.time.slice(span.start, span.stop)
+
+    @property
+    def patches(self) -> int:
+        """Number of patches that are computed for it."""
+        return self.rows.size * self.columns.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +203,20 @@ class SegmentGrid:
             offset=columns.covers[0], stride=columns.stride, size=columns.out_size
         )
 
+    def areas(self) -> NDArray[np.int64]:
+        """Return how many outputs each block owns, shape ``blocks``."""
+        along_time, along_fibre = (
+            np.diff(np.minimum(np.arange(count + 1) * core, total))
+            for count, core, total in zip(self.blocks, self.core, self.shape, strict=True)
+        )
+        return np.outer(along_time, along_fibre)
+
     def largest_block(self) -> Block:
         """Return a block that reads as much as any: the first ones are whole."""
         first = (range(min(2, n)) for n in self.blocks)
         numbers = (i * self.blocks[1] + j for i, j in product(*first))
         blocks = (self.block(number) for number in numbers)
         return max(blocks, key=lambda block: block.inputs.shape[0] * block.inputs.shape[1])
-
-    def times_of(self, read: Region) -> Axis:
-        """Return the recorded time axis of what a block reads."""
-        span = read.time.shift(-self.recorded.time.start)
-        return self.time.slice(span.start, span.stop)
 
     def block(self, number: int) -> Block:
         """Return the block with this number within the segment (time changes slowest)."""
@@ -203,6 +234,7 @@ class SegmentGrid:
                 read_time.shift(self.recorded.time.start),
                 read_distance.shift(self.recorded.distance.start),
             ),
+            grid=self,
         )
 
     def along_time(self, number: int) -> tuple[Span, Span, Span, Span]:
@@ -231,6 +263,12 @@ class SegmentGrid:
             inputs,
             Span(*self.ratios[1].needs(*_ends(inputs), self.distance.size)),
         )
+
+
+def block_at(grids: Sequence[SegmentGrid], index: int) -> Block:
+    """Return the block with this number in a plan, whose segments these are."""
+    segment = bisect_right(grids, index, key=lambda grid: grid.first_block) - 1
+    return grids[segment].block(index - grids[segment].first_block)
 
 
 def _core(number: int, size: int, total: int) -> Span:

@@ -18,7 +18,7 @@ from itertools import product
 
 from dasdist.geometry.blocks import SegmentGrid
 
-__all__ = ["Cost", "Limits", "choose_core", "recompute_factor", "samples_read"]
+__all__ = ["DEFAULT_LIMITS", "Cost", "Limits", "choose_core", "recompute_factor", "samples_read"]
 
 AMPLIFICATION_LIMIT = 1.1
 """What a plan may read over what the archive holds, if memory allows."""
@@ -45,6 +45,9 @@ class Limits:
 
     recompute: float = 1.045
     work: int = 10**8
+
+
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def choose_core(
     budget: float,
     fixed: tuple[int, int] = (0, 0),
     whole_fibre: bool = False,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[int, int]:
     """Return the core (output samples, output channels) of a segment's blocks.
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dasdist.geometry import Block, Patch, SegmentGrid
+from dasdist.geometry import Block, Patch
 from dasdist.inference.device_curves import DeviceCurves
 from dasdist.inference.predictor import Predictor
 from dasdist.inference.prefetch import computed_ahead
@@ -66,14 +66,13 @@ class Batching:
 
 def annotate_patches(
     data: Prepared,
-    grid: SegmentGrid,
     block: Block,
     predictor: Predictor,
     batching: Batching,
     arguments: Mapping[str, Any],
     *,
     fetched: bool = True,
-    matters_from: Mapping[str, float] = MappingProxyType({}),
+    exact_above: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[Patch]:
     """Annotate the patches of a block, in grid order (time slowest).
 
@@ -81,7 +80,7 @@ def annotate_patches(
     ----------
     data : Prepared
         Inputs of the block's patches.
-    grid, block
+    block : Block
         Where they lie.
     predictor : Predictor
         The model.
@@ -91,7 +90,7 @@ def annotate_patches(
         Arguments of ``annotate``.
     fetched : bool
         Whether annotations are to be arrays; else they are `DeviceCurves` where the model is.
-    matters_from : mapping of str to float
+    exact_above : mapping of str to float
         By annotation key, the value near which lower precision does not do.
 
     Yields
@@ -99,19 +98,20 @@ def annotate_patches(
     Patch
         For a channelwise model, the part of each patch that lies in the block's core.
     """
+    grid = block.grid
     spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
 
     def predict(batch: torch.Tensor) -> Annotations:
-        outputs = predictor(batch, arguments, spacing, batching.form, matters_from)
+        outputs = predictor(batch, arguments, spacing, batching.form, exact_above)
         return {key: values.cpu() for key, values in outputs.items()} if fetched else outputs
 
     size = batching.size_on(predictor.device)
     if batching.channelwise:
         # (windows, samples) seen as (1, samples, windows): no copy here nor in the model
-        rows = _rows(data, grid, block, size, batching.cores, lambda batch: predict(batch.T[None]))
-        patches = _channelwise(rows, grid, block)
+        rows = _rows(data, block, size, batching.cores, lambda batch: predict(batch.T[None]))
+        patches = _channelwise(rows, block)
     else:
-        patches = _patchwise(data, grid, block, size, batching.cores, predict)
+        patches = _patchwise(data, block, size, batching.cores, predict)
     kept: Any = torch.Tensor.numpy if fetched else DeviceCurves
     for patch in patches:
         annotations = {key: kept(values) for key, values in patch.annotations.items()}
@@ -119,8 +119,9 @@ def annotate_patches(
 
 
 def _patchwise(
-    data: Prepared, grid: SegmentGrid, block: Block, size: int, cores: int, predict: Any
+    data: Prepared, block: Block, size: int, cores: int, predict: Any
 ) -> Iterator[Patch]:
+    grid = block.grid
     places = product(
         range(block.rows.start, block.rows.stop), range(block.columns.start, block.columns.stop)
     )
@@ -152,9 +153,8 @@ def _patchwise(
             )
 
 
-def _channelwise(
-    rows: Iterator[tuple[int, Annotations]], grid: SegmentGrid, block: Block
-) -> Iterator[Patch]:
+def _channelwise(rows: Iterator[tuple[int, Annotations]], block: Block) -> Iterator[Patch]:
+    grid = block.grid
     for row, annotations in rows:
         for column in range(block.columns.start, block.columns.stop):
             left = grid.columns.out_start(column)
@@ -173,10 +173,10 @@ def _channelwise(
 
 
 def _rows(
-    data: Prepared, grid: SegmentGrid, block: Block, size: int, cores: int, predict: Any
+    data: Prepared, block: Block, size: int, cores: int, predict: Any
 ) -> Iterator[tuple[int, Annotations]]:
     """Annotate one row of windows after the other: every channel of the core, in time order."""
-    channels = block.core.distance.size
+    grid, channels = block.grid, block.core.distance.size
     total = block.rows.size * channels
     starts = range(0, total, size)
 

@@ -46,7 +46,7 @@ class _Asked:
     arguments: Mapping[str, Any]
     spacing: tuple[float, float]
     form: Variant
-    matters_from: Mapping[str, float]
+    exact_above: Mapping[str, float]
 
 
 class Predictor:
@@ -96,7 +96,7 @@ class Predictor:
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
         form: Variant = PLAIN,
-        matters_from: Mapping[str, float] = MappingProxyType({}),
+        exact_above: Mapping[str, float] = MappingProxyType({}),
     ) -> dict[str, torch.Tensor]:
         """Annotate a batch.
 
@@ -112,7 +112,7 @@ class Predictor:
             How the model computes.  What differs from the plain model on the first batch computes
             plainly from then on, with a warning; so does, in float32, what cannot compute in the
             precision of the form.
-        matters_from : mapping of str to float
+        exact_above : mapping of str to float
             By annotation key, the value from which on something reads it.  Where lower precision
             sees something near it, float32 computes again; where this is empty, nowhere.
 
@@ -133,7 +133,7 @@ class Predictor:
         """
         axis = 2 if self.spec.channelwise and batch.shape[0] == 1 else 0
         total = batch.shape[axis]
-        asked = _Asked(arguments, spacing, form, matters_from)
+        asked = _Asked(arguments, spacing, form, exact_above)
         while True:
             size = min(self._most.get(axis, total), total)
             outputs = self._in_pieces(batch, axis, size, asked)
@@ -183,9 +183,9 @@ class Predictor:
             self._float32_only.add(asked.form)
             self.note(asked.form, f"it cannot compute in {precision}, but in float32: {reason}")
             return found
-        if not asked.matters_from:
+        if not asked.exact_above:
             return rough
-        return computed_again(rough, batch, axis, asked.matters_from, exact)
+        return computed_again(rough, batch, axis, asked.exact_above, exact)
 
     def _network(self, batch: torch.Tensor, asked: _Asked) -> FoldedNetwork | None:
         """Return the network in its form, or None if the plain model is to compute."""

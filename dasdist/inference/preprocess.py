@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dasdist.geometry import Block, SegmentGrid
+from dasdist.geometry import Block
 from dasdist.inference.cuda import to_device
 from dasdist.inference.device import give_back, out_of_memory
 from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
@@ -49,7 +49,6 @@ class Prepared:
 
 def prepare(
     raw: NDArray[Any],
-    grid: SegmentGrid,
     block: Block,
     sections: NDArray[np.float64] | None,
     device: torch.device = _CPU,
@@ -61,8 +60,6 @@ def prepare(
     ----------
     raw : ndarray, shape ``block.read.shape``
         Recorded samples.
-    grid : SegmentGrid
-        The block's segment.
     block : Block
         The block.
     sections : ndarray of float64, shape (n, 6), or None
@@ -83,7 +80,7 @@ def prepare(
     """
     if device.type == "cuda":
         try:
-            return prepare_tensor(to_device(raw, device), grid, block, sections)
+            return prepare_tensor(to_device(raw, device), block, sections)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -92,27 +89,28 @@ def prepare(
                 "blocks (block=) would be faster."
             )
         give_back(device)  # not before the error is gone, which holds what was computed
-    single = _resampled(raw, grid, block, resample_span).astype(np.float32, copy=False)
+    single = _resampled(raw, block, resample_span).astype(np.float32, copy=False)
     if sections is not None:
         single = causal_filter(single, sections).astype(np.float32, copy=False)
-    return _cut(single, grid, block)
+    return _cut(single, block)
 
 
 def prepare_tensor(
-    raw: torch.Tensor, grid: SegmentGrid, block: Block, sections: NDArray[np.float64] | None
+    raw: torch.Tensor, block: Block, sections: NDArray[np.float64] | None
 ) -> Prepared:
     """Preprocess the samples that a block reads, on the device where they are.
 
     Parameters and result are those of :func:`prepare`.
     """
-    single = _resampled(raw, grid, block, resample_tensor).to(torch.float32)
+    single = _resampled(raw, block, resample_tensor).to(torch.float32)
     if sections is not None:
         single = filter_tensor(single, sections)
-    return _cut(single, grid, block)
+    return _cut(single, block)
 
 
-def _resampled(values: Any, grid: SegmentGrid, block: Block, resample: Callable[..., Any]) -> Any:
+def _resampled(values: Any, block: Block, resample: Callable[..., Any]) -> Any:
     """Resample along time, then along the fibre, where that changes anything."""
+    grid = block.grid
     for axis, (wanted, read, recorded) in enumerate(
         (
             (block.inputs.time, block.read.time, grid.recorded.time),
@@ -125,8 +123,8 @@ def _resampled(values: Any, grid: SegmentGrid, block: Block, resample: Callable[
     return values
 
 
-def _cut(values: Any, grid: SegmentGrid, block: Block) -> Prepared:
+def _cut(values: Any, block: Block) -> Prepared:
     """Drop what only the filter needed."""
     start = block.inputs.time.start
-    first, last = grid.rows.input_span(block.rows.start, block.rows.stop)
+    first, last = block.grid.rows.input_span(block.rows.start, block.rows.stop)
     return Prepared(values[first - start : last - start], first, block.inputs.distance.start)

@@ -34,7 +34,7 @@ def computed_again(
     rough: Annotations,
     batch: torch.Tensor,
     axis: int,
-    matters_from: Mapping[str, float],
+    exact_above: Mapping[str, float],
     exact: Callable[[torch.Tensor], Annotations],
 ) -> dict[str, torch.Tensor]:
     """Compute again what may matter of a batch.
@@ -48,7 +48,7 @@ def computed_again(
     axis : int
         What shares the batch and is computed again or not: patches (0), or channels (2) where the
         model treats every channel on its own.
-    matters_from : mapping of str to float
+    exact_above : mapping of str to float
         By annotation key, the value from which on something reads it.
     exact : callable
         Annotates a batch in float32.  It gets batches of one shape, filled up with zeros.
@@ -67,7 +67,7 @@ def computed_again(
     others = tuple(a for a in range(3) if a != axis)
     low = [
         rough[key].amax(others) < (_SHARE * value if value > 0 else -inf)
-        for key, value in matters_from.items()
+        for key, value in exact_above.items()
     ]
     # what is no number, because it was too large for fp16, is not low either
     chosen = (~torch.stack(low).all(0)).nonzero()[:, 0]

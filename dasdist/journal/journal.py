@@ -18,15 +18,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dasdist.callbacks.base import Output
+from dasdist.callbacks.sink import Output
 from dasdist.errors import RunMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.journal.fingerprint import continued, differences, grid_from_description
 from dasdist.journal.ledger import History, Ledger, read_ledger
-from dasdist.report import Done, Failure
+from dasdist.report import BlockResult, Failure
 from dasdist.storage.lock import Lock
 from dasdist.storage.staging import writing
 
@@ -195,15 +196,15 @@ class Journal:
         for ledger in self._ledgers:
             ledger.forget(blocks)
 
-    def add(self, block: int, done: Done, parts: Sequence[Any]) -> None:
+    def add(self, result: BlockResult, parts: Sequence[Any]) -> None:
         """Write that a block is done; ``parts`` are those of the outputs."""
         for ledger, part in zip(self._ledgers, parts, strict=True):
-            ledger.add(block, Done(part, done.seconds, done.peak))
+            ledger.add(replace(result, part=part))
 
     def add_failure(self, failure: Failure) -> None:
         """Write that a block was given up."""
         for ledger in self._ledgers:
-            ledger.add(failure.block, failure)
+            ledger.add(failure)
 
     def report(self, as_json: str, as_text: str) -> None:
         """Leave the report of this run."""

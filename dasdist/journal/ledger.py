@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.geometry import Region, Span
-from dasdist.report import Done, Failure
+from dasdist.report import BlockResult, Failure
 from dasdist.storage.staging import writing
 
 __all__ = ["History", "Ledger", "read_ledger"]
@@ -75,13 +75,18 @@ class Ledger:
         self._sync()
         self._file.close()
 
-    def add(self, block: int, outcome: Done | Failure) -> None:
-        """Write what became of a block."""
+    def add(self, outcome: BlockResult | Failure) -> None:
+        """Write what came of a block."""
         if isinstance(outcome, Failure):
-            entry = {"block": block, "failed": _describe(outcome)}
+            entry = {"block": outcome.block, "failed": _describe(outcome)}
         else:
             seconds = {stage: round(value, 6) for stage, value in outcome.seconds.items()}
-            entry = {"block": block, "part": outcome.part, "seconds": seconds, "peak": outcome.peak}
+            entry = {
+                "block": outcome.block,
+                "part": outcome.part,
+                "seconds": seconds,
+                "peak": outcome.peak,
+            }
         self._append(entry)
         if time.monotonic() - self._synced > _SYNC_SECONDS:
             self._sync()
@@ -161,7 +166,9 @@ def _tuples(part: Any) -> Any:
 
 
 def _describe(failure: Failure) -> dict[str, Any]:
-    return asdict(failure)
+    described = asdict(failure)
+    del described["worker"]  # an address means nothing once its cluster is gone
+    return described
 
 
 def _failure(described: Mapping[str, Any]) -> Failure:

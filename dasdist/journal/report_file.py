@@ -114,12 +114,8 @@ def _covered(grids: Sequence[Any], done: NDArray[np.bool_]) -> float:
     """Return the share of the planned outputs that are done."""
     area = covered = 0
     for grid in grids:
-        sizes = [
-            np.diff(np.minimum(np.arange(n + 1) * core, total))
-            for n, core, total in zip(grid.blocks, grid.core, grid.shape, strict=True)
-        ]
         mask = done[grid.first_block : grid.first_block + len(grid)].reshape(grid.blocks)
-        covered += int(sizes[0] @ mask.astype(np.int64) @ sizes[1])
+        covered += int(grid.areas()[mask].sum())
         area += grid.shape[0] * grid.shape[1]
     return covered / area if area else 0.0
 

@@ -16,7 +16,6 @@ from dasdist.models.waveform import WaveformWrapper
 __all__ = ["ModelSpec", "as_das_model", "check_arguments", "patching_structure"]
 
 RUN_ARGUMENTS = {
-    "on_error": ("What to do with unreadable data: 'raise', or 'skip' and list it", "raise"),
     "optimize": (
         "Fold the model where that is the same, or 'compile' it, too; False computes it as it is",
         True,

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from dasdist.callbacks.needs import Needs
 from dasdist.errors import BlockTooLarge, InvalidInput
 from dasdist.geometry import SegmentGrid
-from dasdist.geometry.choose import choose_core
-from dasdist.planning.plan import PROCESS_BYTES, Needs, Plan, readable_bytes
+from dasdist.geometry.choose import Limits, choose_core
+from dasdist.planning.plan import PROCESS_BYTES, Plan, readable_bytes
 from dasdist.sources import Recording
 
 __all__ = ["with_blocks"]
@@ -30,6 +31,7 @@ def with_blocks(
     needs: Needs,
     recording: Recording,
     cores: Sequence[tuple[int, int]],
+    limits: Limits,
 ) -> Plan:
     """Give every segment its core, number the blocks and check that they fit."""
     wanted = _given_core(block or {}, recording.channel_name)
@@ -38,7 +40,7 @@ def with_blocks(
     # of segments that differ in length only, the longest tells what blocks should be
     for grid in sorted(plan.grids, key=lambda grid: -grid.shape[0]):
         if _kind(grid) not in chosen:
-            chosen[_kind(grid)] = _core(grid, plan, needs, wanted)
+            chosen[_kind(grid)] = _core(grid, plan, needs, wanted, limits)
     grids: list[SegmentGrid] = []
     first = 0
     for grid in plan.grids:
@@ -63,7 +65,9 @@ def _kind(grid: SegmentGrid) -> tuple[Any, ...]:
     return grid.ratios, rows, grid.columns, grid.settling, grid.pick_halo
 
 
-def _core(grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int]) -> tuple[int, int]:
+def _core(
+    grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int], limits: Limits
+) -> tuple[int, int]:
     """Return the core that is wanted; where it is not given, as it is best for a segment."""
     resources = plan.resources
     fixed = [
@@ -79,7 +83,7 @@ def _core(grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int]) 
             budget=_budget(plan),
             fixed=(fixed[0], fixed[1]),
             whole_fibre=needs.whole_patches,
-            limits=needs.limits,
+            limits=limits,
         )
     along_fibre = grid.shape[1] if needs.whole_patches else fixed[1] or chosen[1]
     return fixed[0] or chosen[0], along_fibre

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dasdist.callbacks.needs import Needs
 from dasdist.errors import DataWarning, InvalidInput
 from dasdist.geometry import PatchGrid, PatchingStructure, Ratio, SegmentGrid
+from dasdist.geometry.choose import DEFAULT_LIMITS, Limits
 from dasdist.inference import Predictor
 from dasdist.models import ModelSpec, patching_structure
 from dasdist.planning.block_size import with_blocks
-from dasdist.planning.plan import Needs, Plan, Resources
+from dasdist.planning.plan import Plan, Resources
 from dasdist.planning.probe import batch_bytes, batching
 from dasdist.report import Skipped
 from dasdist.signal import design, nearest_ratio, settling_samples
@@ -36,6 +38,7 @@ def make_plan(
     resources: Resources,
     block: Mapping[str, int] | None = None,
     cores: Sequence[tuple[int, int]] = (),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Plan:
     """Plan a run.
 
@@ -55,6 +58,8 @@ def make_plan(
         Core of a block: ``{"time": samples, "distance": channels}``.
     cores : sequence of tuple of int
         Cores of the blocks of the first segments, where an earlier run chose them.
+    limits : Limits
+        What chosen blocks should stay within.
 
     Raises
     ------
@@ -112,7 +117,7 @@ def make_plan(
         resources=resources,
     )
     plan = replace(plan, batch_bytes=batch_bytes(predictor, plan, arguments))
-    return with_blocks(plan, block, needs, recording, cores)
+    return with_blocks(plan, block, needs, recording, cores, limits)
 
 
 def _fit(

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dasdist.geometry import Block, SegmentGrid
-from dasdist.geometry.choose import Limits, recompute_factor, samples_read
+from dasdist.geometry import Block, SegmentGrid, block_at
+from dasdist.geometry.choose import recompute_factor, samples_read
 from dasdist.inference import Batching
 from dasdist.report import Skipped
 
-__all__ = ["Needs", "Plan", "Resources", "readable_bytes"]
+__all__ = ["Plan", "Resources", "readable_bytes"]
 
 PROCESS_BYTES = 500 * 2**20
 """What a worker process holds before any block: the interpreter and its libraries."""
@@ -40,28 +40,6 @@ class Resources:
     cores: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a callback asks of the plan.
-
-    Parameters
-    ----------
-    pick_halo : float
-        Seconds of output around a core that its part depends on.
-    held_outputs : int
-        Arrays of the size of the core that an accumulator holds per annotation key.
-    whole_patches : bool
-        Whether patches must stay whole and blocks span the fibre.
-    limits : Limits
-        What chosen blocks should stay within.
-    """
-
-    pick_halo: float = 0.0
-    held_outputs: int = 0
-    whole_patches: bool = False
-    limits: Limits = Limits()
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """Blocks and predictions; iterating yields the blocks, ``len`` counts them.
@@ -85,7 +63,7 @@ class Plan:
     keys : int
         Number of annotation keys.
     held_outputs : int
-        See :class:`Needs`.
+        See :class:`~dasdist.callbacks.needs.Needs`.
     batch_bytes : int
         Memory of a batch and of what the model makes of it.
     resources : Resources
@@ -109,6 +87,10 @@ class Plan:
 
     def __iter__(self) -> Iterator[Block]:
         return (block for grid in self.grids for block in grid)
+
+    def block(self, index: int) -> Block:
+        """Return the block with this number."""
+        return block_at(self.grids, index)
 
     @property
     def data_seconds(self) -> float:

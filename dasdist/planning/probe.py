@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from dasdist.callbacks.needs import Needs
 from dasdist.errors import InvalidInput, ModelMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.inference import Batching, Predictor
 from dasdist.inference.malloc import LARGEST_KEPT
 from dasdist.inference.variant import choose_form
-from dasdist.planning.plan import Needs, Plan, Resources
+from dasdist.planning.plan import Plan, Resources
 
 __all__ = ["batch_bytes", "batching"]
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from dasdist.errors import TooManyFailures
-from dasdist.report import Done, Failure
+from dasdist.report import BlockResult, Failure
+from dasdist.run.options import MaxFailures
 
 __all__ = ["FailureLimit"]
 
@@ -13,16 +14,14 @@ _TRIED = 10
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
-    """Counts what becomes of blocks; a value, replaced with every block.
+    """Counts what comes of blocks; a value, replaced with every block.
 
     Parameters
     ----------
     blocks : int
-        Blocks that the run will try.
-    max_failures : int or None
-        More failures than this stop the run; None is no limit.
-    window : int
-        Blocks in flight at a time: a single cause may make all of them fail at once.
+        Blocks of the run.
+    max_failures : int or "any"
+        More failures than this stop the run.
     done, failed : int
         Blocks so far; ``done`` may begin with those of an earlier run.
     first : str
@@ -30,19 +29,18 @@ class FailureLimit:
 
     Examples
     --------
-    >>> budget = FailureLimit(blocks=100, max_failures=5).after(Done({"picks": 3}, {}, 0))
-    >>> budget.done, budget.failed
+    >>> limit = FailureLimit(blocks=100, max_failures=5).after(BlockResult(0, {"picks": 3}, {}))
+    >>> limit.done, limit.failed
     (1, 0)
     """
 
     blocks: int
-    max_failures: int | None = None
-    window: int = 0
+    max_failures: MaxFailures
     done: int = 0
     failed: int = 0
     first: str = ""
 
-    def after(self, result: Done | Failure) -> "FailureLimit":
+    def after(self, outcome: BlockResult | Failure) -> "FailureLimit":
         """Count one more block.
 
         Raises
@@ -51,19 +49,19 @@ class FailureLimit:
             If more than `max_failures` have failed, or so many that nothing else can be expected:
             all of the first ones.
         """
-        if not isinstance(result, Failure):
+        if isinstance(outcome, BlockResult):
             return replace(self, done=self.done + 1)
-        reason = self.first or f"block {result.block} ({result.start}): {result.error}"
+        reason = self.first or f"block {outcome.block} ({outcome.start}): {outcome.error}"
         now = replace(self, failed=self.failed + 1, first=reason)
-        if self.max_failures is not None and now.failed > self.max_failures:
+        if self.max_failures != "any" and now.failed > self.max_failures:
             raise TooManyFailures(
                 f"{now.failed} blocks failed and {now.done} were done, of {self.blocks}; no more "
-                f"than {self.max_failures} may fail. The first was {reason}. Mend the cause, or "
+                f"than {self.max_failures} may fail. The first was {reason}. Fix the cause, or "
                 "allow more with max_failures; what is done is kept."
             )
-        if now.done == 0 and now.failed >= min(self.blocks, max(_TRIED, self.window)):
+        if now.done == 0 and now.failed >= min(self.blocks, _TRIED):
             raise TooManyFailures(
                 f"All of the first {now.failed} blocks failed, of {self.blocks}, and none was "
-                f"done. The first was {reason}. Mend the cause and run again."
+                f"done. The first was {reason}. Fix the cause and run again."
             )
         return now

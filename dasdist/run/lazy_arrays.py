@@ -10,7 +10,7 @@ with where the data is::
 The model is one key of the graph, so that any Dask scheduler can run it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,16 +21,13 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
-from dasdist.callbacks.in_memory import StackMapper
-from dasdist.callbacks.stacking import Stacking, check_stacking
 from dasdist.errors import UnreadableData
-from dasdist.executors.block_task import Work, compute_block
 from dasdist.geometry import Block, Region, SegmentGrid, Span
-from dasdist.inference import Recipe
-from dasdist.inference.replica import Payload, remember
+from dasdist.inference import Recipe, process_block
+from dasdist.inference.replica import Payload, predictor_of, remember
 from dasdist.sources import Recording, Selection, array_selection
 
-__all__ = ["lazy_annotations"]
+__all__ = ["lazy_annotations", "stacked"]
 
 
 def lazy_annotations(
@@ -40,7 +37,6 @@ def lazy_annotations(
     payload: Payload,
     keys: Sequence[str],
     *,
-    stacking: Stacking,
     skip_errors: bool,
 ) -> dict[str, da.Array]:
     """Return a segment's annotations as dask arrays.
@@ -52,13 +48,11 @@ def lazy_annotations(
     grid : SegmentGrid
         The segment; its blocks become chunks.
     recipe : Recipe
-        What all blocks share.
+        What all blocks share; its mapper is that of `stacked`.
     payload : Payload
         The model.
     keys : sequence of str
         Annotation keys.
-    stacking : {"weighted", "avg", "max"}
-        How overlapping patches become one value.
     skip_errors : bool
         Whether unreadable data becomes NaN instead of an error.
 
@@ -66,23 +60,18 @@ def lazy_annotations(
     -------
     dict of str to dask.array.Array of float32, shape ``grid.shape``
     """
-    check_stacking(stacking)
-    mapper = StackMapper(stacking, tuple(keys))
-
-    def work(block: Block) -> Work:
-        return Work(grid, block, recipe, payload.token, mapper, skip_errors)
-
     if recording.graph is None:
-        chunks, graph, below = _of_archive(recording, grid, work)
+        chunks, graph, below = _of_archive(recording, grid)
     else:
-        chunks, graph, below = _of_graph(recording.graph, grid, work)
+        chunks, graph, below = _of_graph(recording.graph, grid)
     # never a hash: two archives may have the same blocks, and hashing samples would read them
     name = f"dasdist-annotate-{uuid4().hex}"
-    model = f"dasdist-model-{payload.token}"
+    shared = f"dasdist-model-{payload.token}-{name}"
     tasks: dict[Any, Any] = {
-        (name, 0, *place): (_annotate, model, *rest) for place, rest in graph.items()
+        (name, 0, *place): (_annotate, shared, *rest) for place, rest in graph.items()
     }
-    layers = HighLevelGraph.from_collections(name, {model: payload, **tasks}, below)
+    common = _Common(grid, recipe, payload, skip_errors)
+    layers = HighLevelGraph.from_collections(name, {shared: common, **tasks}, below)
     stacked = da.Array(layers, name, chunks=((len(keys),), *chunks), dtype=np.float32)
     return {key: stacked[i] for i, key in enumerate(keys)}
 
@@ -91,23 +80,18 @@ Chunks = tuple[tuple[int, ...], tuple[int, ...]]
 Graph = dict[tuple[int, int], tuple[Any, ...]]
 
 
-def _of_archive(
-    recording: Recording, grid: SegmentGrid, work: Callable[[Block], Work]
-) -> tuple[Chunks, Graph, list[Any]]:
+def _of_archive(recording: Recording, grid: SegmentGrid) -> tuple[Chunks, Graph, list[Any]]:
     """Return one task a block, which reads for itself."""
     along_time, along_fibre = grid.blocks
     graph: Graph = {}
     for number, block in enumerate(grid):
-        part = recording.select(block.read)
-        graph[divmod(number, along_fibre)] = (part, [[work(block)]])
+        graph[divmod(number, along_fibre)] = (recording.select(block.read), [[number]])
     times = tuple(grid.along_time(i)[0].size for i in range(along_time))
     channels = tuple(grid.along_fibre(i)[0].size for i in range(along_fibre))
     return (times, channels), graph, []
 
 
-def _of_graph(
-    values: da.Array, grid: SegmentGrid, work: Callable[[Block], Work]
-) -> tuple[Chunks, Graph, list[Any]]:
+def _of_graph(values: da.Array, grid: SegmentGrid) -> tuple[Chunks, Graph, list[Any]]:
     """Return one task for each chunk, which dask hands over with its halo."""
     times = _tiles([grid.along_time(i) for i in range(grid.blocks[0])], grid.time.size)
     channels = _tiles([grid.along_fibre(i) for i in range(grid.blocks[1])], grid.distance.size)
@@ -121,9 +105,9 @@ def _of_graph(
     graph: Graph = {}
     for i, (rows, top) in enumerate(times):
         for j, (columns, left) in enumerate(channels):
-            works = [[work(grid.block(r * grid.blocks[1] + c)) for c in columns] for r in rows]
+            numbers = [[r * grid.blocks[1] + c for c in columns] for r in rows]
             held = Region(top.shift(origin.time.start), left.shift(origin.distance.start))
-            graph[i, j] = ((overlapped.name, i, j), works, held)
+            graph[i, j] = ((overlapped.name, i, j), numbers, held)
     return (times.outputs, channels.outputs), graph, [overlapped]
 
 
@@ -177,36 +161,55 @@ def _tiles(blocks: list[tuple[Span, Span, Span, Span]], total: int) -> _Tiles:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What all chunks of a segment share."""
+
+    grid: SegmentGrid
+    recipe: Recipe
+    payload: Payload
+    skip_errors: bool
+
+
+def stacked(_block: Block, annotations: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the annotations of a block as one array, shape (keys, samples, channels)."""
+    return np.stack(list(annotations.values()))
+
+
 def _annotate(
-    payload: Payload,
+    common: _Common,
     source: Any,
-    works: list[list[Work]],
+    numbers: list[list[int]],
     held: Region | None = None,
 ) -> NDArray[np.float32]:
-    """Compute one chunk, shape (keys, samples, channels).
+    """Compute one chunk, shape (keys, samples, channels), of the blocks with these numbers.
 
     ``source`` is a Selection, or, where dask hands over the samples ``held``, their array.
     """
-    remember(payload)
+    remember(common.payload)
+    predictor = predictor_of(common.payload.token)
 
-    def outputs(work: Work) -> NDArray[np.float32]:
-        part = source if held is None else _cut(source, held, work)
+    def outputs(number: int) -> NDArray[np.float32]:
+        block = common.grid.block(number)
+        selection = source if held is None else _cut(source, held, block)
         try:
-            (_, _, by_key), *_ = compute_block(part, work).part
+            values: NDArray[np.float32] = process_block(
+                selection, block, common.recipe, predictor
+            ).part
         except UnreadableData:
-            if not work.skip_errors:
+            if not common.skip_errors:
                 raise
-            keys = len(work.mapper.keys)  # type: ignore[attr-defined]
-            return np.full((keys, *work.block.core.shape), np.nan, dtype=np.float32)
-        return np.stack(list(by_key.values()))
+            keys = len(predictor.spec.annotate_keys)
+            return np.full((keys, *block.core.shape), np.nan, dtype=np.float32)
+        return values
 
-    rows = [np.concatenate([outputs(work) for work in row], axis=2) for row in works]
+    rows = [np.concatenate([outputs(number) for number in row], axis=2) for row in numbers]
     return np.concatenate(rows, axis=1)
 
 
-def _cut(values: Any, held: Region, work: Work) -> Selection:
-    """Return the part of a chunk that a block reads."""
-    read = work.block.read
+def _cut(values: Any, held: Region, block: Block) -> Selection:
+    """Return what a block reads of a chunk."""
+    read = block.read
     times = read.time.shift(-held.time.start).slice
     channels = read.distance.shift(-held.distance.start).slice
-    return array_selection(values[times, channels], read, work.grid.times_of(read))
+    return array_selection(values[times, channels], read, block.read_time)

@@ -1,114 +1,186 @@
-"""How far a run is: blocks, data per second, time left, failures so far."""
+"""How far a run is: the first listener to its events.
+
+Progress counts output samples, those of running blocks included, so that it moves within a block::
+
+    blocks     0 done   1 computing, 40%   2 waiting        share = (1 + 0.4) / 3
+"""
 
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
-from tqdm.auto import tqdm
+import numpy as np
 
-__all__ = ["NoView", "Pace", "Progress", "ProgressView", "TqdmView", "progress_view"]
+from dasdist.block_events import BlockEvent
+from dasdist.planning.plan import Plan
+
+__all__ = ["NoView", "Progress", "ProgressView", "RunProgress", "progress_view", "times_real_time"]
+
+_SHORTEST = 0.05
+"""Seconds between two looks of a view at the progress, except at the end of a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    Parameters
+    ----------
+    blocks : int
+        Blocks of the run.
+    ended : int
+        Those that are done or have failed, now or in an earlier run.
+    failed : int
+        Those of them that have failed in this run.
+    share : float
+        Share of all outputs that are behind the run, from 0 to 1; running blocks count in part.
+    data_seconds : float
+        Seconds of data in all blocks.
+    seconds : float
+        Since this run began.
+    speed : float
+        Seconds of data per second, of this run: how many times real time.
+    seconds_left : float or None
+        What the rest will take at this speed; None before there is anything to go by.
+    """
+
+    blocks: int
+    ended: int
+    failed: int
+    share: float
+    data_seconds: float
+    seconds: float
+    speed: float
+    seconds_left: float | None
 
 
 @runtime_checkable
 class ProgressView(Protocol):
-    """Shows how far a run is; ``pbar`` takes one in place of True and False.
+    """Shows how far a run is; ``pbar`` takes one in place of True and False."""
 
-    The run calls ``start`` once, ``step`` whenever a block is done or has failed, and ``close`` in
-    any case.
-    """
+    def start(self, progress: Progress) -> None:
+        """Begin to show a run."""
 
-    def start(self, blocks: int, done: int, data_seconds: float) -> None:
-        """Begin to show a run.
-
-        Parameters
-        ----------
-        blocks : int
-            Blocks of the run.
-        done : int
-            Those that an earlier run has done.
-        data_seconds : float
-            Seconds of data in all blocks.
-        """
-
-    def step(self, done: int, failures: int) -> None:
-        """Show how far it is.
-
-        Parameters
-        ----------
-        done : int
-            Blocks behind it: done, now or by an earlier run, or failed.
-        failures : int
-            Those of them that have failed.
-        """
+    def update(self, progress: Progress) -> None:
+        """Show how far it is; called several times a second."""
 
     def close(self) -> None:
         """Leave; also when the run was stopped."""
 
 
-class Pace:
-    """How fast a run is, counted from where it began this time.
-
-    Parameters
-    ----------
-    blocks, done, data_seconds
-        As for :meth:`ProgressView.start`.
+def times_real_time(speed: float) -> str:
+    """Return a speed, given in seconds of data per second: hours of data an hour are the same.
 
     Examples
     --------
-    >>> pace = Pace(blocks=10, done=4, data_seconds=3600.0)
-    >>> pace.speed(4), pace.left(10)
-    (0.0, 0.0)
+    >>> times_real_time(231.4), times_real_time(0.25), times_real_time(12345.0)
+    ('231x real time', '0.25x real time', '12,345x real time')
+    """
+    return f"{speed:,.0f}x real time" if speed >= 10 else f"{speed:.2g}x real time"
+
+
+class RunProgress:
+    """Listens to the events of a run and shows how far it is; a context manager.
+
+    Parameters
+    ----------
+    plan : Plan
+        The blocks.
+    view : ProgressView
+        Where to show it.
     """
 
-    def __init__(self, blocks: int, done: int, data_seconds: float) -> None:
-        self.blocks = blocks
-        self.begin = done
-        self.per_block = data_seconds / max(1, blocks)
-        self.started = time.monotonic()
+    def __init__(self, plan: Plan, view: ProgressView) -> None:
+        self._plan, self._view = plan, view
+        self._sizes = np.concatenate([grid.areas().ravel() for grid in plan.grids])
+        self._total = int(self._sizes.sum())
+        self._ended = np.zeros(len(plan), dtype=bool)
+        self._behind = 0
+        self._before = 0
+        self._failed = 0
+        self._running: dict[int, int] = {}
+        self._began = time.monotonic()
+        self._first: tuple[float, int] | None = None
+        self._shown = 0.0
 
-    def seconds(self) -> float:
-        """Return the seconds since the start."""
-        return time.monotonic() - self.started
+    def __enter__(self) -> "RunProgress":
+        self._view.start(self._progress())
+        return self
 
-    def speed(self, done: int) -> float:
-        """Return the seconds of data per second."""
-        return (done - self.begin) * self.per_block / max(self.seconds(), 1e-9)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._view.update(self._progress())
+        self._view.close()
 
-    def left(self, done: int) -> float | None:
-        """Return the seconds that the rest will take, None before there is anything to go by."""
-        if done >= self.blocks:
+    def __call__(self, event: BlockEvent) -> None:
+        """Take an event."""
+        if self._ended[event.block]:
+            return  # what a worker told late
+        if event.ended:
+            self._end(event)
+        else:
+            self._running[event.block] = event.samples
+            self._note_first()
+        now = time.monotonic()
+        if event.state in ("done", "failed") or now - self._shown >= _SHORTEST:
+            self._shown = now
+            self._view.update(self._progress())
+
+    def _end(self, event: BlockEvent) -> None:
+        size = int(self._sizes[event.block])
+        self._running.pop(event.block, None)
+        self._ended[event.block] = True
+        self._behind += size
+        self._failed += event.state == "failed"
+        if event.state == "skipped":
+            self._before += size
+        else:
+            self._note_first()
+
+    def _note_first(self) -> None:
+        """Note when the first outputs were there: before, workers load what they need."""
+        computed = self._computed()
+        if self._first is None and computed:
+            self._first = (time.monotonic(), computed)
+
+    def _computed(self) -> int:
+        return self._behind + sum(self._running.values()) - self._before
+
+    def _progress(self) -> Progress:
+        now = time.monotonic()
+        computed = self._computed()
+        left = self._total - self._before - computed
+        return Progress(
+            blocks=len(self._plan),
+            ended=int(self._ended.sum()),
+            failed=self._failed,
+            share=(self._before + computed) / self._total,
+            data_seconds=self._plan.data_seconds,
+            seconds=now - self._began,
+            speed=computed / self._total * self._plan.data_seconds / max(now - self._began, 1e-9),
+            seconds_left=self._seconds_for(left, computed, now),
+        )
+
+    def _seconds_for(self, left: int, computed: int, now: float) -> float | None:
+        if left <= 0:
             return 0.0
-        here = done - self.begin
-        return self.seconds() / here * (self.blocks - done) if here else None
-
-
-class TqdmView:
-    """A progress bar for Python and for notebooks."""
-
-    def start(self, blocks: int, done: int, data_seconds: float) -> None:
-        """Draw the bar."""
-        self._pace = Pace(blocks, done, data_seconds)
-        self._bar = tqdm(total=blocks, initial=done, unit="block")
-
-    def step(self, done: int, failures: int) -> None:
-        """Move it."""
-        self._bar.update(done - self._bar.n)
-        note = f"{self._pace.speed(done) / 3600:.2g} h of data/s"
-        self._bar.set_postfix_str(note + (f", {failures} failed" if failures else ""))
-
-    def close(self) -> None:
-        """Leave it as it is."""
-        if hasattr(self, "_bar"):
-            self._bar.close()
+        if self._first is None or computed <= self._first[1]:
+            return None
+        return left * (now - self._first[0]) / (computed - self._first[1])
 
 
 class NoView:
     """Shows nothing."""
 
-    def start(self, blocks: int, done: int, data_seconds: float) -> None:
+    def start(self, progress: Progress) -> None:
         """Show nothing."""
 
-    def step(self, done: int, failures: int) -> None:
+    def update(self, progress: Progress) -> None:
         """Show nothing."""
 
     def close(self) -> None:
@@ -119,41 +191,8 @@ def progress_view(pbar: object) -> ProgressView:
     """Return what ``pbar`` asks for: a bar for True, nothing for False, or itself."""
     if isinstance(pbar, ProgressView):
         return pbar
-    return TqdmView() if pbar else NoView()
+    if not pbar:
+        return NoView()
+    from dasdist.run.progress_bar import ProgressBar  # with rich, which is slow to import
 
-
-class Progress:
-    """Counts the blocks of a run, and shows them.
-
-    Parameters
-    ----------
-    blocks : int
-        Blocks of the run.
-    data_seconds : float
-        Seconds of data in it.
-    shown : bool or ProgressView
-        Whether to show anything, or where: what ``pbar`` is.
-    done : int
-        Blocks that are behind the run before it begins.
-    """
-
-    def __init__(self, blocks: int, data_seconds: float, *, shown: object, done: int = 0) -> None:
-        self._view = progress_view(shown)
-        self._done = done
-        self._view.start(blocks, done, data_seconds)
-
-    def step(self, failures: int) -> None:
-        """Count a block that is done or has failed."""
-        self._done += 1
-        self._view.step(self._done, failures)
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._view.close()
+    return ProgressBar()

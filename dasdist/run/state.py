@@ -1,24 +1,23 @@
 """What a run has done so far; grows with failures, but not with blocks."""
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dasdist.block_events import BlockEvent, Listener
 from dasdist.callbacks.base import DASAnnotateCallback
-from dasdist.executors.block_task import Work
-from dasdist.journal.journal import Journal
+from dasdist.journal.run_journal import AnyJournal, Held
 from dasdist.planning.plan import Plan
-from dasdist.report import Done, Failure, RunReport
+from dasdist.report import BlockResult, Failure, RunReport
 from dasdist.run.reduction import Reduction
 
 __all__ = ["RunState"]
 
 
 class RunState:
-    """Takes what becomes of the blocks of a run: writes it down, counts it, combines the parts.
+    """Takes what comes of the blocks of a run: writes it down, counts it, combines the parts.
 
     Parameters
     ----------
@@ -26,12 +25,10 @@ class RunState:
         The blocks.
     callback : DASAnnotateCallback
         Whose parts they make.
-    journal : Journal or None
-        Where finished blocks are written down, if the results last.
-    parts : mapping of int to object
-        Parts of the blocks that earlier runs did.
-    failures : mapping of int to Failure
-        Blocks that earlier runs gave up and that are left alone.
+    journal : Journal or NoJournal
+        Where finished blocks are written down.
+    held : Held
+        What earlier runs did.
 
     Attributes
     ----------
@@ -42,61 +39,65 @@ class RunState:
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        callback: DASAnnotateCallback,
-        journal: Journal | None = None,
-        parts: Mapping[int, Any] | None = None,
-        failures: Mapping[int, Failure] | None = None,
+        self, plan: Plan, callback: DASAnnotateCallback, journal: AnyJournal, held: Held
     ) -> None:
         self.plan = plan
         self.done: NDArray[np.bool_] = np.zeros(len(plan), dtype=bool)
-        self.failures = dict(failures or {})
+        self.failures = dict(held.failures)
         self._callback, self._journal = callback, journal
-        self._fold = Reduction(callback.combine)
-        for block, part in (parts or {}).items():
+        self._reduction = Reduction(callback.combine)
+        for block, part in held.parts.items():
             self.done[block] = True
-            self._fold.add(part)
-        self._before = int(self.done.sum())
-        self._finished = self._before
+            self._reduction.add(part)
+        self.before = len(held.parts)
+        self.finished = self.before
         self._seconds: dict[str, float] = {}
         self._peak = 0
         self._notes: dict[str, None] = {}
         self._started = time.monotonic()
 
-    def waits(self, block: int) -> bool:
-        """Tell whether a block is still to be computed."""
-        return not self.done[block] and block not in self.failures
+    @property
+    def left(self) -> list[int]:
+        """The blocks that are still to be computed."""
+        waiting = ~self.done
+        waiting[list(self.failures)] = False
+        return [int(block) for block in np.flatnonzero(waiting)]
 
-    def take(self, work: Work, outcome: Done | Failure) -> None:
-        """Take what became of a block."""
-        block = work.block.index
+    def tell_skipped(self, listen: Listener) -> None:
+        """Tell which blocks are behind the run before it begins."""
+        for block in (*np.flatnonzero(self.done), *self.failures):
+            listen(BlockEvent(int(block), "skipped", share=1.0))
+
+    def take(self, outcome: BlockResult | Failure, listen: Listener) -> None:
+        """Take what comes of a block."""
+        block = self.plan.block(outcome.block)
         if isinstance(outcome, Failure):
-            self.failures[block] = outcome
-            if self._journal:
-                self._journal.add_failure(outcome)
+            self.failures[block.index] = outcome
+            self._journal.add_failure(outcome)
+            listen(BlockEvent(block.index, "failed", worker=outcome.worker, error=outcome.error))
             return
+        self._journal.add(outcome)
         part = outcome.part
-        if self._journal:
-            self._journal.add(block, outcome, self._callback.by_output(part))
-        if self._callback.in_order:
-            part = self._callback.consume(part, work.grid)
-        self._fold.add(part)
-        self.done[block] = True
-        self._finished += 1
+        if self._callback.needs.in_order:
+            part = self._callback.consume(part, block)
+        self._reduction.add(part)
+        self.done[block.index] = True
+        self.finished += 1
         self._peak = max(self._peak, outcome.peak)
         self._notes |= dict.fromkeys(outcome.notes)
         for stage, value in outcome.seconds.items():
             self._seconds[stage] = self._seconds.get(stage, 0.0) + value
+        samples = block.core.time.size * block.core.distance.size
+        spent = sum(outcome.seconds.values())
+        listen(
+            BlockEvent(
+                block.index, "done", "", 1.0, samples, outcome.worker, spent, outcome.seconds
+            )
+        )
 
     def result(self) -> Any:
         """Return the parts, combined."""
-        return self._fold.result()
-
-    @property
-    def over(self) -> int:
-        """Number of blocks that are done or given up."""
-        return self._finished + len(self.failures)
+        return self._reduction.result()
 
     def report(self) -> RunReport:
         """Return the report of the run, so far."""
@@ -105,10 +106,10 @@ class RunState:
             blocks=len(self.plan),
             data_seconds=self.plan.data_seconds,
             wall_seconds=time.monotonic() - self._started,
+            finished=self.finished,
             skipped=self.plan.skipped,
             failures=tuple(sorted(self.failures.values(), key=lambda f: f.block)),
-            before=self._before,
-            done=self._finished,
+            before=self.before,
             seconds=dict(self._seconds),
             peak=self._peak,
             planned=self.plan.peak_bytes,

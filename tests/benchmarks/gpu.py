@@ -14,7 +14,8 @@ from dasdist.geometry import Block
 from dasdist.inference import annotate_patches, prepare
 from dasdist.inference.cuda import lane
 from dasdist.inference.replica import predictor_of
-from dasdist.run.request import Request, needs_of
+from dasdist.run.options import RunOptions
+from dasdist.run.request import Request
 from tests.benchmarks import inputs, rivals
 from tests.benchmarks.harness import Contest, benchmark
 
@@ -78,29 +79,29 @@ def gpu_overlap(quick: bool) -> Iterator[Contest]:
     values = _values(quick)
     model = _on_gpu(inputs.ours())
     with inputs.archive(values, seconds=30) as data:
-        job = Request.of(model, data, None, {}, set())
+        request = Request.of(model, data, RunOptions(), {})
         callback = dasdist.DASPickingCallback(thresholds=0.3)
-        plan = job.plan(needs_of(callback), None)
-        predictor = predictor_of(job.payload.token)
-        blocks = [(block, plan.grids[block.segment]) for block in plan]
+        plan = request.plan(callback.needs, None)
+        predictor = predictor_of(request.payload.token)
+        blocks = list(plan)
 
         def samples_of(block: Block) -> np.ndarray:
-            return job.recording.select(block.read).read()
+            return request.recording.select(block.read).read()
 
         def reading() -> int:
-            return sum(len(samples_of(block)) for block, _ in blocks)
+            return sum(len(samples_of(block)) for block in blocks)
 
         with lane(predictor.device):
             prepared = [
-                prepare(samples_of(b), grid, b, plan.sections[grid.index], predictor.device)
-                for b, grid in blocks
+                prepare(samples_of(block), block, plan.sections[block.segment], predictor.device)
+                for block in blocks
             ]
 
         def computing() -> int:
             patches = 0
-            for (block, grid), samples in zip(blocks, prepared, strict=True):
+            for block, samples in zip(blocks, prepared, strict=True):
                 found = annotate_patches(
-                    samples, grid, block, predictor, plan.batching, job.arguments
+                    samples, block, predictor, plan.batching, request.arguments
                 )
                 patches += sum(1 for _ in found)
             return patches

@@ -18,13 +18,14 @@ import zarr
 from torch.utils.flop_counter import FlopCounterMode
 
 import dasdist
+from dasdist.callbacks import Needs
 from dasdist.callbacks.peaks import find_peaks
 from dasdist.geometry import Region
 from dasdist.geometry.patches import Patch
 from dasdist.inference import annotate_patches, prepare
 from dasdist.inference.replica import predictor_of
-from dasdist.planning.plan import Needs
-from dasdist.run.request import Request, needs_of
+from dasdist.run.options import RunOptions
+from dasdist.run.request import Request
 from dasdist.sources import open_recording
 from tests.benchmarks import inputs, rivals
 from tests.benchmarks.harness import Contest, Timed, benchmark
@@ -67,7 +68,7 @@ def _read(
         found = open_recording(data)
         model = inputs.ours()
         block = {"time": 7500 if quick else 15_000}
-        plan = Request.of(model, data, None, {}, set()).plan(Needs(), block)
+        plan = Request.of(model, data, RunOptions(block=block), {}).plan(Needs(), None)
         reads = [b.read for b in plan]
         minute = int(100 * inputs.MINUTE)
         starts = list(range(0, data.shape[0] + minute, minute))
@@ -141,10 +142,9 @@ def preprocess(quick: bool) -> Iterator[Contest]:
     model = inputs.ours()
     model.dt_range = (0.0099, 0.0101)
     model.filter_samples = ("butter", {"N": 2, "Wn": [2.0, 45.0], "btype": "bandpass"})
-    plan = Request.of(model, recording(counts, rate=200.0), None, {}, set()).plan(
-        Needs(), {"time": samples, "distance": channels}
-    )
-    (block,), (grid,) = list(plan), plan.grids
+    options = RunOptions(block={"time": samples, "distance": channels})
+    plan = Request.of(model, recording(counts, rate=200.0), options, {}).plan(Needs(), None)
+    (block,) = plan
     sections = plan.sections[0]
     assert sections is not None
 
@@ -155,7 +155,7 @@ def preprocess(quick: bool) -> Iterator[Contest]:
         return filtered.astype(np.float32)
 
     def with_dasdist() -> np.ndarray:
-        return prepare(counts, grid, block, sections).values
+        return prepare(counts, block, sections).values
 
     def agree(one: np.ndarray, other: np.ndarray) -> None:
         size = min(len(one), len(other))
@@ -175,11 +175,12 @@ def model(quick: bool) -> Iterator[Contest]:
     rows, channels = (2, 8) if quick else (4, 1024)
     theirs, ours = inputs.theirs(), inputs.ours()
     values = inputs.quiet(inputs.WINDOW + 1500 * (rows - 1), channels)
-    job = Request.of(ours, recording(values), None, {}, set())
-    plan = job.plan(Needs(), {"time": len(values), "distance": channels})
-    (block,), (grid,) = list(plan), plan.grids
-    predictor = predictor_of(job.payload.token)
-    prepared = prepare(values, grid, block, None)
+    options = RunOptions(block={"time": len(values), "distance": channels})
+    request = Request.of(ours, recording(values), options, {})
+    plan = request.plan(Needs(), None)
+    (block,), (grid,) = plan, plan.grids
+    predictor = predictor_of(request.payload.token)
+    prepared = prepare(values, block, None)
     starts = [grid.rows.start(row) for row in range(grid.rows.count)]
     patches = [values[s : s + inputs.WINDOW] for s in starts]
     assert len(patches) == rows
@@ -188,7 +189,7 @@ def model(quick: bool) -> Iterator[Contest]:
         return process.submit(_eager, patches).result()
 
     def with_dasdist() -> list[dict[str, np.ndarray]]:
-        found = annotate_patches(prepared, grid, block, predictor, plan.batching, job.arguments)
+        found = annotate_patches(prepared, block, predictor, plan.batching, request.arguments)
         return [patch.annotations for patch in found]
 
     def agree(one: Any, other: Any) -> None:
@@ -273,13 +274,14 @@ def picks(quick: bool) -> Iterator[Contest]:
         return Timed(seconds, rivals.as_table(callback.get_results_dict()), cpu)
 
     callback = dasdist.DASPickingCallback(**options)
-    job = Request.of(theirs, data, None, {}, set())
-    plan = job.plan(needs_of(callback), {"time": length, "distance": channels})
-    (block,), (grid,) = list(plan), plan.grids
+    block_size = RunOptions(block={"time": length, "distance": channels})
+    request = Request.of(theirs, data, block_size, {})
+    plan = request.plan(callback.needs, None)
+    (block,) = plan
 
     def with_dasdist() -> Any:
-        callback.setup(job.context(plan))
-        accumulator = callback.mapper().begin(grid, block)
+        callback.setup(request.context(plan))
+        accumulator = callback.mapper()(block)
         for row in range(rows):
             accumulator.add(Patch(row, 0, 1500 * row, 0, 0, channels, {"P": cut(row)}))
         callback.finalize(accumulator.part())
@@ -325,12 +327,13 @@ def write(quick: bool) -> Iterator[Contest]:
     ours = inputs.ours()
     values = inputs.quiet(samples, channels)
     with TemporaryDirectory(prefix="dasdist-benchmark-") as folder:
-        job = Request.of(ours, recording(values), None, {}, set())
+        options = RunOptions(block={"time": samples, "distance": channels})
+        request = Request.of(ours, recording(values), options, {})
         callback = dasdist.WriterCallback(f"{folder}/ours.zarr", "max")
-        plan = job.plan(needs_of(callback), {"time": samples, "distance": channels})
-        (block,), (grid,) = list(plan), plan.grids
-        callback.setup(job.context(plan))
-        accumulator: Any = callback.mapper().begin(grid, block)
+        plan = request.plan(callback.needs, None)
+        (block,), (grid,) = plan, plan.grids
+        callback.setup(request.context(plan))
+        accumulator: Any = callback.mapper()(block)
         probability = np.abs(values[: grid.shape[0]]) % 1
         for total in accumulator.stacker.totals.values():
             total[:] = probability

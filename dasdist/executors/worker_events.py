@@ -1,4 +1,4 @@
-"""What a scheduler tells of workers that die: which blocks they held, and which of them hung.
+"""What a scheduler and its workers tell of blocks: what they do, which hang, which workers died.
 
 The scheduler submits the blocks of a dead worker again, but blames all of them, also those that
 only waited there.  Here deaths are counted per block, so that the run may judge for itself.
@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from distributed import Client
 
+from dasdist.block_events import BlockState
 from dasdist.errors import ClusterLost
-from dasdist.executors.names import blocks_of, topic
+from dasdist.executors.names import TOPIC, blocks_of
 
-__all__ = ["DESERTED", "Deaths", "Died", "Hung", "scheduler_address"]
+__all__ = ["DESERTED", "Died", "Hung", "Running", "WorkerEvents", "scheduler_address"]
 
 DESERTED = "dasdist-deserted"
 """Topic of an event that says that a cluster has no workers and will have none; its message has
@@ -27,13 +28,10 @@ class Died:
 
     Parameters
     ----------
-    worker : str
-        Its address.
     blocks : frozenset of int
         Blocks of the run that it held, running or waiting.
     """
 
-    worker: str
     blocks: frozenset[int]
 
 
@@ -53,13 +51,33 @@ class Hung:
     stack: str
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A block is running.
+
+    Parameters
+    ----------
+    block : int
+        Which.
+    state, stage, share, worker, seconds
+        As of :class:`~dasdist.block_events.BlockEvent`.
+    """
+
+    block: int
+    state: BlockState
+    stage: str
+    share: float
+    worker: str
+    seconds: float
+
+
 def scheduler_address(client: Client) -> str:
     """Return where the scheduler of a client is, or was."""
     connection: Any = client.scheduler
     return str(connection.address)
 
 
-class Deaths:
+class WorkerEvents:
     """Listens to a scheduler, on a connection of its own; a context manager.
 
     A client has but one handler for what a scheduler tells to all, and the user's may be in use.
@@ -74,7 +92,7 @@ class Deaths:
 
     def __init__(self, client: Client, run: str) -> None:
         self._run = run
-        self._news: SimpleQueue[Died | Hung] = SimpleQueue()
+        self._news: SimpleQueue[Died | Hung | Running] = SimpleQueue()
         self._excused: set[str] = set()
         self._deserted = ""
         self._client = Client(
@@ -86,7 +104,7 @@ class Deaths:
 
     def __enter__(self) -> Self:
         self._client.subscribe_topic("all", self._heard)
-        self._client.subscribe_topic(topic(self._run), self._told)
+        self._client.subscribe_topic(TOPIC, self._told)
         self._client.subscribe_topic(DESERTED, self._left)
         for event in self._client.get_events(DESERTED):  # it may have been before
             self._left(event)
@@ -109,10 +127,10 @@ class Deaths:
         if self._deserted:
             raise ClusterLost(self._deserted)
 
-    def news(self) -> list[Died | Hung]:
+    def news(self) -> list[Died | Hung | Running]:
         """Return what happened since the last time; `check` as well."""
         self.check()
-        found: list[Died | Hung] = []
+        found: list[Died | Hung | Running] = []
         while True:
             try:
                 found.append(self._news.get_nowait())
@@ -132,7 +150,7 @@ class Deaths:
         blamed = not message.get("expected") and worker not in self._excused
         held = message.get("processing-tasks", ()) if blamed else ()
         blocks = frozenset(index for key in held for index in blocks_of(key, self._run))
-        self._news.put(Died(worker, blocks))
+        self._news.put(Died(blocks))
 
     def _left(self, event: tuple[float, Any]) -> None:
         _, message = event
@@ -140,5 +158,11 @@ class Deaths:
 
     def _told(self, event: tuple[float, Any]) -> None:
         _, message = event
-        self._excused.add(message["worker"])
-        self._news.put(Hung(message["block"], message["stack"]))
+        if message["run"] != self._run:
+            return
+        if "hung" in message:
+            self._excused.add(message["worker"])
+            self._news.put(Hung(message["hung"], message["stack"]))
+            return
+        block, state, stage, share, seconds = message["running"]
+        self._news.put(Running(block, state, stage, share, message["worker"], seconds))

@@ -1,0 +1,299 @@
+"""The journal as a run uses it: begin or resume, write down, report; or nothing at all.
+
+::
+
+    enter    lock and fence the outputs; which blocks were they begun with?
+    begin    compare with the run that they hold, set the callback up, strike out what must be
+             computed again -> what is done already
+    add      write down a block that is done, once its data is in the output
+    leave    report, give the lock back
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self
+from uuid import uuid4
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dasdist.callbacks.base import Context, DASAnnotateCallback
+from dasdist.callbacks.sink import SinkCallback
+from dasdist.errors import OutputUnwritable, RunInterrupted
+from dasdist.geometry import SegmentGrid
+from dasdist.journal.fingerprint import describe_grid, describe_model, plain
+from dasdist.journal.journal import Journal
+from dasdist.journal.report_file import as_text, summarise
+from dasdist.planning.plan import Plan
+from dasdist.report import BlockResult, Failure, RunReport
+from dasdist.sources import Recording
+
+__all__ = ["AnyJournal", "Held", "MemoryJournal", "RunJournal", "RunSoFar"]
+
+_log = logging.getLogger("dasdist")
+
+FORMAT = 1  # of run.json
+
+_OF_THE_MACHINE = ("batch_size",)
+"""Arguments that no result depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What earlier runs did.
+
+    Parameters
+    ----------
+    parts : mapping of int to object
+        Parts of the blocks that are done.
+    failures : mapping of int to Failure
+        Blocks that were given up and are left alone.
+    """
+
+    parts: Mapping[int, Any] = field(default_factory=dict)
+    failures: Mapping[int, Failure] = field(default_factory=dict)
+
+
+class RunSoFar(Protocol):
+    """What a run has done, as a report needs it."""
+
+    plan: Plan
+    done: NDArray[np.bool_]
+    failures: dict[int, Failure]
+
+    def result(self) -> Any:
+        """Return the parts, combined."""
+
+    def report(self) -> RunReport:
+        """Return the report of the run, so far."""
+
+
+class MemoryJournal:
+    """The journal of a run whose results are in memory: it keeps nothing.
+
+    Parameters
+    ----------
+    callback : DASAnnotateCallback
+        Set up when the run begins.
+    """
+
+    cores: Sequence[tuple[int, int]] = ()
+
+    def __init__(self, callback: DASAnnotateCallback) -> None:
+        self._callback = callback
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave nothing."""
+
+    def begin(self, plan: Plan, context: Context) -> Held:
+        """Set the callback up."""
+        self._callback.setup(context)
+        return Held()
+
+    def add(self, result: BlockResult) -> None:
+        """Keep nothing."""
+
+    def add_failure(self, failure: Failure) -> None:
+        """Keep nothing."""
+
+    def reporting(self, state: RunSoFar) -> AbstractContextManager[None]:
+        """Report nothing."""
+        return nullcontext()
+
+
+class RunJournal:
+    """The journal of a run whose results last; a context manager.
+
+    Parameters
+    ----------
+    sink : SinkCallback
+        Whose outputs these are.
+    model_name, model, arguments, recording
+        What the run is: results depend on nothing else, besides the settings of the sink.
+    files : sequence of (path, kind, reason)
+        Files that the index of the archive lists as left out, or changed.
+    overwrite : bool
+        Whether to replace what the outputs hold.
+    retry_failed : bool
+        Whether to try blocks again that earlier runs gave up.
+
+    Raises
+    ------
+    OutputInUse
+        On entering, if another run holds an output.
+    """
+
+    def __init__(
+        self,
+        sink: SinkCallback,
+        *,
+        model_name: str,
+        model: torch.nn.Module,
+        arguments: Mapping[str, Any],
+        recording: Recording,
+        files: Sequence[tuple[str, str, str]],
+        overwrite: bool,
+        retry_failed: bool,
+    ) -> None:
+        self._sink = sink
+        self._model_name, self._model = model_name, model
+        self._arguments, self._recording, self._files = arguments, recording, files
+        self._overwrite = overwrite or sink.overwrite
+        self._retry_failed = retry_failed
+        self._run = uuid4().hex[:12]
+        self._journal = Journal(sink.outputs, self._run, overwrite=self._overwrite)
+        self._grids: Sequence[SegmentGrid] = ()
+        self._fingerprint: Mapping[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._journal.__enter__()
+        self._grids = self._journal.grids()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._journal.__exit__(*error)
+
+    @property
+    def cores(self) -> Sequence[tuple[int, int]]:
+        """Cores of the blocks that the outputs were begun with, by segment."""
+        return [grid.core for grid in self._grids]
+
+    def begin(self, plan: Plan, context: Context) -> Held:
+        """Begin the outputs, or compare with the run that they hold; return what is done.
+
+        Raises
+        ------
+        RunMismatch
+            If the outputs hold another run.
+        """
+        journal = self._journal
+        self._fingerprint = self._described(plan)
+        resume = journal.begun
+        if resume:
+            journal.check(self._fingerprint, plan.grids, self._recording.identity)
+        else:
+            journal.begin()
+        self._sink.setup(
+            replace(
+                context,
+                run=self._run,
+                resume=resume,
+                overwrite=self._overwrite or journal.half_begun,
+            )
+        )
+        journal.open()
+        held = self._held(plan)
+        journal.write(self._fingerprint)  # only now: of what it outgrew, the ledger has let go
+        return held
+
+    def _described(self, plan: Plan) -> dict[str, Any]:
+        recording = self._recording
+        # results of an optimised model, or of one in lower precision, differ in their last digits
+        given = {"optimize": True, "precision": "float32", **self._arguments}
+        arguments = {k: v for k, v in given.items() if k not in _OF_THE_MACHINE}
+        return {
+            "format": FORMAT,
+            "model": {"name": self._model_name, **describe_model(self._model)},
+            "arguments": plain(arguments),
+            "output": plain(self._sink.settings),
+            "recording": {
+                "samples": recording.shape[0],
+                "channels": recording.shape[1],
+                "dtype": str(recording.dtype),
+                "identity": recording.identity(),
+            },
+            "segments": [describe_grid(grid) for grid in plan.grids],
+        }
+
+    def _held(self, plan: Plan) -> Held:
+        """Return what is done already; blocks that must be computed again are struck out."""
+        history = self._journal.history()
+        parts = {block: self._sink.of_outputs(part) for block, part in history.parts.items()}
+        again = {*_outgrown(self._grids, plan), *self._sink.lost(parts)}
+        again &= {*parts, *history.failures}
+        if self._retry_failed:
+            again |= set(history.failures)
+        self._journal.forget(sorted(again))
+        return Held(
+            parts={block: part for block, part in parts.items() if block not in again},
+            failures={b: failure for b, failure in history.failures.items() if b not in again},
+        )
+
+    def add(self, result: BlockResult) -> None:
+        """Write down that a block is done."""
+        self._journal.add(result, self._sink.by_output(result.part))
+
+    def add_failure(self, failure: Failure) -> None:
+        """Write down that a block was given up."""
+        self._journal.add_failure(failure)
+
+    @contextmanager
+    def reporting(self, state: RunSoFar) -> Iterator[None]:
+        """Leave a report beside the outputs, however the run ends."""
+        started, how, reason = _now(), "stopped", ""
+        try:
+            yield
+            how = "failures" if state.failures else "complete"
+        except RunInterrupted as error:
+            how, reason = "interrupted", str(error)
+            raise
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            summary = summarise(
+                state.plan,
+                state.report(),
+                state.done,
+                state=how,
+                reason=reason,
+                run=self._run,
+                outputs=[str(output.path) for output in self._sink.outputs],
+                counts=plain(state.result()),
+                fingerprint=self._fingerprint,
+                files=self._files,
+                started=started,
+                ended=_now(),
+            )
+            try:
+                self._journal.report(json.dumps(summary, indent=1), as_text(summary))
+            except OutputUnwritable as error:
+                if not reason:
+                    raise
+                _log.warning("The report could not be written either: %s", error)
+
+
+AnyJournal = MemoryJournal | RunJournal
+
+
+def _outgrown(held: Sequence[SegmentGrid], plan: Plan) -> Iterator[int]:
+    """Yield the blocks that the end of the recording changed: it has moved since."""
+    if not held:
+        return
+    old, new = held[-1], plan.grids[len(held) - 1]
+    if old == new:
+        return
+    for row in range(old.blocks[0]):
+        if old.along_time(row) != new.along_time(row) or _starts(old, row) != _starts(new, row):
+            first = old.first_block + row * old.blocks[1]
+            yield from range(first, first + old.blocks[1])
+
+
+def _starts(grid: SegmentGrid, row: int) -> tuple[int, ...]:
+    """Return where the last patches of a row of blocks start: the last of all fits the end."""
+    patches = grid.along_time(row)[1]
+    return tuple(
+        grid.rows.start(i) for i in range(max(patches.start, patches.stop - 2), patches.stop)
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
