@@ -18,12 +18,15 @@ from dasdist.api import (
     status,
 )
 from dasdist.archive import ArchiveIndex, index_archive, open_archive
+from dasdist.block_events import BlockEvent
 from dasdist.callbacks import (
     DASAnnotateCallback,
     DASPickingCallback,
     InMemoryCollectionCallback,
     MultiCallback,
+    Needs,
     PicksWriterCallback,
+    SinkCallback,
     WriterCallback,
 )
 from dasdist.cluster import connect, slurm_cluster
@@ -45,11 +48,13 @@ from dasdist.errors import (
     UnreadableData,
 )
 from dasdist.geometry import PatchCoordinate, PatchingStructure
+from dasdist.sources import SourceArray, open_files, register_format
 
 __version__ = version("dasdist")
 
 __all__ = [
     "ArchiveIndex",
+    "BlockEvent",
     "BlockTooLarge",
     "ClassifyOutput",
     "ClusterLost",
@@ -63,6 +68,7 @@ __all__ = [
     "InvalidInput",
     "ModelMismatch",
     "MultiCallback",
+    "Needs",
     "OutputExists",
     "OutputInUse",
     "OutputUnwritable",
@@ -72,6 +78,8 @@ __all__ = [
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",
+    "SinkCallback",
+    "SourceArray",
     "Status",
     "TooManyFailures",
     "UnreadableData",
@@ -85,7 +93,9 @@ __all__ = [
     "index_archive",
     "open_annotations",
     "open_archive",
+    "open_files",
     "plan",
+    "register_format",
     "slurm_cluster",
     "status",
 ]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from dasdist.geometry import Axis, Region
 
-__all__ = ["BlockResult", "Failure", "RunReport", "Skipped", "time_span"]
+__all__ = ["BlockResult", "Failure", "RunReport", "Skipped", "time_span", "times_real_time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +145,27 @@ class RunReport:
     def __str__(self) -> str:
         share = (self.finished - self.before) / self.blocks if self.blocks else 0.0
         seconds = share * self.data_seconds
-        speed = seconds / self.wall_seconds if self.wall_seconds else float("inf")
+        speed = seconds / max(self.wall_seconds, 1e-9)
         earlier = f" ({self.before} of them earlier)" if self.before else ""
         lines = [
             f"{self.model}: {self.finished} of {self.blocks} blocks{earlier}, "
-            f"{seconds:.0f} s of data in {self.wall_seconds:.1f} s ({speed:.0f}x)"
+            f"{seconds:,.0f} s of data in {self.wall_seconds:.1f} s, {times_real_time(speed)}"
         ]
         lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]
         return "\n".join(lines)
+
+
+def times_real_time(speed: float) -> str:
+    """Return a speed, given in seconds of data per second; hours of data an hour are the same.
+
+    Examples
+    --------
+    >>> times_real_time(231.4), times_real_time(0.25), times_real_time(12345.0)
+    ('231x real time', '0.25x real time', '12,345x real time')
+    """
+    return f"{speed:,.0f}x real time" if speed >= 10 else f"{speed:.2g}x real time"
 
 
 def time_span(axis: Axis) -> str:

@@ -23,6 +23,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 PUBLIC = (
     "ArchiveIndex",
+    "BlockEvent",
     "BlockTooLarge",
     "ClassifyOutput",
     "ClusterLost",
@@ -36,6 +37,7 @@ PUBLIC = (
     "InvalidInput",
     "ModelMismatch",
     "MultiCallback",
+    "Needs",
     "OutputExists",
     "OutputInUse",
     "OutputUnwritable",
@@ -45,6 +47,8 @@ PUBLIC = (
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",
+    "SinkCallback",
+    "SourceArray",
     "Status",
     "TooManyFailures",
     "UnreadableData",
@@ -58,7 +62,9 @@ PUBLIC = (
     "index_archive",
     "open_annotations",
     "open_archive",
+    "open_files",
     "plan",
+    "register_format",
     "slurm_cluster",
     "status",
 )

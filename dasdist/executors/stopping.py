@@ -57,9 +57,10 @@ class Stop:
                 raise KeyboardInterrupt
             return
         _log.warning(
-            "%s: stopping. Running blocks have %g s to finish; once more stops at once.",
+            "%s: stopping. Blocks that are running may finish, for %g s at most; %s stops at once.",
             name,
             self.grace,
+            "Ctrl-C once more" if number == signal.SIGINT else f"another {name}",
         )
         # the same signal once more: it also ends a block that runs in the main thread
         self._timer = threading.Timer(self.grace, _thread.interrupt_main, [number])
@@ -92,10 +93,7 @@ class Stop:
 
     def interrupted(self) -> RunInterrupted:
         """Return the error that ends the run."""
-        return RunInterrupted(
-            f"Stopped by {self._signal.name} before all blocks were done. What the output holds is "
-            "kept; the same call with the same output resumes."
-        )
+        return RunInterrupted(f"Stopped by {self._signal.name} before all blocks were done.")
 
 
 @contextmanager

@@ -12,7 +12,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
@@ -104,9 +104,16 @@ class MemoryJournal:
     def add_failure(self, failure: Failure) -> None:
         """Keep nothing."""
 
-    def reporting(self, state: RunSoFar) -> AbstractContextManager[None]:
-        """Report nothing."""
-        return nullcontext()
+    @contextmanager
+    def reporting(self, state: RunSoFar) -> Iterator[None]:
+        """Report nothing; say so if what was computed is lost."""
+        try:
+            yield
+        except RunInterrupted as error:
+            raise RunInterrupted(
+                f"{error} Their results were in memory and are lost; name an output (out=, or a "
+                "callback that writes) to keep what is done and go on from there."
+            ) from error
 
 
 class RunJournal:
@@ -243,8 +250,12 @@ class RunJournal:
             yield
             how = "failures" if state.failures else "complete"
         except RunInterrupted as error:
-            how, reason = "interrupted", str(error)
-            raise
+            how = "interrupted"
+            reason = (
+                f"{error} {int(state.done.sum())} of {len(state.done)} blocks are done and kept; "
+                "the same call or command goes on with the rest."
+            )
+            raise RunInterrupted(reason) from error
         except BaseException as error:
             reason = f"{type(error).__name__}: {error}"
             raise

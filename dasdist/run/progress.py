@@ -15,7 +15,7 @@ import numpy as np
 from dasdist.block_events import BlockEvent
 from dasdist.planning.plan import Plan
 
-__all__ = ["NoView", "Progress", "ProgressView", "RunProgress", "progress_view", "times_real_time"]
+__all__ = ["NoView", "Progress", "ProgressView", "RunProgress", "progress_view"]
 
 _SHORTEST = 0.05
 """Seconds between two looks of a view at the progress, except at the end of a block."""
@@ -67,17 +67,6 @@ class ProgressView(Protocol):
 
     def close(self) -> None:
         """Leave; also when the run was stopped."""
-
-
-def times_real_time(speed: float) -> str:
-    """Return a speed, given in seconds of data per second: hours of data an hour are the same.
-
-    Examples
-    --------
-    >>> times_real_time(231.4), times_real_time(0.25), times_real_time(12345.0)
-    ('231x real time', '0.25x real time', '12,345x real time')
-    """
-    return f"{speed:,.0f}x real time" if speed >= 10 else f"{speed:.2g}x real time"
 
 
 class RunProgress:

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from dasdist.report import times_real_time
 from dasdist.run.progress import Progress as RunProgress
-from dasdist.run.progress import times_real_time
 
 __all__ = ["ProgressBar", "note_of"]
 

@@ -1,7 +1,19 @@
 """Recordings: where samples lie, how they are labelled, and how a block reads its own."""
 
+from dasdist.sources.array import SourceArray
 from dasdist.sources.base import Recording, SegmentAxes
+from dasdist.sources.formats import known_formats, open_files, register_format
 from dasdist.sources.open import open_recording
 from dasdist.sources.selection import Selection, array_selection
 
-__all__ = ["Recording", "SegmentAxes", "Selection", "array_selection", "open_recording"]
+__all__ = [
+    "Recording",
+    "SegmentAxes",
+    "Selection",
+    "SourceArray",
+    "array_selection",
+    "known_formats",
+    "open_files",
+    "open_recording",
+    "register_format",
+]

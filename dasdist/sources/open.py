@@ -10,6 +10,7 @@ import xarray
 
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
+from dasdist.sources.array import SourceArray, labelled_source
 from dasdist.sources.base import Member, Recording, SegmentAxes
 from dasdist.sources.coordinates import Run, runs_of
 from dasdist.sources.labelled import Labelled
@@ -25,7 +26,7 @@ def open_recording(
 
     Parameters
     ----------
-    data : xdas.DataArray, xarray.DataArray, xdas.DataCollection, sequence of arrays, or path
+    data : xdas.DataArray, xarray.DataArray, SourceArray, a collection of these, or path
         Samples and channels, dimensions in either order.  Of xdas: tiles, HDF5 stacks, numpy or
         dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
         collection keep their channels and their sampling, and lie one after the other along the
@@ -129,6 +130,8 @@ def _segments(member: Member) -> Iterator[SegmentAxes]:
 def _labelled(data: Any) -> Labelled:
     if isinstance(data, xarray.DataArray):
         return labelled_xarray(data)
+    if isinstance(data, SourceArray):
+        return labelled_source(data)
     if any(kind.__module__.partition(".")[0] == "xdas" for kind in type(data).__mro__):
         from xdas import DataArray  # slow to import, and whoever made the data did already
 

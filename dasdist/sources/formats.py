@@ -1,0 +1,108 @@
+"""Formats that others add: a name, and a function that opens a file.
+
+A package adds one by an entry point, a script or a notebook by :func:`register_format`::
+
+    [project.entry-points."dasdist.formats"]
+    mydas = "mypackage.reader:open_mydas"
+
+Only a format that the user names is used: a file never chooses what code reads it.
+"""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from os import PathLike
+from typing import Any
+
+from dasdist.errors import InvalidInput
+from dasdist.wording import unknown
+
+__all__ = ["known_formats", "open_files", "register_format"]
+
+Opener = Callable[[str], Any]
+
+_registered: dict[str, Opener] = {}
+
+_GROUP = "dasdist.formats"
+
+
+def register_format(name: str, opener: Opener) -> None:
+    """Add a format of files to those that dasdist reads, in this process.
+
+    Parameters
+    ----------
+    name : str
+        What ``--engine`` and :func:`open_files` call it.
+    opener : callable
+        Takes the path of a file and returns its recording, without reading samples: an
+        xarray.DataArray, an xdas.DataArray or a :class:`dasdist.SourceArray`.
+
+    Raises
+    ------
+    InvalidInput
+        If the name is taken by another function, or is not a word.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray, dasdist
+    >>> def open_text(path):
+    ...     values = np.loadtxt(path, dtype="float32", ndmin=2)
+    ...     start = np.datetime64("2024-01-01", "ns")
+    ...     time = start + np.arange(len(values)) * np.timedelta64(10, "ms")
+    ...     distance = 5.0 * np.arange(values.shape[1])
+    ...     return xarray.DataArray(values, {"time": time, "distance": distance})
+    >>> dasdist.register_format("text", open_text)
+    >>> "text" in known_formats()
+    True
+    """
+    if not name.isidentifier():
+        raise InvalidInput(f"The name of a format, {name!r}, is not a single word; use one.")
+    if _registered.get(name, opener) is not opener:
+        raise InvalidInput(f"The format {name!r} is registered already; choose another name.")
+    _registered[name] = opener
+
+
+def known_formats() -> list[str]:
+    """Return the names of the formats that were added."""
+    return sorted({*_registered, *(point.name for point in entry_points(group=_GROUP))})
+
+
+def open_files(paths: Iterable[str | PathLike[str]], format: str) -> list[Any]:
+    """Open files of a format that was added, for `annotate`, `classify` and `plan`.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        The files, in the order of their time.
+    format : str
+        Name of the format.
+
+    Returns
+    -------
+    list
+        A recording per file; pass the list as the data.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such format, or the function that opens its files raises an error.
+    """
+    opener = _opener(format)
+    return [_opened(opener, str(path), format) for path in paths]
+
+
+def _opener(name: str) -> Opener:
+    if name in _registered:
+        return _registered[name]
+    for point in entry_points(group=_GROUP, name=name):
+        opener: Opener = point.load()
+        return opener
+    raise InvalidInput(unknown("format", name, known_formats()))
+
+
+def _opened(opener: Opener, path: str, name: str) -> Any:
+    try:
+        return opener(path)
+    except Exception as error:
+        raise InvalidInput(
+            f"{path} could not be opened as {name!r}: {type(error).__name__}: {error}"
+        ) from error
