@@ -82,8 +82,8 @@ def test_slabs_do_not_change_the_filter(monkeypatch):
 def as_on_a_gpu(monkeypatch):
     """Preprocess tensors, and leave the curves where they are."""
 
-    def prepare(raw, grid, one, sections, device, note):
-        return prepare_tensor(to_device(raw, device), grid, one, sections)
+    def prepare(raw, one, sections, device, note):
+        return prepare_tensor(to_device(raw, device), one, sections)
 
     def annotated(*args, **options):
         return annotate_patches(*args, **options | {"fetched": False})
@@ -145,8 +145,8 @@ def test_a_block_too_large_for_the_gpu_is_prepared_on_the_cpu(monkeypatch, error
 
     seen = []
 
-    def prepare(raw, grid, one, sections, device, note):
-        seen.append(preprocess.prepare(raw, grid, one, sections, torch.device("cuda", 0), note))
+    def prepare(raw, one, sections, device, note):
+        seen.append(preprocess.prepare(raw, one, sections, torch.device("cuda", 0), note))
         return seen[-1]
 
     data = recording(noise(4000, 12))

@@ -393,7 +393,7 @@ def check_error(error: UnreadableData, broken: Path) -> None:
     assert "part2" not in message
     assert "amples 50 to 99 of the recording" in message
     assert "2024-01-01T00:00:00.500000000 to 2024-01-01T00:00:00.990000000" in message
-    assert 'on_error="skip"' in message
+    assert 'max_failures="any"' in message
     assert error.path == str(broken)
     assert (error.start, error.stop) == (START + 50 * DT, START + 99 * DT)
 

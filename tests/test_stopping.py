@@ -76,7 +76,9 @@ def stopped(script, where, number, times, seconds):
                 else:
                     process.send_signal(number)
                 if left:  # two signals at one moment would be one
-                    assert any("stopping. Blocks that are running" in line for line in process.stdout)
+                    assert any(
+                        "stopping. Blocks that are running" in line for line in process.stdout
+                    )
             output, _ = process.communicate(timeout=60)
         finally:
             process.kill()

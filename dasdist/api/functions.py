@@ -34,7 +34,9 @@ from dasdist.run.run import run
 
 __all__ = ["annotate", "classify", "plan"]
 
-_OF_RUNS = frozenset({"pbar", "on_event", "on_error", "max_failures"})
+_CHECKED = ("max_failures", "on_error", "block_timeout", "on_event")
+
+_OF_RUNS = frozenset({*_CHECKED, "pbar", "overwrite", "retry_failed", "annotations"})
 """Arguments of runs that a plan takes and leaves aside, so that a call can be copied."""
 
 _MOST_CHUNKS = 20_000
@@ -268,7 +270,8 @@ def plan(
     --------
     >>> plan(model, data).recompute_factor  # doctest: +SKIP
     """
-    options = RunOptions(client=client, block=block or {})
+    checked = {name: kwargs.get(name) for name in _CHECKED}
+    options = RunOptions.of(client=client, block=block, **checked)
     das_model = as_das_model(model)
     try:
         kind = _classify_callback(das_model)

@@ -190,6 +190,8 @@ class _Run:
                     (self._suspects if alone else self._again).append(task)
 
     def _pass_on(self, event: Running) -> None:
+        if event.block not in self._in_flight:
+            return  # it has landed, or is given up: this is old
         block = self._plugin.spec.block(event.block)
         self._listen(
             running_event(block, event.state, event.stage, event.share, event.seconds, event.worker)

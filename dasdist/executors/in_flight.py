@@ -55,6 +55,9 @@ class InFlight:
     def __len__(self) -> int:
         return sum(map(len, self._bundles.values()))
 
+    def __contains__(self, index: int) -> bool:
+        return any(task.block.index == index for held in self._bundles.values() for task in held)
+
     def submit(
         self, tasks: Sequence[BlockTask], together: int = 1, worker: str | None = None
     ) -> None:

@@ -1,6 +1,6 @@
 """Events of one block while it runs, at most a few a second."""
 
-from time import monotonic
+import time
 
 from dasdist.block_events import BlockEvent, BlockState, Listener
 from dasdist.geometry import Block
@@ -26,14 +26,14 @@ class BlockTelemetry:
 
     def __init__(self, block: Block, listen: Listener, period: float = 0.1) -> None:
         self._block, self._listen, self._period = block, listen, period
-        self._began = monotonic()
+        self._began = time.monotonic()
         self._told = self._began
         self._state: BlockState = "waiting"
 
     def __call__(self, stage: str, share: float) -> None:
         """Take the stage that begins, and the share of the patches that are computed."""
         state = _STATES.get(stage, "computing")
-        now = monotonic()
+        now = time.monotonic()
         if state == self._state and now - self._told < self._period:
             return
         self._state, self._told = state, now

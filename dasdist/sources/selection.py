@@ -21,7 +21,10 @@ __all__ = ["ArraySource", "Selection", "Source", "array_selection", "file_identi
 
 _NAMED = 3  # of files or channels in a message; the rest is counted
 _AT_ONCE = 2**24  # bytes of samples to hash at once
-_REMEDY = 'Repair the archive, or pass on_error="skip" to leave such blocks out and list them.'
+_REMEDY = (
+    "Repair the archive, or leave such blocks out and list them: "
+    'max_failures="any" (--max-failures any).'
+)
 
 
 class Source(Protocol):
