@@ -13,7 +13,6 @@ and ends in a part.  Blocks may run anywhere, in any order and twice, so an accu
 what its block owns.
 """
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any, Protocol
 
 from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.patches import Patch
+from dasdist.spelling import unknown
 
 __all__ = [
     "Accumulator",
@@ -218,19 +218,3 @@ class DASAnnotateCallback(ABC):
     @abstractmethod
     def get_results_dict(self) -> dict[str, Any]:
         """Return the results by name; ``classify`` passes them on."""
-
-
-def unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    """Say that a name is unknown, and which known one is nearest.
-
-    Examples
-    --------
-    >>> unknown("stacking", "mean", ["avg", "max"])
-    "Unknown stacking 'mean'. Known are 'avg', 'max'."
-    >>> unknown("stacking", "weigthed", ["avg", "weighted"])
-    "Unknown stacking 'weigthed', did you mean 'weighted'? Known are 'avg', 'weighted'."
-    """
-    by_lower = {k.lower(): k for k in known}
-    nearest = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
-    hint = f", did you mean {by_lower[nearest[0]]!r}?" if nearest else "."
-    return f"Unknown {kind} {name!r}{hint} Known are {', '.join(map(repr, known))}."
