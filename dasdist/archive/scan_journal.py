@@ -50,7 +50,7 @@ class Journal:
         found = read_json_lines(path, reading.take)
         if found.damage:
             warnings.warn(
-                f"{found.damage}. The files that it lists are scanned again.",
+                f"{found.damage}. The files listed there are scanned again.",
                 DataWarning,
                 stacklevel=2,
             )
