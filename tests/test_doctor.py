@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 import dasdist
 from dasdist.cli import app
-from dasdist.doctor import findings_here, findings_of_cluster, gpus, locks, queue, workers
+from dasdist.cluster.lifetime import walltime_seconds
+from dasdist.doctor import findings_here, findings_of_cluster, gpus, locks, workers
 from dasdist.doctor.asking import Answers, ask, collect, submit
 from dasdist.doctor.folder import check_visible, probe_folder
 from dasdist.doctor.replacing import REPEATS, REPLACED, STOP, judge_readings, keep_reading
@@ -339,8 +340,8 @@ def test_slurm_that_is_not_here_is_wrong_only_where_it_is_needed(monkeypatch):
 
 @pytest.mark.parametrize("text", ["1:2:3:4", "x-1", "", "1:x"])
 def test_what_is_no_walltime_is_refused(text):
-    with pytest.raises(ValueError):  # noqa: PT011 - its message is of Python's
-        queue.seconds_of(text)
+    with pytest.raises(dasdist.InvalidInput, match="is none"):
+        walltime_seconds(text)
 
 
 # ---------------------------------------------------------------- the command

@@ -8,7 +8,6 @@
     my_package.models:build         a callable without arguments that returns a model
 """
 
-import difflib
 import re
 from collections.abc import Iterable
 from importlib import import_module
@@ -18,6 +17,7 @@ from typing import Any
 
 from dasdist.api.pretrained import build_model, named_class, read_pair
 from dasdist.errors import InvalidInput
+from dasdist.spelling import nearest
 
 __all__ = ["named_model"]
 
@@ -138,6 +138,5 @@ def _pairs_here() -> list[str]:
 
 def _near(name: str, known: Iterable[str]) -> str:
     """Return a hint at names that are spelt alike, or nothing."""
-    folded = {one.casefold(): one for one in known}
-    found = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
-    return f" Near: {', '.join(folded[one] for one in found)}." if found else ""
+    found = nearest(name, known, most=3)
+    return f" Near: {', '.join(found)}." if found else ""

@@ -15,7 +15,10 @@ from xdas.coordinates import Coordinate
 
 from dasdist.errors import InvalidInput
 
-__all__ = ["Header", "Problem", "coordinate_of", "header_of", "time_coordinate"]
+__all__ = ["FORM_KEYS", "Header", "Problem", "coordinate_of", "header_of", "time_coordinate"]
+
+FORM_KEYS = {"dims", "sizes", "dtype", "engine", "name", "time", "coords"}
+"""What every form states."""
 
 
 @dataclass(frozen=True, slots=True)

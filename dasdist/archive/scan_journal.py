@@ -5,19 +5,23 @@ Lines of JSON, appended: first what the scan was asked, then headers, each form 
     {"version": 1, "engine": null}
     {"form": "..."}
     {"header": [path, bytes, modified, 0, chunk, samples, counts, values, rate, tolerance]}
+
+A bad line ends what is trusted; the files behind it are scanned again.
 """
 
 import fcntl
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from dasdist.archive.header import Header
-from dasdist.errors import InvalidInput
+from dasdist.archive.header import FORM_KEYS, Header
+from dasdist.errors import DataWarning, InvalidInput
+from dasdist.storage.json_lines import JsonLines, read_json_lines
 
 __all__ = ["Journal", "open_journal"]
 
@@ -30,59 +34,82 @@ class Journal:
 
     Parameters
     ----------
-    file : text file
-        Open for reading and appending, and locked.
+    path : Path
+        The file.
+    lines : JsonLines
+        The same, open for appending, and locked.
     asked : dict
         What the scan was asked; lines of a scan that was asked something else are dropped.
     """
 
-    def __init__(self, file: IO[str], asked: dict[str, Any]) -> None:
-        self.file = file
+    def __init__(self, path: Path, lines: JsonLines, asked: dict[str, Any]) -> None:
+        self._lines = lines
         self.forms: dict[str, int] = {}
-        self.headers = {header.path: header for header in self._read(asked)}
-        if not self.forms and not self.headers:
-            file.truncate(0)
-            self._append(asked)
+        self.headers: dict[str, Header] = {}
+        reading = _Reading()
+        found = read_json_lines(path, reading.take)
+        if found.damage:
+            warnings.warn(
+                f"{found.damage}. The files listed there are scanned again.",
+                DataWarning,
+                stacklevel=2,
+            )
+        if reading.asked == asked:
+            lines.cut(found.size)
+            self.forms = {form: number for number, form in enumerate(reading.forms)}
+            self.headers = {header.path: header for header in reading.headers}
+        else:
+            lines.cut(0)
+            lines.append(asked)
 
     def add(self, header: Header) -> None:
         """Append a header; it is safe from a death of this process when this returns."""
         number = self.forms.get(header.form)
         if number is None:
             number = self.forms[header.form] = len(self.forms)
-            self._append({"form": header.form})
+            self._lines.append({"form": header.form})
         values = [getattr(header, name) for name in _NAMES]
         values[_FORM] = number
-        self._append({"header": values})
+        self._lines.append({"header": values})
 
-    def _append(self, line: dict[str, Any]) -> None:
-        self.file.write(json.dumps(line) + "\n")
-        self.file.flush()
 
-    def _read(self, asked: dict[str, Any]) -> Iterator[Header]:
-        self.file.seek(0)
-        forms: list[str] = []
-        end = 0
-        for number, text in enumerate(iter(self.file.readline, "")):
-            try:
-                line = json.loads(text) if text.endswith("\n") else None
-            except json.JSONDecodeError:
-                line = None
-            if line is None or (number == 0 and line != asked):
-                break
-            end = self.file.tell()
-            if "form" in line:
-                self.forms[line["form"]] = len(forms)
-                forms.append(line["form"])
-            elif "header" in line:
-                yield _header(line["header"], forms)
-        self.file.seek(end)
-        self.file.truncate()  # half a line of a process that was killed
+class _Reading:
+    """Takes line after line of a journal, and refuses what no scan has written."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] | None = None
+        self.forms: list[str] = []
+        self.headers: list[Header] = []
+
+    def take(self, line: dict[str, Any]) -> None:
+        if self.asked is None:
+            self.asked = {"version": line["version"], **line}
+        elif "form" in line:
+            self.forms.append(_form(line["form"]))
+        else:
+            self.headers.append(_header(line["header"], self.forms))
+
+
+def _form(text: str) -> str:
+    if not FORM_KEYS <= json.loads(text).keys():
+        raise ValueError(text)
+    return text
 
 
 def _header(values: list[Any], forms: list[str]) -> Header:
     held: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
     held[_FORM] = forms[held[_FORM]]
-    return Header(*held)
+    header = Header(*held)
+    numbers = (header.bytes, header.modified, header.samples, *header.counts, *header.values)
+    pairs = (header.chunk or (0, 0), header.rate or (0, 0))
+    if (
+        not isinstance(header.path, str)
+        or not all(type(n) is int for n in (*numbers, *pairs[0], *pairs[1], header.tolerance or 0))
+        or not len(pairs[0]) == len(pairs[1]) == 2
+        or not len(header.counts) == len(header.values) > 0
+    ):
+        raise ValueError(values)
+    return header
 
 
 @contextmanager
@@ -95,14 +122,14 @@ def open_journal(out: Path, asked: dict[str, Any]) -> Iterator[Journal]:
         If another process is making the same index.
     """
     path = journal_path(out)
-    with open(path, "a+", encoding="utf-8") as file:
+    with JsonLines(path) as lines:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lines.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InvalidInput(
                 f"Another process is making the index {out}; wait for it, or choose another name."
             ) from error
-        yield Journal(file, asked)
+        yield Journal(path, lines, asked)
         os.unlink(path)
 
 

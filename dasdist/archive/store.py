@@ -23,6 +23,7 @@ from dasdist.archive.build import Built
 from dasdist.archive.header import Header, Problem
 from dasdist.errors import InvalidInput
 from dasdist.sources.index import ARRAYS, TABLE, is_index
+from dasdist.storage.files import replacing
 
 __all__ = ["VERSION", "asked_of", "load", "load_places", "save"]
 
@@ -54,9 +55,8 @@ def save(
     problems : sequence of Problem
         All of them.
     """
-    aside = path.with_name(f".{path.name}.aside")
-    aside.unlink(missing_ok=True)
-    try:
+    # one scan at a time makes an index, so that the name aside may be the same each time
+    with replacing(path, path.with_name(f".{path.name}.aside")) as aside:
         if built.members:
             DataSequence(built.members, ARRAYS).to_netcdf(str(aside))
         table = _table(headers, built.places)
@@ -65,11 +65,6 @@ def save(
         table["problems"] = ("problem_bytes", _text(json.dumps(listed)))
         packed = {name: {"zlib": True, "complevel": 1} for name in table.variables}
         table.to_netcdf(aside, mode="a", group=TABLE, engine="h5netcdf", encoding=packed)
-        with open(aside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def asked_of(path: Path) -> dict[str, Any]:

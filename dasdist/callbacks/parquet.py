@@ -36,7 +36,8 @@ from dasdist.callbacks.sink import Counts, Output, SinkCallback
 from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry.blocks import Block
 from dasdist.geometry.patches import Patch
-from dasdist.storage.staging import Staging, journal_of, writing
+from dasdist.storage.files import writing
+from dasdist.storage.staging import Staging, journal_of
 
 __all__ = ["PickWriteMapper", "PicksWriterCallback", "StoredPicks"]
 
@@ -156,7 +157,7 @@ class PicksWriterCallback(SinkCallback):
     def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
         """Return the blocks whose part is missing or has another size."""
         sizes = {number: entry.stat().st_size for number, entry in parts_of(self.path)}
-        return [block for block, part in parts.items() if sizes.get(block) != part["bytes"]]
+        return [block for block, part in parts.items() if sizes.get(block) != part.get("bytes")]
 
     def mapper(self) -> "PickWriteMapper":
         """Return the half that picks a block and writes its part."""

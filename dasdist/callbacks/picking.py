@@ -38,7 +38,7 @@ from dasdist.callbacks.picks import (
 from dasdist.errors import DasdistError, DataWarning, InvalidInput
 from dasdist.geometry.blocks import Block
 from dasdist.geometry.patches import Patch, PatchGrid
-from dasdist.wording import unknown
+from dasdist.spelling import unknown
 
 __all__ = ["DASPickingCallback", "PickMapper"]
 

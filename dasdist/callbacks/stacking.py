@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dasdist.errors import InvalidInput
 from dasdist.geometry.blocks import Block, Region
 from dasdist.geometry.patches import Patch
-from dasdist.wording import unknown
+from dasdist.spelling import unknown
 
 __all__ = ["MapStacked", "Stacker", "Stacking", "check_stacking"]
 

@@ -22,7 +22,8 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 from dasdist.callbacks.zarr_template import RUN, is_complete
 from dasdist.errors import InvalidInput, RunSuperseded
 from dasdist.geometry.blocks import Region
-from dasdist.storage.staging import Staging, writing
+from dasdist.storage.files import writing
+from dasdist.storage.staging import Staging
 
 __all__ = ["OwnedStore", "StagedStore", "lost_blocks", "open_store", "write_core"]
 
@@ -139,7 +140,7 @@ def lost_blocks(path: Any, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
     return [
         block
         for block, part in parts.items()
-        if shards[block] != part["shards"] or (in_folder and sizes[block] != part["bytes"])
+        if shards[block] != part.get("shards") or (in_folder and sizes[block] != part.get("bytes"))
     ]
 
 

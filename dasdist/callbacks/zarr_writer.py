@@ -29,7 +29,8 @@ from dasdist.callbacks.stacking import MapStacked, Stacking, check_stacking
 from dasdist.callbacks.zarr_shards import lost_blocks, open_store, write_core
 from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry.blocks import Block
-from dasdist.storage.staging import Staging, journal_of, writing
+from dasdist.storage.files import writing
+from dasdist.storage.staging import Staging, journal_of
 
 __all__ = ["WriteBlock", "WriterCallback"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dasdist.errors import DasdistError, InvalidInput
+from dasdist.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -85,8 +86,8 @@ def make_certificates(folder: str | Path) -> "Security":
             "Encrypted connections need the package cryptography: "
             'python -m pip install "dasdist[slurm]"'
         ) from error
-    _write(path / CERTIFICATE, made.tls_ca_file)
-    _write(path / KEY, made.tls_client_key)
+    for name, text in ((CERTIFICATE, made.tls_ca_file), (KEY, made.tls_client_key)):
+        write_atomically(path / name, text, mode=0o600)  # never readable by others
     return _security(path)
 
 
@@ -115,11 +116,3 @@ def _security(folder: Path) -> "Security":
             for kind, path in (("cert", certificate), ("key", key))
         },
     )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that was never readable by others, not even for a moment."""
-    path.unlink(missing_ok=True)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(file, "w") as stream:
-        stream.write(text)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dasdist.cluster.certificates import private_folder, security_of
 from dasdist.errors import InvalidInput
+from dasdist.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -69,9 +70,8 @@ def new_folder(name: str, folder: str | Path | None = None) -> Path:
 def write_facts(folder: Path, address: str, facts: Mapping[str, Any]) -> Path:
     """Write the scheduler file; Dask's own tools read its address."""
     path = folder / SCHEDULER_FILE
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps({"address": address, "dasdist": dict(facts)}, indent=2) + "\n")
-    aside.replace(path)
+    read = {"address": address, "dasdist": dict(facts)}
+    write_atomically(path, json.dumps(read, indent=2) + "\n")
     return path
 
 

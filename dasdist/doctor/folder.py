@@ -19,6 +19,8 @@ from distributed import Client
 
 from dasdist.doctor.asking import ask, collect, submit
 from dasdist.doctor.finding import Outcome, check, named_few, ok
+from dasdist.errors import OutputUnwritable
+from dasdist.storage.files import write_atomically
 
 __all__ = [
     "check_space",
@@ -76,12 +78,10 @@ def write_own(folder: str, word: str, name: str, patience: float) -> str:
         if time.monotonic() > end:
             return "it is not there"
         time.sleep(0.2)
-    aside = path / f"{name}.aside"
     try:
-        aside.write_text(word)
-        aside.replace(path / name)
-    except OSError as error:
-        return f"it cannot be written: {error.strerror}"
+        write_atomically(path / name, word)
+    except OutputUnwritable as error:
+        return str(error)
     return ""
 
 
@@ -107,9 +107,7 @@ def _text(path: Path) -> str | None:
 def check_visible(probe: Path, client: Client | None, patience: float = SEEN_AFTER) -> Outcome:
     """Look whether the client and all workers see the same folder, and what each writes there."""
     word = os.urandom(8).hex()
-    aside = probe / f"{WORD}.aside"
-    aside.write_text(word)
-    aside.replace(probe / WORD)
+    write_atomically(probe / WORD, word)
     if client is None:
         return ok(f"{probe.parent} can be written here; without a cluster no more can be said.")
     workers = list(client.scheduler_info(n_workers=-1)["workers"])

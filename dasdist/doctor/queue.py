@@ -9,9 +9,12 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
+from dasdist.cluster.lifetime import walltime_seconds
 from dasdist.doctor.finding import NotChecked, Outcome, check, named_few, ok
+from dasdist.errors import InvalidInput
 
 __all__ = [
     "Node",
@@ -23,7 +26,6 @@ __all__ = [
     "check_walltime",
     "count_gres",
     "read_nodes",
-    "seconds_of",
 ]
 
 COMMANDS = ("sbatch", "squeue", "sinfo", "scancel")
@@ -114,37 +116,6 @@ def count_gres(gres: str, wanted: str) -> int:
     return total
 
 
-def seconds_of(walltime: str) -> float:
-    """Read a time as SLURM writes it: M, M:S, H:M:S, D-H, D-H:M, D-H:M:S.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-
-    Examples
-    --------
-    >>> [seconds_of(text) for text in ("90", "4:00", "04:00:00", "1-12", "infinite")]
-    [5400.0, 240.0, 14400.0, 129600.0, inf]
-    """
-    if walltime.lower() in ("infinite", "unlimited"):
-        return float("inf")
-    days, dash, rest = walltime.rpartition("-")
-    parts = [int(part) for part in rest.split(":")]
-    if len(parts) > 3 or (days and not days.isdigit()):
-        raise ValueError(walltime)
-    if dash:
-        hours, minutes, seconds = (*parts, 0, 0)[:3]
-    elif len(parts) < 3:
-        hours, (minutes, seconds) = 0, (*parts, 0)[:2]
-    else:
-        hours, minutes, seconds = parts
-    return float(((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds)
-
-
-# ---------------------------------------------------------------- asking SLURM
-
-
 def _said(*command: str) -> subprocess.CompletedProcess[str]:
     if shutil.which(command[0]) is None:
         raise NotChecked(f"There is no SLURM here: {command[0]} is not on the PATH.")
@@ -211,6 +182,11 @@ def check_partition(asked: Mapping[str, Any]) -> Outcome:
     return ok(fact)
 
 
+def _seconds(walltime: str) -> float:
+    seconds = walltime_seconds(walltime)
+    return inf if seconds is None else seconds
+
+
 @check("Walltime")
 def check_walltime(asked: Mapping[str, Any]) -> Outcome:
     """Compare the walltime with the partition's longest."""
@@ -219,8 +195,8 @@ def check_walltime(asked: Mapping[str, Any]) -> Outcome:
     if wanted is None:
         return ok(f"None is asked for; {most.partition} allows {most.most}.")
     try:
-        longer = seconds_of(wanted) > seconds_of(most.most)
-    except ValueError:
+        longer = _seconds(wanted) > _seconds(most.most)
+    except InvalidInput:
         return Outcome("wrong", f"{wanted} is no walltime.", "Write HH:MM:SS or D-HH:MM:SS.")
     if longer:
         return Outcome(

@@ -11,6 +11,8 @@ from distributed import Client
 
 from dasdist.doctor.asking import PATIENCE, Answers, ask, collect, submit
 from dasdist.doctor.finding import Outcome, check, named_few, ok
+from dasdist.errors import OutputUnwritable
+from dasdist.storage.files import write_atomically
 
 __all__ = ["Reading", "check_renames", "judge_readings", "keep_reading", "keep_replacing"]
 
@@ -51,12 +53,12 @@ def keep_replacing(folder: str, seconds: float) -> int:
     count = 0
     while not (path / STOP).exists() and time.monotonic() < end:
         count += 1
-        aside = path / f"{REPLACED}.aside"
         try:
-            aside.write_bytes(f"{count:016d}".encode() * REPEATS)
-            aside.replace(path / REPLACED)
-        except FileNotFoundError:  # the folder is gone: nobody reads any more
-            break
+            write_atomically(path / REPLACED, f"{count:016d}".encode() * REPEATS)
+        except OutputUnwritable:
+            if path.is_dir():
+                raise
+            break  # nobody reads any more
     return count
 
 

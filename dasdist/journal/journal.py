@@ -16,6 +16,7 @@ somewhere then has nothing left to rename: nothing late gets into the output.
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,15 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.callbacks.sink import Output
-from dasdist.errors import RunMismatch
+from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.journal.fingerprint import continued, differences, grid_from_description
 from dasdist.journal.ledger import History, Ledger, read_ledger
 from dasdist.report import BlockResult, Failure
+from dasdist.storage.files import write_atomically
 from dasdist.storage.lock import Lock
-from dasdist.storage.staging import writing
 
-__all__ = ["Journal", "read_fingerprint", "write_whole"]
+__all__ = ["Journal", "read_fingerprint"]
 
 _KEPT = ("run.json", "ledger.jsonl", "report.json", "report.txt")
 _NAMED = 12  # differences in a message; the rest is counted
@@ -161,7 +162,7 @@ class Journal:
     def write(self, fingerprint: Mapping[str, Any]) -> None:
         """Say that the outputs are set up, for a run with this fingerprint."""
         for folder in self._folders:
-            write_whole(folder / "run.json", json.dumps(fingerprint, indent=1))
+            write_atomically(folder / "run.json", json.dumps(fingerprint, indent=1))
             (folder / "begun").unlink(missing_ok=True)
             shutil.rmtree(folder / "before", ignore_errors=True)
         self._settled = True
@@ -177,19 +178,20 @@ class Journal:
 
     def history(self) -> History:
         """Return what all ledgers agree on; a block is given up if any says so."""
-        histories = [read_ledger(folder / "ledger.jsonl") for folder in self._folders]
+        histories = [read_ledger(f / "ledger.jsonl", _blocks(f)) for f in self._folders]
         done = [b for b in histories[0].parts if all(b in h.parts for h in histories)]
         return History(
             parts={block: tuple(h.parts[block] for h in histories) for block in done},
             failures={b: f for h in histories for b, f in h.failures.items()},
-            seconds=histories[0].seconds,
-            peak=histories[0].peak,
         )
 
     def open(self) -> None:
-        """Open the ledgers for writing."""
+        """Open the ledgers for writing; what is damaged in them goes, with a `DataWarning`."""
         for folder in self._folders:
-            self._ledgers.append(self._held.enter_context(Ledger(folder / "ledger.jsonl")))
+            ledger = self._held.enter_context(Ledger(folder / "ledger.jsonl", _blocks(folder)))
+            self._ledgers.append(ledger)
+            if ledger.damage:
+                warnings.warn(ledger.damage, DataWarning, stacklevel=2)
 
     def forget(self, blocks: Sequence[int]) -> None:
         """Write that blocks are to be computed again."""
@@ -209,8 +211,8 @@ class Journal:
     def report(self, as_json: str, as_text: str) -> None:
         """Leave the report of this run."""
         for folder in self._folders:
-            write_whole(folder / "report.json", as_json)
-            write_whole(folder / "report.txt", as_text)
+            write_atomically(folder / "report.json", as_json)
+            write_atomically(folder / "report.txt", as_text)
 
 
 def read_fingerprint(folder: Path) -> dict[str, Any] | None:
@@ -220,6 +222,12 @@ def read_fingerprint(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return found
+
+
+def _blocks(folder: Path) -> int | None:
+    """Return how many blocks the run of a journal has, if it got past setting up."""
+    fingerprint = read_fingerprint(folder)
+    return sum(map(len, _grids(fingerprint))) if fingerprint else None
 
 
 def _grids(fingerprint: Mapping[str, Any]) -> tuple[SegmentGrid, ...]:
@@ -257,23 +265,3 @@ def _fence(folder: Path, run: str) -> None:
     for left in folder.glob("moved-*"):
         shutil.rmtree(left, ignore_errors=True)
     (folder / f"staging-{run}").mkdir(mode=0o700)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is there either whole or not at all.
-
-    Raises
-    ------
-    OutputUnwritable
-        If the disk is full, or writing is not allowed.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with writing(path):
-        try:
-            with open(aside, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)

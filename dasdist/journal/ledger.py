@@ -4,28 +4,36 @@
 
     ledger.jsonl    {"block": 17, "part": {"picks": 3, ...}, "seconds": {...}, "peak": 812000000}
                     {"block": 18, "failed": {"kind": "unreadable", "error": "...", ...}}
+                    {"block": 18}                                   to be computed again
 
 One line per block, appended by the run's client alone, after the block's data is in the output.  A
 line that is cut short, by a death in mid-write, was never written.  A later line on a block
 replaces an earlier one.
+
+A bad line ends what is trusted (:mod:`dasdist.storage.json_lines`).  It may have taken back what
+stands before it, so the blocks named behind it, and those given up, count as not done either.
 """
 
 import json
-import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from dasdist.geometry import Region, Span
 from dasdist.report import BlockResult, Failure
-from dasdist.storage.staging import writing
+from dasdist.storage.files import write_atomically
+from dasdist.storage.json_lines import JsonLines, read_json_lines
 
 __all__ = ["History", "Ledger", "read_ledger"]
 
 _SYNC_SECONDS = 2.0
 """An entry is on the disk that much after it was made; one that is not costs its block again."""
+
+_NAMED = re.compile(rb'"block": *(\d{1,12})')
+_KINDS = get_args(get_type_hints(Failure)["kind"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +46,16 @@ class History:
         Part of each finished block, by index.
     failures : mapping
         Of each block that was given up, by index.
-    seconds : mapping of str to float
-        Time that all finished blocks took, by stage.
-    peak : int
-        The most memory that a process had, in bytes.
+    size : int
+        Bytes of the ledger that say so, from its beginning.
+    damage : str
+        What is wrong with the rest, and what that means; empty if nothing is.
     """
 
     parts: Mapping[int, Any]
     failures: Mapping[int, Failure]
-    seconds: Mapping[str, float]
-    peak: int
+    size: int = 0
+    damage: str = ""
 
 
 class Ledger:
@@ -56,24 +64,35 @@ class Ledger:
     Parameters
     ----------
     path : Path
-        Made if it does not exist; an unfinished last line goes.
+        Made if it does not exist; an unfinished last line goes, and so does what is damaged.
+    blocks : int, optional
+        Blocks of the run; a line on any other is damage.
+
+    Attributes
+    ----------
+    damage : str
+        As in :class:`History`, of what went on entering.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, blocks: int | None = None) -> None:
+        self._path, self._blocks = path, blocks
+        self._lines = JsonLines(path)
         self._synced = time.monotonic()
+        self.damage = ""
 
     def __enter__(self) -> "Ledger":
-        with writing(self._path):
-            # unbuffered: what cannot be written now is not written later, either
-            self._file = open(self._path, "ab", buffering=0)
-        whole = _whole_bytes(self._path)
-        self._file.truncate(whole)
+        history = read_ledger(self._path, self._blocks)
+        self.damage = history.damage
+        if history.damage:
+            write_atomically(self._path, b"".join(_lines_on(history, self._path)))
+        self._lines.__enter__()
+        if not history.damage:
+            self._lines.cut(history.size)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._sync()
-        self._file.close()
+        self._lines.__exit__(*error)
 
     def add(self, outcome: BlockResult | Failure) -> None:
         """Write what came of a block."""
@@ -83,48 +102,34 @@ class Ledger:
             seconds = {stage: round(value, 6) for stage, value in outcome.seconds.items()}
             entry = {
                 "block": outcome.block,
-                "part": outcome.part,
+                "part": _counts(outcome.part),
                 "seconds": seconds,
                 "peak": outcome.peak,
             }
-        self._append(entry)
+        self._lines.append(entry)
         if time.monotonic() - self._synced > _SYNC_SECONDS:
             self._sync()
 
     def forget(self, blocks: Iterable[int]) -> None:
         """Write that blocks are to be computed again."""
         for block in blocks:
-            self._append({"block": block})
+            self._lines.append({"block": block})
         self._sync()
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
-        line = memoryview(json.dumps(entry).encode() + b"\n")
-        with writing(self._path):
-            while line:  # a disk that becomes full takes the beginning of it
-                line = line[self._file.write(line) :]
-
     def _sync(self) -> None:
-        with writing(self._path):
-            os.fsync(self._file.fileno())
+        self._lines.sync()
         self._synced = time.monotonic()
 
 
-def _whole_bytes(path: Path) -> int:
-    """Return how long a file is up to the end of its last whole line."""
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end:
-            start = max(0, end - 2**16)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
-            end = start
-    return 0
-
-
-def read_ledger(path: Path) -> History:
+def read_ledger(path: Path, blocks: int | None = None) -> History:
     """Read a ledger, also while a run writes it.
+
+    Parameters
+    ----------
+    path : Path
+        The ledger; one that does not exist says nothing.
+    blocks : int, optional
+        Blocks of the run; a line on any other is damage.
 
     Examples
     --------
@@ -133,36 +138,43 @@ def read_ledger(path: Path) -> History:
     """
     parts: dict[int, Any] = {}
     failures: dict[int, Failure] = {}
-    seconds: dict[str, float] = {}
-    peak = 0
-    for entry in _entries(path):
-        block = entry["block"]
+
+    def take(entry: dict[str, Any]) -> None:
+        block, part, failure = _parsed(entry, blocks)
         parts.pop(block, None)
         failures.pop(block, None)
-        if "part" in entry:
-            parts[block] = _tuples(entry["part"])
-            for stage, value in entry["seconds"].items():
-                seconds[stage] = seconds.get(stage, 0.0) + value
-            peak = max(peak, entry["peak"])
-        elif "failed" in entry:
-            failures[block] = _failure(entry["failed"])
-    return History(parts, failures, seconds, peak)
+        if part is not None:
+            parts[block] = part
+        if failure is not None:
+            failures[block] = failure
+
+    found = read_json_lines(path, take)
+    if found.damage is None:
+        return History(parts, failures, found.size)
+    for block in _named_behind(path, found.size):
+        parts.pop(block, None)
+    told = (
+        f"{found.damage}. The blocks recorded there, and those that failed, count as not done: the "
+        "same call or command computes them again."
+    )
+    return History(parts, {}, found.size, told)
 
 
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
+def _named_behind(path: Path, size: int) -> Iterator[int]:
+    """Yield the blocks that are named, in any way, from a byte of a ledger on."""
+    with path.open("rb") as file:
+        file.seek(size)
         for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+            yield from map(int, _NAMED.findall(line))
 
 
-def _tuples(part: Any) -> Any:
-    """Return a part of several callbacks as the tuple that it was before JSON made it a list."""
-    return tuple(map(_tuples, part)) if isinstance(part, list) else part
+def _lines_on(history: History, path: Path) -> Iterator[bytes]:
+    """Yield the trusted lines of a ledger on the blocks that are done."""
+    with path.open("rb") as file:
+        while file.tell() < history.size:
+            line = file.readline()
+            if json.loads(line)["block"] in history.parts:
+                yield line
 
 
 def _describe(failure: Failure) -> dict[str, Any]:
@@ -171,6 +183,49 @@ def _describe(failure: Failure) -> dict[str, Any]:
     return described
 
 
-def _failure(described: Mapping[str, Any]) -> Failure:
+def _parsed(
+    entry: Mapping[str, Any], blocks: int | None
+) -> tuple[int, Mapping[str, float] | None, Failure | None]:
+    """Return the block of a line, and its part or why it was given up.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If no ledger has such a line.
+    """
+    block = entry["block"]
+    if type(block) is not int or block < 0 or (blocks is not None and block >= blocks):
+        raise ValueError(block)
+    if "part" in entry:
+        if not isinstance(entry["seconds"], dict) or type(entry["peak"]) is not int:
+            raise ValueError(entry)
+        return block, _counts(entry["part"]), None
+    if "failed" in entry:
+        return block, None, _failure(entry["failed"], block)
+    if len(entry) > 1:  # a line without its part is not one that takes a block back
+        raise ValueError(entry)
+    return block, None, None
+
+
+def _counts(part: Any) -> Mapping[str, float]:
+    """Return a part, if it is what all parts that last are."""
+    if not isinstance(part, dict) or not all(isinstance(n, int | float) for n in part.values()):
+        raise TypeError(
+            f"A part of results that last is a mapping of names to counts, and not {part!r:.80}."
+        )
+    return part
+
+
+def _failure(described: Mapping[str, Any], block: int) -> Failure:
     time_span, distance = (Span(**described["core"][axis]) for axis in ("time", "distance"))
-    return Failure(**{**described, "core": Region(time_span, distance)})
+    failure = Failure(**{**described, "core": Region(time_span, distance)})
+    numbers = (failure.segment, *asdict(time_span).values(), *asdict(distance).values())
+    texts = (failure.error, failure.kind, failure.traceback, failure.start, failure.stop)
+    if (
+        failure.block != block
+        or failure.kind not in _KINDS
+        or not all(type(number) is int for number in numbers)
+        or not all(isinstance(text, str) for text in texts)
+    ):
+        raise ValueError(described)
+    return failure

@@ -49,6 +49,8 @@ class Status:
         Host, pid and run of who writes it.
     report : mapping or None
         The report of the last run that ended.
+    damage : str
+        What is wrong with the ledger, if anything; the rest of this is what can be vouched for.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Status:
     coverage: Coverage
     holder: Mapping[str, Any] | None
     report: Mapping[str, Any] | None
+    damage: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the picture as plain JSON."""
@@ -85,6 +88,7 @@ class Status:
             ],
             "holder": self.holder,
             "report": self.report,
+            "damage": self.damage,
         }
 
     def __str__(self) -> str:
@@ -98,6 +102,7 @@ class Status:
             f"{self.path}: {self.state}{by}",
             f"{self.model}: {self.done:,} of {self.blocks:,} blocks done ({share:.1%}), "
             f"{len(self.failures):,} failed",
+            *([self.damage] if self.damage else []),
             ", ".join(f"{n:,} {name}" for name, n in self.counts.items()),
             "",
             str(self.coverage),
@@ -140,8 +145,8 @@ def status(path: str | Path) -> Status:
             "WriterCallback. A run that is still being planned has written nothing yet."
         )
     grids = tuple(map(grid_from_description, fingerprint["segments"]))
-    history = read_ledger(folder / "ledger.jsonl")
     total = sum(map(len, grids))
+    history = read_ledger(folder / "ledger.jsonl", total)
     done, failed = np.zeros(total, dtype=bool), np.zeros(total, dtype=bool)
     done[list(history.parts)] = True
     failed[list(history.failures)] = True
@@ -161,6 +166,7 @@ def status(path: str | Path) -> Status:
         coverage=cover(grids, done, failed, _PICTURE),
         holder=holder,
         report=_report(folder),
+        damage=history.damage,
     )
 
 

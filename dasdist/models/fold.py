@@ -15,13 +15,15 @@ batch normalisation and nowhere else, and one that alone takes the network's inp
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
+
+from dasdist.models.tensors import tensors_in
 
 __all__ = ["FoldedNetwork", "fold_batch_norms", "fold_components", "replace_module"]
 
@@ -127,7 +129,7 @@ class _Seen(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__name__", "") not in _LOOKS_ONLY:
-            self.uses.update(id(tensor) for tensor in _tensors((args, kwargs)))
+            self.uses.update(id(tensor) for tensor in tensors_in((args, kwargs)))
         result = func(*args, **(kwargs or {}))
         self.kept.append((args, result))
         return result
@@ -202,14 +204,3 @@ def replace_module(network: torch.nn.Module, old: torch.nn.Module, new: torch.nn
         for name, child in list(parent.named_children()):
             if child is old:
                 setattr(parent, name, new)
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from _tensors(part)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,6 +11,7 @@ from dasdist.errors import InvalidInput, ModelMismatch
 from dasdist.geometry.patches import PatchingStructure
 from dasdist.models.base import BaseDASModel
 from dasdist.models.waveform import WaveformWrapper
+from dasdist.spelling import nearest
 
 __all__ = ["ModelSpec", "as_das_model", "check_arguments", "patching_structure"]
 
@@ -138,7 +138,7 @@ def check_arguments(model: Any, arguments: Mapping[str, Any], also: set[str]) ->
                     f"{model.name} takes no keyword argument {key!r}; on DAS data it is "
                     f"thresholds={{{phase!r}: ...}}."
                 )
-            near = get_close_matches(key, [k for k in known if "*" not in k], n=1, cutoff=0.4)
+            near = nearest(key, [k for k in known if "*" not in k])
             hint = f"did you mean {near[0]!r}?" if near else f"known are {sorted(known)}."
             raise TypeError(f"{model.name} takes no keyword argument {key!r}; {hint}")
 

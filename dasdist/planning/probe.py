@@ -1,6 +1,6 @@
 """Try a model before the run: choose its batches, check its outputs, weigh its memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from dasdist.geometry import SegmentGrid
 from dasdist.inference import Batching, Predictor
 from dasdist.inference.malloc import LARGEST_KEPT
 from dasdist.inference.variant import choose_form
+from dasdist.models.tensors import tensors_in
 from dasdist.planning.plan import Plan, Resources
 
 __all__ = ["batch_bytes", "batching"]
@@ -136,7 +137,7 @@ def _traced(
     sizes: list[int] = []
 
     def note(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
-        sizes.extend(t.nbytes for t in _tensors(output))
+        sizes.extend(t.nbytes for t in tensors_in(output))
 
     leaves = [m for m in predictor.model.modules() if not any(m.children())]
     # another run in this process must not be traced along with this one
@@ -149,11 +150,3 @@ def _traced(
         finally:
             for hook in hooks:
                 hook.remove()
-
-
-def _tensors(output: Any) -> Iterator[torch.Tensor]:
-    if isinstance(output, torch.Tensor):
-        yield output
-    elif isinstance(output, tuple | list):
-        for part in output:
-            yield from _tensors(part)

@@ -14,7 +14,7 @@ from os import PathLike
 from typing import Any
 
 from dasdist.errors import InvalidInput
-from dasdist.wording import unknown
+from dasdist.spelling import unknown
 
 __all__ = ["known_formats", "open_files", "register_format"]
 

@@ -14,22 +14,15 @@ A newer run moves the staging folders of older ones away before it begins.  A ta
 that is still alive then has nothing left to rename: its output belongs to another.
 """
 
-import errno
 import os
 import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dasdist.errors import DasdistError, OutputUnwritable, RunSuperseded
+from dasdist.storage.files import removed_on_error, write_synced, writing
 
-__all__ = ["Staging", "journal_of", "writing"]
-
-_GONE = (errno.ENOENT, errno.ESTALE)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+__all__ = ["Staging", "journal_of"]
 
 
 def journal_of(path: Path) -> Path:
@@ -102,17 +95,9 @@ class Staging:
             If the staging folder is gone.
         """
         aside = self.folder / f"{target.name}.{secrets.token_hex(8)}"
-        with writing(target, self.folder):
-            try:
-                with open(aside, "xb") as file:
-                    size = file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                _place(aside, target)
-            except OSError:
-                with suppress(OSError):
-                    aside.unlink()
-                raise
+        with writing(target, self.folder), removed_on_error(aside):
+            size = write_synced(aside, data)
+            _place(aside, target)
         return size
 
 
@@ -126,48 +111,3 @@ def _place(aside: Path, target: Path) -> None:
             raise
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(aside, target)
-
-
-@contextmanager
-def writing(target: Any, staging: Path | None = None) -> Iterator[None]:
-    """Turn the system's errors while an output is written into errors that say what to do.
-
-    Parameters
-    ----------
-    target : Path or str
-        What is written.
-    staging : Path, optional
-        The staging folder that must be there.
-
-    Raises
-    ------
-    OutputUnwritable, RunSuperseded
-        In place of `OSError`; errors of dasdist pass.
-    """
-    try:
-        yield
-    except DasdistError:
-        raise
-    except OSError as error:
-        if staging is not None and error.errno in _GONE and not os.path.isdir(staging):
-            raise RunSuperseded(
-                f"{target} was not written, because the run's folder {staging} is gone: a newer "
-                "run has taken the output over. This one can do no more; let it end."
-            ) from error
-        raise OutputUnwritable(_reason(error, target, staging)) from error
-
-
-def _reason(error: OSError, target: Any, staging: Path | None) -> str:
-    """Say what could not be written, why, how much space is left, and what to do."""
-    why = error.strerror or next(iter(str(error).splitlines()), type(error).__name__)
-    fact = f"{target} cannot be written: {why}"
-    resumes = "then the same call or command resumes."
-    if error.errno == errno.EXDEV:
-        return f"{fact}: {staging} lies on another file system. Choose a folder within one of them."
-    if error.errno not in _FULL:
-        return f"{fact}. See that the folder is there and that you may write to it; {resumes}"
-    folder = next((p for p in [staging, *Path(target).parents] if p and p.is_dir()), Path())
-    free = "an unknown number of"
-    with suppress(OSError):
-        free = f"{shutil.disk_usage(folder).free:,}"
-    return f"{fact}; {free} bytes are free where {folder} lies. Make space there; {resumes}"

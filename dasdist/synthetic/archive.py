@@ -5,39 +5,23 @@ and ``OUT.truth.parquet``, the true arrivals.
 """
 
 import json
-import os
 import shutil
-import struct
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dasdist.errors import InvalidInput, OutputExists
+from dasdist.storage.files import put_in_place, write_atomically
 from dasdist.synthetic.endless import Endless
-from dasdist.synthetic.section import START, file_name, write_file
+from dasdist.synthetic.files import TRUTH, archive_files, beside, truth_rows
 
 __all__ = ["Synthetic", "write_minutes"]
 
 SECONDS = 60.0  # of a file
-
-TRUTH = pa.schema(
-    {
-        "event": pa.int64(),
-        "phase": pa.string(),
-        "channel": pa.int64(),
-        "distance": pa.float64(),
-        "time": pa.timestamp("ns"),
-        "snr": pa.float64(),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -65,54 +49,6 @@ class Synthetic:
     files: int
     written: int
     bytes: int
-
-
-@dataclass(frozen=True)
-class Mould:
-    """The bytes of a file around its samples and its times, in which the files differ.
-
-    HDF5 keeps either in one piece and without a checksum, so a file that xdas wrote is all it
-    takes to write others like it, ten times as fast.
-
-    Parameters
-    ----------
-    head, tail : bytes
-        Before and after the samples.
-    at : int
-        Where in `head` the first and last time stand, as two int64.
-    times : tuple of int
-        What stands there.
-    minute : int
-        How much that grows in a minute.
-    """
-
-    head: bytes
-    tail: bytes
-    at: int
-    times: tuple[int, int]
-    minute: int
-
-    @classmethod
-    def of(cls, folder: Path, recording: Endless, samples: int) -> "Mould":
-        """Let xdas write a first file, and find what is where in it."""
-        data = np.zeros((samples, recording.channels), dtype=recording.dtype)
-        path = write_file(folder, data, 0, recording.rate, recording.dx)
-        with h5py.File(path) as file:
-            begin = file["strain_rate"].id.get_offset()
-            at = file["time_values"].id.get_offset()
-            first, last = map(int, file["time_values"][:])
-        content = path.read_bytes()
-        path.unlink()
-        minute = round((last - first) * samples / (samples - 1))
-        head, tail = content[:begin], content[begin + data.nbytes :]
-        return cls(head, tail, at, (first, last), minute)
-
-    def fill(self, path: Path, minute: int, data: npt.NDArray[Any]) -> None:
-        """Write the file of a minute."""
-        times = struct.pack("<2q", *(time + minute * self.minute for time in self.times))
-        head = self.head[: self.at] + times + self.head[self.at + len(times) :]
-        with path.open("wb") as file:
-            file.writelines([head, data.data, self.tail])
 
 
 def write_minutes(
@@ -170,27 +106,24 @@ def write_minutes(
     kept = [m for m in range(minutes) if not any(a <= m < b for a, b in gaps)]
     if not kept:
         raise InvalidInput(f"The gaps leave nothing of {minutes} minutes; shorten them.")
-    recipe, truth, aside = (beside(out, s) for s in ("recipe.json", "truth.parquet", "unfinished"))
+    recipe, truth = (beside(out, suffix) for suffix in ("recipe.json", "truth.parquet"))
     claim(out, recipe, {**asdict(recording), "gaps": [list(gap) for gap in gaps]}, overwrite)
-    aside.mkdir(exist_ok=True)
-    mould: Mould | None = None
+    shape = (samples, recording.channels)
     written = size = 0
-    with pq.ParquetWriter(aside / truth.name, TRUTH) as table:
-        for done, minute in enumerate(kept, 1):
-            first = minute * samples
-            path = out / file_name(first, recording.rate)
-            if not path.exists():
-                mould = mould or Mould.of(aside, recording, samples)
-                mould.fill(aside / path.name, minute, recording.samples(first, samples))
-                os.replace(aside / path.name, path)
-                written += 1
-                size += path.stat().st_size
-            arrivals = recording.arrivals(first, samples)
-            if len(arrivals):
-                table.write_table(truth_rows(arrivals, recording.dx))
-            progress(done, len(kept))
-    os.replace(aside / truth.name, truth)
-    aside.rmdir()
+    with archive_files(out, shape, recording.dtype, recording.rate, recording.dx) as archive:
+        aside = archive.aside / truth.name
+        with pq.ParquetWriter(aside, TRUTH) as table:
+            for done, minute in enumerate(kept, 1):
+                first = minute * samples
+                if not archive.path(first).exists():
+                    path = archive.write(first, recording.samples(first, samples))
+                    written += 1
+                    size += path.stat().st_size
+                arrivals = recording.arrivals(first, samples)
+                if len(arrivals):
+                    table.write_table(truth_rows(arrivals, recording.dx))
+                progress(done, len(kept))
+        put_in_place(aside, truth)
     return Synthetic(out, truth, recipe, len(kept), written, size)
 
 
@@ -241,19 +174,4 @@ def claim(out: Path, recipe: Path, wanted: dict[str, Any], overwrite: bool) -> N
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExists(f"{out} holds something else; choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
-    recipe.write_text(json.dumps(wanted, indent=2) + "\n")
-
-
-def beside(out: Path, suffix: str) -> Path:
-    """Return the path of what lies beside the archive's folder."""
-    return out.with_name(f"{out.name}.{suffix}")
-
-
-def truth_rows(arrivals: pd.DataFrame, dx: float) -> pa.Table:
-    """Bring arrivals into the form of the truth."""
-    seconds = arrivals["seconds"].to_numpy()
-    table = arrivals.assign(
-        distance=dx * arrivals["channel"].astype(float),
-        time=START + np.round(seconds * 1e9).astype("timedelta64[ns]"),
-    )
-    return pa.Table.from_pandas(table[TRUTH.names], schema=TRUTH, preserve_index=False)
+    write_atomically(recipe, json.dumps(wanted, indent=2) + "\n")

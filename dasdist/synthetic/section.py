@@ -5,19 +5,17 @@ each other exactly, so an archive of any length is written file by file in the m
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xdas
 from scipy.signal import butter, sosfilt
 
+from dasdist.synthetic.files import archive_files, truth_rows
 from dasdist.synthetic.noise import background, vehicle_waves
 from dasdist.synthetic.physics import Event, Fibre, arrival_times, event_span, event_traces
 from dasdist.synthetic.scene import Scene, draw_scene
 
-START = np.datetime64("2025-06-01T00:00:00", "ns")
 SNR_HIGHPASS = 2.0  # Hz
 SNR_SECONDS = 0.5
 TRUTH_FILE = "truth.parquet"
@@ -151,7 +149,6 @@ def write_archive(
         ``time`` (datetime64[ns]) and ``snr`` as in `make_section`.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     samples = round(file_seconds * sampling_rate)
     files = max(1, round(minutes * 60 / file_seconds))
     missing = range(round(gap[0] * files), round(gap[1] * files)) if gap else range(0)
@@ -166,44 +163,13 @@ def write_archive(
         quiet=quiet,
     )
     tables = []
-    for index in range(files):
-        if index in missing:
-            continue
-        data, arrivals = make_section(scene, index * samples, samples)
-        write_file(folder, data, index * samples, sampling_rate, dx)
-        tables.append(arrivals)
+    with archive_files(folder, (samples, channels), "float32", sampling_rate, dx) as archive:
+        for index in (i for i in range(files) if i not in missing):
+            data, arrivals = make_section(scene, index * samples, samples)
+            archive.write(index * samples, data)
+            tables.append(arrivals)
     found = pd.concat([table for table in tables if len(table)] or [NO_ARRIVALS])
-    found["distance"] = dx * found["channel"].astype(float)
-    found["time"] = START + (found.pop("seconds") * 1e9).round().astype("timedelta64[ns]")
-    truth = found.sort_values(["event", "phase", "channel"], ignore_index=True)
-    truth = truth[["event", "phase", "channel", "distance", "time", "snr"]]
+    truth = truth_rows(found, dx).to_pandas()
+    truth = truth.sort_values(["event", "phase", "channel"], ignore_index=True)
     truth.to_parquet(folder / TRUTH_FILE)
     return truth
-
-
-def write_file(folder: Path, data: npt.NDArray[Any], first: int, rate: float, dx: float) -> Path:
-    """Write one file of an archive with xdas and return its path."""
-    samples, channels = data.shape
-    ends = [
-        START + np.timedelta64(round(i / rate * 1e9), "ns") for i in (first, first + samples - 1)
-    ]
-    coords = {
-        "time": {"tie_indices": [0, samples - 1], "tie_values": ends},
-        "distance": {"tie_indices": [0, channels - 1], "tie_values": [0.0, dx * (channels - 1)]},
-    }
-    array = xdas.DataArray(data, coords, dims=("time", "distance"), name="strain_rate")
-    path = folder / file_name(first, rate)
-    array.to_netcdf(path)
-    return path
-
-
-def file_name(first: int, rate: float) -> str:
-    """Name a file by the time of its first sample.
-
-    Examples
-    --------
-    >>> file_name(6000, 100.0)
-    '20250601T000100.000.nc'
-    """
-    time = START + np.timedelta64(round(first / rate * 1e9), "ns")
-    return f"{str(time)[:23].replace('-', '').replace(':', '')}.nc"
