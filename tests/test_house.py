@@ -33,6 +33,7 @@ PUBLIC = (
     "DasdistError",
     "DataWarning",
     "InMemoryCollectionCallback",
+    "InvalidArgument",
     "InvalidInput",
     "ModelMismatch",
     "MultiCallback",

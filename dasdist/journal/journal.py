@@ -19,9 +19,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dasdist.callbacks.base import Output
 from dasdist.errors import RunMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.journal.fingerprint import continued, differences, grid_from_description
@@ -29,6 +28,9 @@ from dasdist.journal.ledger import History, Ledger, read_ledger
 from dasdist.report import Done, Failure
 from dasdist.storage.lock import Lock
 from dasdist.storage.staging import writing
+
+if TYPE_CHECKING:
+    from dasdist.callbacks.base import Output
 
 __all__ = ["Journal", "read_fingerprint", "write_whole"]
 
@@ -54,7 +56,7 @@ class Journal:
         On entering, if another run holds one of them.
     """
 
-    def __init__(self, outputs: Sequence[Output], run: str, *, overwrite: bool) -> None:
+    def __init__(self, outputs: "Sequence[Output]", run: str, *, overwrite: bool) -> None:
         self._outputs = tuple(outputs)
         self._folders = [output.journal for output in outputs]
         self._run = run

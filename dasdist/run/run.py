@@ -21,8 +21,9 @@ from dasdist.executors.clients import synchronous
 from dasdist.executors.watchdog import check_timeout
 from dasdist.geometry import SegmentGrid
 from dasdist.inference.replica import predictor_of
-from dasdist.journal.fingerprint import describe_grid, describe_model, plain
+from dasdist.journal.fingerprint import describe_grid, plain
 from dasdist.journal.journal import Journal
+from dasdist.journal.model_identity import describe_model
 from dasdist.journal.report_file import as_text, summarise
 from dasdist.planning.plan import Plan
 from dasdist.report import RunReport
