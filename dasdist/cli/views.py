@@ -9,42 +9,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from dasdist.run.progress import Pace
+from dasdist.units import duration, times_real_time
 
-__all__ = ["JsonView", "LineView", "RichView", "counter", "duration"]
+__all__ = ["JsonView", "LineView", "RichView", "counter"]
 
 _LINE_SECONDS = 30.0  # between two lines in a log
 _JSON_SECONDS = 5.0
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration in words that are as short as one needs.
-
-    Examples
-    --------
-    >>> duration(42.4), duration(3725.0), duration(200_000.0), duration(None)
-    ('42 s', '1 h 02 min', '2 d 07 h', '?')
-    """
-    if seconds is None:
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
-
-
-def hours_per_second(speed: float) -> str:
-    """Return a speed, given in seconds of data per second.
-
-    Examples
-    --------
-    >>> hours_per_second(4500.0)
-    '1.2 h of data/s'
-    """
-    return f"{speed / 3600:.2g} h of data/s"
 
 
 class RichView:
@@ -85,7 +55,7 @@ class RichView:
 def note_of(pace: Pace, done: int, failures: int) -> str:
     """Return speed, time left and failures."""
     failed = f", {failures} failed" if failures else ""
-    return f"{hours_per_second(pace.speed(done))}, {duration(pace.left(done))} left{failed}"
+    return f"{times_real_time(pace.speed(done))}, {duration(pace.left(done))} left{failed}"
 
 
 class LineView:
@@ -160,13 +130,14 @@ class JsonView:
         if self._pace is None:
             return
         done, failures = self._at
-        left = self._pace.left(done)
+        left, speed = self._pace.left(done), self._pace.speed(done)
         self._event(
             "progress",
             blocks=self._pace.blocks,
             done=done,
             failures=failures,
-            data_hours_per_second=round(self._pace.speed(done) / 3600, 6),
+            times_real_time=round(speed, 3),
+            data_hours_per_second=round(speed / 3600, 6),
             seconds_left=None if left is None else round(left, 1),
         )
         self._last = time.monotonic()

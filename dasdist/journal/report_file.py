@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dasdist.journal.coverage import Hole, holes
 from dasdist.planning.plan import Plan, readable_bytes
 from dasdist.report import Failure, RunReport
+from dasdist.units import times_real_time
 
 __all__ = ["as_text", "summarise", "versions"]
 
@@ -198,8 +199,8 @@ def _speed(summary: Mapping[str, Any]) -> str:
     computed = blocks["done"] - blocks["done_before"]
     if not (computed and wall and blocks["total"]):
         return ""
-    hours = summary["data"]["seconds"] / 3600 * computed / blocks["total"]
-    return f", {hours / wall:,.3f} data-hours per second"
+    seconds = summary["data"]["seconds"] * computed / blocks["total"]
+    return f", {times_real_time(seconds / wall)}"
 
 
 def _hole_line(hole: Hole) -> str:
