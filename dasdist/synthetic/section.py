@@ -4,6 +4,7 @@
 each other exactly, so an archive of any length is written file by file in the memory of one.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ def write_archive(
     file_seconds: float = 30.0,
     gap: tuple[float, float] | None = (0.45, 0.6),
     events: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Write an archive of many HDF5 files with a gap, and the truth beside it.
 
@@ -143,6 +145,8 @@ def write_archive(
         whole files.
     events : int, optional
         Number of earthquakes, six in ten minutes by default.
+    progress : callable
+        Is told the files done and the files of all, after each.
 
     Returns
     -------
@@ -166,12 +170,12 @@ def write_archive(
         quiet=quiet,
     )
     tables = []
-    for index in range(files):
-        if index in missing:
-            continue
+    kept = [index for index in range(files) if index not in missing]
+    for done, index in enumerate(kept, 1):
         data, arrivals = make_section(scene, index * samples, samples)
         write_file(folder, data, index * samples, sampling_rate, dx)
         tables.append(arrivals)
+        progress(done, len(kept))
     found = pd.concat([table for table in tables if len(table)] or [NO_ARRIVALS])
     found["distance"] = dx * found["channel"].astype(float)
     found["time"] = START + (found.pop("seconds") * 1e9).round().astype("timedelta64[ns]")
