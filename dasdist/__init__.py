@@ -1,56 +1,55 @@
 """Deep learning on Distributed Acoustic Sensing archives, spread over a Dask cluster.
 
 The interface is SeisBench's: ``model.annotate(data, callback)`` and ``model.classify(data)``.
+
+Names are loaded when they are first used: torch, xdas and Dask take seconds.
 """
 
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from dasdist.annotations import open_annotations
-from dasdist.api import (
-    ClassifyOutput,
-    DASModel,
-    DASWaveformModelWrapper,
-    Status,
-    annotate,
-    classify,
-    from_pretrained,
-    plan,
-    status,
-)
-from dasdist.archive import ArchiveIndex, index_archive, open_archive
-from dasdist.block_events import BlockEvent
-from dasdist.callbacks import (
-    DASAnnotateCallback,
-    DASPickingCallback,
-    InMemoryCollectionCallback,
-    MultiCallback,
-    Needs,
-    PicksWriterCallback,
-    SinkCallback,
-    WriterCallback,
-)
-from dasdist.cluster import connect, slurm_cluster
-from dasdist.doctor import check_site
-from dasdist.errors import (
-    BlockTooLarge,
-    ClusterLost,
-    DasdistError,
-    DataWarning,
-    InvalidInput,
-    ModelMismatch,
-    OutputExists,
-    OutputInUse,
-    OutputUnwritable,
-    RunInterrupted,
-    RunMismatch,
-    RunSuperseded,
-    TooManyFailures,
-    UnreadableData,
-)
-from dasdist.geometry import PatchCoordinate, PatchingStructure
-from dasdist.sources import SourceArray, open_files, register_format
+if TYPE_CHECKING:
+    from dasdist.annotations import open_annotations
+    from dasdist.api.functions import annotate, classify, plan
+    from dasdist.api.load import from_pretrained
+    from dasdist.api.model import DASModel, DASWaveformModelWrapper
+    from dasdist.api.output import ClassifyOutput
+    from dasdist.archive.index import ArchiveIndex, index_archive, open_archive
+    from dasdist.block_events import BlockEvent
+    from dasdist.callbacks.base import DASAnnotateCallback
+    from dasdist.callbacks.in_memory import InMemoryCollectionCallback
+    from dasdist.callbacks.multi import MultiCallback
+    from dasdist.callbacks.needs import Needs
+    from dasdist.callbacks.parquet import PicksWriterCallback
+    from dasdist.callbacks.picking import DASPickingCallback
+    from dasdist.callbacks.sink import SinkCallback
+    from dasdist.callbacks.zarr_writer import WriterCallback
+    from dasdist.cluster.folder import connect
+    from dasdist.cluster.slurm import slurm_cluster
+    from dasdist.doctor.site import check_site
+    from dasdist.errors import (
+        BlockTooLarge,
+        ClusterLost,
+        DasdistError,
+        DataWarning,
+        InvalidArgument,
+        InvalidInput,
+        ModelMismatch,
+        OutputExists,
+        OutputInUse,
+        OutputUnwritable,
+        RunInterrupted,
+        RunMismatch,
+        RunSuperseded,
+        TooManyFailures,
+        UnreadableData,
+    )
+    from dasdist.geometry.patches import PatchCoordinate, PatchingStructure
+    from dasdist.journal.status import Status, status
+    from dasdist.sources.array import SourceArray
+    from dasdist.sources.formats import open_files, register_format
 
-__version__ = version("dasdist")
+    __version__: str
 
 __all__ = [
     "ArchiveIndex",
@@ -65,6 +64,7 @@ __all__ = [
     "DasdistError",
     "DataWarning",
     "InMemoryCollectionCallback",
+    "InvalidArgument",
     "InvalidInput",
     "ModelMismatch",
     "MultiCallback",
@@ -99,3 +99,76 @@ __all__ = [
     "slurm_cluster",
     "status",
 ]
+
+_HOMES = {
+    "annotations": ("open_annotations",),
+    "api.functions": ("annotate", "classify", "plan"),
+    "api.load": ("from_pretrained",),
+    "api.model": ("DASModel", "DASWaveformModelWrapper"),
+    "api.output": ("ClassifyOutput",),
+    "archive.index": ("ArchiveIndex", "index_archive", "open_archive"),
+    "block_events": ("BlockEvent",),
+    "callbacks.base": ("DASAnnotateCallback",),
+    "callbacks.in_memory": ("InMemoryCollectionCallback",),
+    "callbacks.multi": ("MultiCallback",),
+    "callbacks.needs": ("Needs",),
+    "callbacks.parquet": ("PicksWriterCallback",),
+    "callbacks.picking": ("DASPickingCallback",),
+    "callbacks.sink": ("SinkCallback",),
+    "callbacks.zarr_writer": ("WriterCallback",),
+    "cluster.folder": ("connect",),
+    "cluster.slurm": ("slurm_cluster",),
+    "doctor.site": ("check_site",),
+    "errors": (
+        "BlockTooLarge",
+        "ClusterLost",
+        "DasdistError",
+        "DataWarning",
+        "InvalidArgument",
+        "InvalidInput",
+        "ModelMismatch",
+        "OutputExists",
+        "OutputInUse",
+        "OutputUnwritable",
+        "RunInterrupted",
+        "RunMismatch",
+        "RunSuperseded",
+        "TooManyFailures",
+        "UnreadableData",
+    ),
+    "geometry.patches": ("PatchCoordinate", "PatchingStructure"),
+    "journal.status": ("Status", "status"),
+    "sources.array": ("SourceArray",),
+    "sources.formats": ("open_files", "register_format"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+if not TYPE_CHECKING:  # or a type checker would take any name for one of these
+
+    def __getattr__(name: str) -> Any:
+        """Load a name that was not used before; PEP 562."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            found = version("dasdist")
+        elif name in _HOME_OF:
+            found = getattr(import_module(f"dasdist.{_HOME_OF[name]}"), name)
+        else:
+            found = _module(name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _module(name: str) -> Any:
+    """Return a module of the package, as if it had been imported by its name."""
+    full = f"dasdist.{name}"
+    try:
+        return import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name != full:
+            raise
+    raise AttributeError(f"module 'dasdist' has no attribute {name!r}", name=name)

@@ -25,7 +25,7 @@ from xarray.core.indexing import IndexSelResult, LazilyIndexedArray
 from xarray.indexes import CoordinateTransform, CoordinateTransformIndex, Index, PandasIndex
 
 from dasdist.errors import InvalidInput
-from dasdist.geometry import Axis
+from dasdist.geometry.axis import Axis, axis_attrs, axis_from_attrs
 
 __all__ = ["EAGER_LIMIT", "AffineIndex", "axis_attrs", "axis_from_attrs", "coordinate"]
 
@@ -65,33 +65,6 @@ def coordinate(*axes: Axis) -> xr.Coordinates:
         indexes[axis.name] = index = _index(axis, axis.name, axis.name)
         variables.update(index.create_variables())
     return xr.Coordinates(variables, indexes=indexes)
-
-
-def axis_attrs(axis: Axis) -> dict[str, Any]:
-    """Return an axis as values that JSON keeps exactly.
-
-    Examples
-    --------
-    >>> axis = Axis("time", Fraction(0), Fraction(10**9, 3), size=4, is_time=True)
-    >>> axis_attrs(axis)
-    {'name': 'time', 'start': '0', 'step': '1000000000/3', 'size': 4, 'is_time': True}
-    >>> axis_from_attrs(axis_attrs(axis)) == axis
-    True
-    """
-    exact = {"start": str(axis.start), "step": str(axis.step)}
-    return {"name": axis.name, **exact, "size": int(axis.size), "is_time": axis.is_time}
-
-
-def axis_from_attrs(attrs: Mapping[str, Any]) -> Axis:
-    """Return the axis that :func:`axis_attrs` described; `InvalidInput` if there is none."""
-    try:
-        start, step, size = Fraction(attrs["start"]), Fraction(attrs["step"]), int(attrs["size"])
-        return Axis(str(attrs["name"]), start, step, size, is_time=bool(attrs["is_time"]))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise InvalidInput(
-            f"{attrs!r} does not describe an axis ({error!r}); it needs name, start, step, size "
-            "and is_time, as dasdist.coordinates.axis_attrs writes them."
-        ) from error
 
 
 def _index(axis: Axis, name: Hashable, dim: str) -> Index:

@@ -9,6 +9,7 @@ __all__ = [
     "ClusterLost",
     "DasdistError",
     "DataWarning",
+    "InvalidArgument",
     "InvalidInput",
     "ModelMismatch",
     "OutputExists",
@@ -28,6 +29,10 @@ class DasdistError(Exception):
 
 class InvalidInput(DasdistError, ValueError):
     """Data or arguments that no model could be applied to; raised before any block runs."""
+
+
+class InvalidArgument(InvalidInput, TypeError):
+    """A keyword argument that neither the model, nor the run, nor the callback takes."""
 
 
 class ModelMismatch(DasdistError, ValueError):

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dasdist.geometry import Axis, Region
+from dasdist.units import times_real_time
 
-__all__ = ["BlockResult", "Failure", "RunReport", "Skipped", "time_span", "times_real_time"]
+__all__ = ["BlockResult", "Failure", "RunReport", "Skipped", "time_span"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +156,6 @@ class RunReport:
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]
         return "\n".join(lines)
-
-
-def times_real_time(speed: float) -> str:
-    """Return a speed, given in seconds of data per second; hours of data an hour are the same.
-
-    Examples
-    --------
-    >>> times_real_time(231.4), times_real_time(0.25), times_real_time(12345.0)
-    ('231x real time', '0.25x real time', '12,345x real time')
-    """
-    return f"{speed:,.0f}x real time" if speed >= 10 else f"{speed:.2g}x real time"
 
 
 def time_span(axis: Axis) -> str:

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,13 @@ from typer.testing import CliRunner
 
 import dasdist
 from dasdist.cli import app
+from dasdist.cli.compute import computing
+from dasdist.cli.groups import Failing, Where
+from dasdist.cli.running import listed
 from dasdist.cli.views import JsonView, LineView
+from dasdist.cli.voice import Voice
+from dasdist.geometry import Region, Span
+from dasdist.report import Failure
 from dasdist.run.progress import Progress
 from dasdist.run.progress_bar import ProgressBar
 from dasdist.synthetic.archive import write_minutes
@@ -31,6 +39,7 @@ from dasdist.synthetic.endless import Endless
 
 RUN = [sys.executable, "-c", "from dasdist.cli import app; app(prog_name='dasdist')"]
 BLOCKS = ["--block", "time=6000"]
+START = "2025-06-01T00:00:00"
 
 
 def command(*words, folder, **options):
@@ -120,7 +129,7 @@ def test_every_command_has_help_with_an_example(name):
 @pytest.mark.parametrize(
     ("words", "facts"),
     [
-        (["DATA", "--model", "dmeo"], ["names no model", "Near: demo"]),
+        (["DATA", "--model", "dmeo"], ["no model called 'dmeo'", "Near: demo"]),
         (["nowhere.nc", "--model", "demo"], ["nothing at nowhere.nc", "dasdist index"]),
         (["none-*.nc", "--model", "demo"], ["No file matches none-*.nc"]),
         (["FOLDER", "--model", "demo"], ["is a folder", "dasdist index"]),
@@ -218,13 +227,16 @@ def test_a_plan_is_that_of_the_run(data):
 def test_a_run_tells_programs_how_it_began_went_and_ended(picked):
     out, done = picked
     told = events(done.stdout)
-    assert [one["event"] for one in told] == ["start", "progress", "end"]
+    start, *steps, progress, end = told
+    assert [start["event"], progress["event"], end["event"]] == ["start", "progress", "end"]
+    assert {one["event"] for one in steps} <= {"progress"}  # one every five seconds
     assert {one["command"] for one in told} == {"classify"}
-    start, progress, end = told
     assert start["done"] == 0
     assert start["blocks"] == progress["done"] == end["done"] == 9
     assert start["data_seconds"] == end["data_seconds"] == 540.0
-    assert progress["data_hours_per_second"] > 0
+    speed = progress["times_real_time"]
+    assert speed > 0
+    assert progress["data_hours_per_second"] == pytest.approx(speed / 3600, abs=1e-5)
     assert (progress["failures"], end["failures"], end["exit_code"]) == (0, 0, 0)
     picks = pd.read_parquet(out)
     assert end["counts"]["picks"] == len(picks) > 50
@@ -344,6 +356,57 @@ def test_too_many_failures_stop_the_run_with_2(damaged, tmp_path):
     assert end["error"] in done.stderr
 
 
+def test_failures_are_a_line_each_however_long_their_errors_are(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    core = Region(Span(0, 100), Span(0, 12))
+    error = "/archive/2024/05/a.h5: " + "cannot be read, " * 20 + "\nbecause of this"
+    failures = [
+        Failure(n, 0, core, error, "unreadable", "", f"{START}.000000000", f"{START}.990000000")
+        for n in (3, 12345, 23456)
+    ]
+    voice = Voice("classify")
+    screen = voice.out.file = io.StringIO()
+    listed(voice, failures, "picks")
+    title, header, *lines, more = screen.getvalue().splitlines()
+    assert title == "3 failed blocks:"
+    assert header.split() == ["block", "from", "to", "kind", "error"]
+    assert [line.split()[:5] for line in lines] == [
+        [str(f.block), START, START, "unreadable", "/archive/2024/05/a.h5:"] for f in failures
+    ]
+    assert all(len(line) <= 120 and line.rstrip().endswith("…") for line in lines)
+    assert more == "In full: dasdist status picks --json"
+
+
+@pytest.mark.parametrize(
+    ("word", "number"), [(None, None), ("0", 0), ("17", 17), ("any", sys.maxsize)]
+)
+def test_any_number_of_blocks_may_fail_if_one_says_so(word, number):
+    assert Failing(max_failures=word).arguments()["max_failures"] == number
+
+
+@pytest.mark.parametrize("word", ["-1", "1.5", "all", ""])
+def test_what_is_neither_a_number_nor_any_is_refused(word):
+    with pytest.raises(dasdist.InvalidInput, match="neither a number from 0 up nor any"):
+        Failing(max_failures=word).arguments()
+
+
+def test_a_cluster_of_its_own_says_where_its_dashboard_is(monkeypatch, capsys):
+    link = "http://127.0.0.1:40123/status"
+
+    @contextmanager
+    def client(workers, **options):
+        yield SimpleNamespace(dashboard_link=link)
+
+    monkeypatch.setattr("dasdist.cluster.local.local_client", client)
+    for voice in (Voice("plan"), Voice("plan", as_json=True), Voice("plan", quiet=True)):
+        with computing(voice, Where(workers=2)):
+            pass
+    people, programs = capsys.readouterr().out.splitlines()
+    assert people == f"Dashboard: {link}"
+    told = {"event": "cluster", "command": "plan", "workers": 2, "dashboard": link}
+    assert json.loads(programs) == told
+
+
 # ---------------------------------------------------------------- stopping
 
 
@@ -387,7 +450,8 @@ def test_a_stopped_run_ends_with_130_and_the_command_that_goes_on(
     done = command(*shlex.split(resume)[1:], "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     told = events(done.stdout)
-    assert told[0]["done"] == before
+    (start,) = [one for one in told if one["event"] == "start"]
+    assert start["done"] == before
     assert told[-1]["done"] == told[-1]["blocks"]
     pd.testing.assert_frame_equal(picks_of(tmp_path / "picks"), picks_of(picked[0]))
 
@@ -439,7 +503,7 @@ def test_a_terminal_shows_speed_time_left_and_failures():
     told_by(ProgressBar(Console(file=screen, force_terminal=True, width=100)))
     shown = screen.getvalue()
     assert "75%" in shown
-    assert "7 of 10 blocks, 630x real time, 0:00:14 left, 1 failed" in shown
+    assert "7 of 10 blocks, 630x real time, 14 s left, 1 failed" in shown
 
 
 def test_a_log_is_told_how_much_there_is_to_do():

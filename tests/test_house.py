@@ -34,6 +34,7 @@ PUBLIC = (
     "DasdistError",
     "DataWarning",
     "InMemoryCollectionCallback",
+    "InvalidArgument",
     "InvalidInput",
     "ModelMismatch",
     "MultiCallback",
@@ -86,7 +87,7 @@ def test_package_is_typed():
 
 def test_import_is_quiet():
     run = subprocess.run(
-        [sys.executable, "-c", "import dasdist"],
+        [sys.executable, "-c", "from dasdist import *"],
         capture_output=True,
         text=True,
         check=False,

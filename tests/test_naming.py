@@ -66,7 +66,7 @@ def test_a_factory_of_ones_own(my_models, name, width):
         ("my_models:text", ["str is no model"]),
         ("my_broken:build", ["could not be imported", "no_such_package_at_all"]),
         ("no_such_module_here:build", ["could not be imported", "PYTHONPATH"]),
-        ("dmeo", ["names no model", "Near: demo", "package.module:factory", "seisbench:"]),
+        ("dmeo", ["no model called 'dmeo'", "Near: demo", "package.module:factory", "seisbench:"]),
         ("nowhere/model.json", ["does not exist"]),
     ],
 )
@@ -105,7 +105,7 @@ except dasdist.InvalidInput as error:
     ("name", "facts"),
     [
         ("seisbench:PhaseNot/original", ["no model 'PhaseNot'", "Near: PhaseNet", "EQTransformer"]),
-        ("seisbench:PhaseNet", ["names no weights", "PhaseNet/<weights>", "original"]),
+        ("seisbench:PhaseNet", ["does not say which weights", "PhaseNet/<weights>", "original"]),
         (
             "seisbench:PhaseNet/orignal",
             ["'orignal'", "Near: original", "SEISBENCH_CACHE_ROOT", "ConnectionError"],

@@ -1,31 +1,16 @@
-"""Models by name: what may stand after ``--model``, and in `from_pretrained`.
+"""Load what a name of `dasdist.api.model_names` stands for."""
 
-::
-
-    demo                            the picker that comes with dasdist
-    seisbench:PhaseNet/original     a class of SeisBench and weights of it
-    weights/my_model.json           a pair of files
-    my_package.models:build         a callable without arguments that returns a model
-"""
-
-import re
 from collections.abc import Iterable
 from importlib import import_module
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from dasdist.api.model_names import check_name, is_pair, near
 from dasdist.api.pretrained import build_model, named_class, read_pair
 from dasdist.errors import InvalidInput
-from dasdist.spelling import nearest
 
 __all__ = ["named_model"]
-
-_FORMS = (
-    "demo, seisbench:<Class>/<weights>, the path of a .json or .pt file, or package.module:factory"
-)
-_FILE = re.compile(r"\.(json|pt)(\.v[^.]+)?$")
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 def named_model(name: str | Path) -> Any:
@@ -34,7 +19,7 @@ def named_model(name: str | Path) -> Any:
     Parameters
     ----------
     name : str or Path
-        In one of the forms above.
+        As `check_name` allows it.
 
     Returns
     -------
@@ -46,30 +31,23 @@ def named_model(name: str | Path) -> Any:
     InvalidInput
         If there is no such model; says what there is.
     """
+    check_name(name)
     text = str(name)
     if text == "demo":
         with as_file(files("dasdist.demo") / "demo.json") as path:
             pair = read_pair(path)
         return build_model(named_class(pair), pair)
-    if isinstance(name, Path) or _FILE.search(text):
+    if is_pair(name):
         pair = read_pair(name)
         return build_model(named_class(pair), pair)
     if text.startswith("seisbench:"):
         return _of_seisbench(text.removeprefix("seisbench:"))
-    if _FACTORY.fullmatch(text):
-        return _made_by(text)
-    raise InvalidInput(
-        f"{text!r} names no model. A model is {_FORMS}.{_near(text, ['demo', *_pairs_here()])}"
-    )
+    return _made_by(text)
 
 
 def _of_seisbench(name: str) -> Any:
-    try:
-        import seisbench.models as known
-    except ImportError as error:
-        raise InvalidInput(
-            f"seisbench:{name} needs SeisBench, which is not installed; install dasdist[seisbench]."
-        ) from error
+    import seisbench.models as known
+
     class_name, _, weights = name.partition("/")
     classes = {
         key: value
@@ -79,13 +57,13 @@ def _of_seisbench(name: str) -> Any:
     model_class: Any = classes.get(class_name)
     if model_class is None:
         raise InvalidInput(
-            f"SeisBench has no model {class_name!r}.{_near(class_name, classes)} It has "
+            f"SeisBench has no model {class_name!r}.{near(class_name, classes)} It has "
             f"{', '.join(sorted(classes))}."
         )
     here = model_class.list_pretrained(remote=False)
     if not weights:
         raise InvalidInput(
-            f"seisbench:{name} names no weights; write seisbench:{class_name}/<weights>. "
+            f"seisbench:{name} does not say which weights; write seisbench:{class_name}/<weights>. "
             f"{_in_cache(here)}"
         )
     try:
@@ -93,7 +71,7 @@ def _of_seisbench(name: str) -> Any:
     except (OSError, ValueError) as error:  # no network, or no such weights
         raise InvalidInput(
             f"SeisBench could not load the weights {weights!r} of {class_name} "
-            f"({type(error).__name__}).{_near(weights, here)} {_in_cache(here)} To bring others "
+            f"({type(error).__name__}).{near(weights, here)} {_in_cache(here)} To bring others "
             f"there, call seisbench.models.{class_name}.from_pretrained({weights!r}) where there "
             "is a network; SEISBENCH_CACHE_ROOT names the cache's folder."
         ) from error
@@ -116,7 +94,7 @@ def _made_by(name: str) -> Any:
         if not hasattr(found, part):
             public = [key for key in dir(found) if callable(getattr(found, key)) and key[0] != "_"]
             raise InvalidInput(
-                f"{name}: there is no {part!r} in {module_name}.{_near(part, public)}"
+                f"{name}: there is no {part!r} in {module_name}.{near(part, public)}"
             )
         found = getattr(found, part)
     if not callable(found):
@@ -130,13 +108,3 @@ def _made_by(name: str) -> Any:
             f"{name}() failed: {type(error).__name__}: {error}. It is called without arguments "
             "and returns the model."
         ) from error
-
-
-def _pairs_here() -> list[str]:
-    return [path.name for path in Path().glob("*.json") if path.with_suffix(".pt").is_file()]
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    """Return a hint at names that are spelt alike, or nothing."""
-    found = nearest(name, known, most=3)
-    return f" Near: {', '.join(found)}." if found else ""

@@ -5,7 +5,6 @@ dasdist itself.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from dasdist.api.model_names import pair_files
 from dasdist.errors import InvalidInput
 
 __all__ = ["Pair", "build_model", "named_class", "read_pair"]
@@ -46,15 +46,7 @@ def read_pair(path: str | Path) -> Pair:
     InvalidInput
         If either is missing or is not what it should be.
     """
-    path = Path(path)
-    # a version may follow the suffix, as in original.json.v1
-    description_path = path.with_name(re.sub(r"\.pt(\.v[^.]+)?$", r".json\1", path.name))
-    weights_path = path.with_name(re.sub(r"\.json(\.v[^.]+)?$", r".pt\1", path.name))
-    if description_path == weights_path:
-        raise InvalidInput(f"{path} is neither a .json nor a .pt file; pass either one of a pair.")
-    for part in (description_path, weights_path):
-        if not part.is_file():
-            raise InvalidInput(f"{part} does not exist; a model is a .json and a .pt file.")
+    description_path, weights_path = pair_files(path)
     try:
         description = json.loads(description_path.read_text())
         weights = torch.load(weights_path, map_location="cpu", weights_only=True)

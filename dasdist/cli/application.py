@@ -51,7 +51,7 @@ def examples(*lines: str) -> str:
 
 app = typer.Typer(
     cls=InOrder,
-    help="Deep-learning inference on fibre-optic recordings, at cluster scale.",
+    help="Deep learning on fibre-optic recordings, on one core or a cluster.",
     epilog=examples(
         "dasdist synth /scratch/fibre --hours 2",
         "dasdist index /scratch/fibre -o fibre.nc",

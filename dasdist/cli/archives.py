@@ -23,29 +23,31 @@ __all__ = ["index", "synth"]
     )
 )
 def synth(
-    out: Annotated[Path, typer.Argument(help="Folder of the files.")],
-    hours: Annotated[float, typer.Option(help="Length, gaps included.")],
-    channels: Annotated[int, typer.Option(help="Channels of the fibre.")] = 128,
+    out: Annotated[Path, typer.Argument(help="Folder for the files.")],
+    hours: Annotated[float, typer.Option(help="Length of the recording in hours, gaps included.")],
+    channels: Annotated[int, typer.Option(help="Number of channels.")] = 128,
     rate: Annotated[float, typer.Option(help="Sampling rate in Hz.")] = 100.0,
     dx: Annotated[float, typer.Option(help="Channel spacing in metres.")] = 10.0,
-    events_per_hour: Annotated[float, typer.Option(help="Earthquakes.")] = 36.0,
-    seed: Annotated[int, typer.Option(help="Another seed, another archive.")] = 0,
+    events_per_hour: Annotated[float, typer.Option(help="Number of earthquakes per hour.")] = 36.0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the random numbers; another one makes another archive.")
+    ] = 0,
     dtype: Annotated[
         Literal["float32", "int16"],
-        typer.Option(help="nanostrain/s, or counts of 0.05 nanostrain/s."),
+        typer.Option(help="Samples in nanostrain/s, or in counts of 0.05 nanostrain/s."),
     ] = "float32",
     gap: Annotated[
         list[str] | None,
-        typer.Option(metavar="FROM-TO", help="Minutes that are left out; may be repeated."),
+        typer.Option(metavar="FROM-TO", help="Leave these minutes out; may be repeated."),
     ] = None,
     overwrite: opt.Overwrite = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Write a synthetic archive of any size, of one-minute files, with its true arrivals.
+    """Write a synthetic archive of one-minute files, and its true arrivals.
 
-    These are in OUT.truth.parquet. The same command again writes what is missing, and one with
-    more hours adds to it.
+    The arrivals are in OUT.truth.parquet. Run the command again to write files that are missing, or
+    with more hours to make the archive longer.
     """
     gaps = [minutes(word) for word in gap or ()]
     with speaking("synth", quiet=quiet, as_json=as_json) as voice:
@@ -93,23 +95,23 @@ def minutes(word: str) -> tuple[int, int]:
 def index(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Folders, files, and patterns in quotation marks."),
+        typer.Argument(metavar="PATH...", help="Folders, files, or patterns in quotation marks."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The index, a NetCDF file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The index to write, a NetCDF file.")],
     engine: opt.Engine = None,
     scheduler: opt.Scheduler = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes on this machine; else one per core.")
+        int | None, typer.Option(min=1, help="Processes on this machine. Default: one per core.")
     ] = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Scan the headers of an archive, once; later calls scan what is new or has changed."""
+    """List the files of an archive in an index. Later runs read only new or changed files."""
     with speaking("index", quiet=quiet, as_json=as_json) as voice:
+        if scheduler is not None and workers is not None:
+            raise InvalidInput("--scheduler and --workers exclude each other; give one of them.")
         import dasdist
 
-        if scheduler is not None and workers is not None:
-            raise InvalidInput("--scheduler and --workers exclude each other; name one.")
         with computing(voice, Where(scheduler)) as client, voice.counting("files") as count:
             found = dasdist.index_archive(
                 paths, out, engine=engine, client=client, processes=workers, progress=count

@@ -14,13 +14,16 @@ from dasdist.errors import InvalidInput
 
 __all__ = ["start", "status", "stop"]
 
-cluster = typer.Typer(cls=Commands, no_args_is_help=True, help="Start, stop and look at a cluster.")
+cluster = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Start, stop or look at a cluster that stays."
+)
 app.add_typer(cluster, name="cluster")
 
 Folder = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[FOLDER]", help="The cluster's folder, or its scheduler file; else the only one."
+        metavar="[FOLDER]",
+        help="The cluster's folder or scheduler file; not needed if there is only one cluster.",
     ),
 ]
 
@@ -35,20 +38,22 @@ Folder = Annotated[
 def start(
     *,
     queue: Queue,
-    memory: Annotated[str | None, typer.Option(help="Of a job; else 4 GiB per core.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory of each job, such as 64GB. Default: 4 GiB per core.")
+    ] = None,
     idle_timeout: Annotated[
-        str, typer.Option(help="It ends when it had nothing to do for so long.")
+        str, typer.Option(help="Stop the cluster after this time without work.")
     ] = "2h",
     as_json: opt.Json = False,
 ) -> None:
-    """Start a cluster that stays until it is stopped, or has nothing to do."""
+    """Start a cluster that stays until it is stopped or has been idle for a while."""
     with speaking("cluster start", as_json=as_json) as voice:
         from dasdist.cluster.daemon import start_cluster
         from dasdist.cluster.folder import new_folder
         from dasdist.cluster.jobs import job_name
 
         if queue.cluster is None:
-            raise InvalidInput("Say in which queue: --cluster slurm.")
+            raise InvalidInput("Jobs need a queue; add --cluster slurm.")
         folder = new_folder(job_name(), queue.cluster_folder)
         settings = {
             **queue.arguments(memory),
@@ -67,7 +72,7 @@ def start(
 
 @cluster.command(epilog=examples("dasdist cluster stop", "dasdist cluster stop FOLDER"))
 def stop(folder: Folder = None, as_json: opt.Json = False) -> None:
-    """Stop a cluster, and its jobs."""
+    """Stop a cluster and its jobs."""
     with speaking("cluster stop", as_json=as_json) as voice:
         from dasdist.cluster.daemon import stop_cluster
 
@@ -82,7 +87,7 @@ def stop(folder: Folder = None, as_json: opt.Json = False) -> None:
 
 @cluster.command(epilog=examples("dasdist cluster status", "dasdist cluster status FOLDER"))
 def status(folder: Folder = None, as_json: opt.Json = False) -> None:
-    """Say what a cluster has, and how to reach it."""
+    """Show what a cluster has and how to connect to it."""
     with speaking("cluster status", as_json=as_json) as voice:
         import dasdist
 
@@ -107,7 +112,7 @@ def chosen(folder: Path | None) -> dict[str, Any]:
     found = running()
     if len(found) != 1:
         there = "".join(f"\n  {facts['file']}" for facts in found)
-        raise InvalidInput(f"{len(found)} clusters are known here; name the folder of one.{there}")
+        raise InvalidInput(f"There are {len(found)} clusters here; give the folder of one.{there}")
     return found[0]
 
 

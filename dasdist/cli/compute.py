@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from dasdist.cli.groups import Queue, Where
 from dasdist.cli.voice import Voice
-from dasdist.errors import InvalidInput
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["computing", "connected"]
+__all__ = ["computing", "connected", "dashboard", "local"]
 
 
 def computing(
@@ -19,21 +18,28 @@ def computing(
 ) -> AbstractContextManager["Client | None"]:
     """Return a context whose value is a client of where to compute, None for this process."""
     queue = queue or Queue()
-    where.check()
     queue.check()
+    where.check(queued=queue.cluster is not None)
     if queue.cluster is not None:
-        if where.scheduler is not None or where.workers is not None:
-            raise InvalidInput("--cluster excludes --scheduler and --workers; name one.")
         return queued(voice, queue.arguments(where.memory))
     if where.scheduler is not None:
         return connected(where.scheduler)
     if where.workers is not None:
-        from dasdist.cluster.local import local_client
-
-        return local_client(where.workers, threads=where.threads or 1, memory=_bytes(where.memory))
-    if where.memory is not None:
-        raise InvalidInput("--memory is of --workers or of the jobs of a --cluster; name these.")
+        return local(voice, where.workers, where.threads or 1, where.memory_bytes())
     return nullcontext()
+
+
+@contextmanager
+def local(voice: Voice, workers: int, threads: int, memory: int | str) -> Iterator["Client"]:
+    """Yield a client of a cluster on this machine, and say where its dashboard is."""
+    from dasdist.cluster.local import local_client
+
+    with local_client(workers, threads=threads, memory=memory) as client:
+        link = client.dashboard_link
+        if link.startswith("http"):
+            voice.event("cluster", workers=workers, dashboard=link)
+            voice.say(f"Dashboard: {link}")
+        yield client
 
 
 @contextmanager
@@ -72,14 +78,3 @@ def dashboard(line: str | None) -> str:
     if line is None:
         return "No dashboard: it needs the package bokeh."
     return f"Dashboard, from your own machine: {line}\nthen http://localhost:8787/status"
-
-
-def _bytes(memory: str | None) -> int | str:
-    from dask.utils import parse_bytes
-
-    if memory is None or memory == "auto":
-        return "auto"
-    try:
-        return int(parse_bytes(memory))
-    except ValueError as error:
-        raise InvalidInput(f"--memory {memory} is no size; write 4GB or 1.5GiB.") from error

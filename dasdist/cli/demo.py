@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dasdist.cli.application import app, examples
+from dasdist.cli.compute import local
+from dasdist.cli.voice import Voice
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,25 +23,23 @@ def demo(
         "dasdist-demo"
     ),
     minutes: Annotated[float, typer.Option(min=1.0, help="Length of the archive.")] = 10.0,
-    channels: Annotated[int, typer.Option(min=2, help="Channels of the fibre.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other earthquakes.")] = 0,
+    channels: Annotated[int, typer.Option(min=2, help="Number of channels.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other earthquakes.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes of the local cluster.")] = 2,
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Confidence of a pick.")] = 0.3,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Smallest confidence of a pick.")
+    ] = 0.3,
 ) -> None:
     """Make a synthetic archive, pick it on a local cluster and compare with the truth."""
-    from rich.console import Console
-
-    from dasdist.cluster.local import local_client
+    voice = Voice("demo")
+    voice.say(
+        f"Making {minutes:g} minutes of a synthetic recording in {out}, picking it with worker "
+        f"processes ({workers}), and comparing the picks with the true arrivals.\n"
+        "Loading libraries and starting the workers takes some seconds ..."
+    )
     from dasdist.demo.run import run_demo
 
-    console = Console(highlight=False, soft_wrap=True)
-
-    def say(message: object) -> None:
-        console.print(str(message), markup=False)
-
-    with local_client(workers) as client:
-        if client.dashboard_link.startswith("http"):
-            say(f"Dashboard of the cluster: {client.dashboard_link}")
+    with local(voice, workers, threads=1, memory="auto") as client:
         result = run_demo(
             out,
             minutes=minutes,
@@ -47,14 +47,16 @@ def demo(
             seed=seed,
             threshold=threshold,
             client=client,
-            say=say,
+            say=voice.say,
+            counting=voice.counting,
+            pbar=voice.view(),
         )
-    say(f"\n{len(result.picks)} picks, the first of them:")
-    say(result.picks.head(5).to_string(index=False))
-    console.print(score_table(result.score))
-    say(f"False picks: {len(result.score.false_picks)} of {len(result.picks)}")
-    say("Seconds: " + ", ".join(f"{step} {s:.1f}" for step, s in result.seconds.items()))
-    say(f"Pick table: {result.picks_file}\nPicture:    {result.picture}")
+    voice.say(f"\n{len(result.picks)} picks, the first of them:")
+    voice.say(result.picks.head(5).to_string(index=False))
+    voice.out.print(score_table(result.score))
+    voice.say(f"False picks: {len(result.score.false_picks)} of {len(result.picks)}")
+    voice.say("Seconds: " + ", ".join(f"{step} {s:.1f}" for step, s in result.seconds.items()))
+    voice.say(f"Pick table: {result.picks_file}\nPicture:    {result.picture}")
 
 
 def score_table(score: "Score") -> "Table":

@@ -1,4 +1,4 @@
-"""``dasdist doctor``: what is to be mended before a run."""
+"""``dasdist doctor``: what is to be fixed before a run."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -38,16 +38,16 @@ COLOURS = {"ok": "green", "warning": "yellow", "wrong": "bold red", "not checked
 @grouped
 def doctor(
     folder: Annotated[
-        Path, typer.Option(help="Where outputs will be, on a file system that all nodes share.")
+        Path, typer.Option(help="Folder for outputs, on a file system that all nodes share.")
     ] = Path(),
     start: Annotated[
         bool,
         typer.Option(
-            "--start/--no-start", help="Start the jobs, or check only what they would ask for."
+            "--start/--no-start", help="Start the jobs, or only check what they would ask for."
         ),
     ] = True,
     wait: Annotated[
-        float, typer.Option(min=0.0, metavar="SECONDS", help="Wait so long for workers.")
+        float, typer.Option(min=0.0, metavar="SECONDS", help="How long to wait for workers.")
     ] = 300.0,
     *,
     where: Where,
@@ -55,15 +55,17 @@ def doctor(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Check this machine, a queue, a cluster and the folder they share; say what to mend.
+    """Check this machine, a queue, a cluster and their shared folder, and say what to fix.
 
-    Jobs and files of its own are gone when it ends.
+    It removes its own jobs and files.
     """
     with speaking("doctor", quiet=quiet, as_json=as_json) as voice:
-        where.check()
         queue.check()
+        where.check(queued=queue.cluster is not None)
         if queue.adapt is not None:
-            raise InvalidInput("--adapt: jobs come with work, and here is none; use --jobs.")
+            raise InvalidInput(
+                "--adapt starts jobs when there is work, and a check has none; use --jobs."
+            )
         found: list[Finding] = []
         with voice.err.status("Checking") if voice.err.is_terminal else nullcontext():
             for finding in _all_findings(voice, folder, wait, where, queue, start=start):
@@ -92,7 +94,7 @@ def _all_findings(
         bad = bad or finding.state == "wrong"
         yield finding
     if queue.cluster is not None and (bad or not start):
-        reason = "Mend the above first." if bad else "No jobs are to be started."
+        reason = "Fix the above first." if bad else "Jobs were not started (--no-start)."
         yield Finding("Cluster", "not checked", reason)
         yield from findings_of_cluster(None, folder, wait)
         return
@@ -101,7 +103,7 @@ def _all_findings(
         with computing(voice, where, queue) as client:
             yield from findings_of_cluster(client, folder, wait, hint if queue.cluster else "")
     except DasdistError as error:
-        yield Finding("Cluster", "wrong", str(error), "Mend what this says, and check again.")
+        yield Finding("Cluster", "wrong", str(error), "Fix this, and check again.")
 
 
 def _show(voice: Voice, found: Iterable["Finding"]) -> None:
@@ -122,7 +124,7 @@ def finding_table(found: Iterable["Finding"]) -> "Table":
     table = Table(show_lines=True)
     table.add_column("check", min_width=12)
     table.add_column("state", min_width=7)
-    table.add_column("what is so, and what to do", overflow="fold")
+    table.add_column("finding, and what to do", overflow="fold")
     for finding in found:
         told = Text(finding.fact)
         if finding.remedy:

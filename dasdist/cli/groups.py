@@ -1,6 +1,7 @@
 """Options that commands share, in groups: a command names the group, and gets all that is in it."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
@@ -19,6 +20,12 @@ class Period:
     since: opt.Since = None
     until: opt.Until = None
 
+    def check(self) -> None:
+        """Refuse what is not a time, and a stretch that ends before it begins."""
+        from dasdist.cli.period import bounds_of
+
+        bounds_of(self.since, self.until)
+
 
 @dataclass(frozen=True)
 class Where:
@@ -29,12 +36,31 @@ class Where:
     threads: opt.Threads = None
     memory: opt.Memory = None
 
-    def check(self) -> None:
-        """Refuse what contradicts itself."""
+    def check(self, *, queued: bool = False) -> None:
+        """Refuse what contradicts itself; ``queued`` says whether there is a queue as well."""
         if self.scheduler is not None and self.workers is not None:
-            raise InvalidInput("--scheduler and --workers exclude each other; name one.")
+            raise InvalidInput("--scheduler and --workers exclude each other; give one of them.")
         if self.workers is None and self.threads is not None:
-            raise InvalidInput("--threads are of the --workers; say how many of these.")
+            raise InvalidInput("--threads needs --workers, the number of processes that have them.")
+        if queued and (self.scheduler is not None or self.workers is not None):
+            raise InvalidInput("--cluster excludes --scheduler and --workers; give one of them.")
+        if not queued and self.workers is None and self.memory is not None:
+            raise InvalidInput("--memory needs --workers or --cluster, whose memory it limits.")
+        self.memory_bytes()
+
+    def memory_bytes(self) -> int | str:
+        """Return the memory of a worker or job in bytes, or "auto"."""
+        if self.memory is None or self.memory == "auto":
+            return "auto"
+        from dask.utils import parse_bytes
+
+        try:
+            size = int(parse_bytes(self.memory))
+        except ValueError:
+            size = 0
+        if size <= 0:
+            raise InvalidInput(f"--memory {self.memory} is not a size; write 4GB or 1.5GiB.")
+        return size
 
 
 @dataclass(frozen=True)
@@ -55,8 +81,6 @@ class Queue:
 
     def arguments(self, memory: str | None) -> dict[str, Any]:
         """Return the arguments of `dasdist.slurm_cluster`."""
-        if self.jobs is not None and self.adapt is not None:
-            raise InvalidInput("--jobs and --adapt exclude each other; name one.")
         return {
             "jobs": self.jobs or 1,
             "adapt": None if self.adapt is None else bounds(self.adapt),
@@ -72,12 +96,20 @@ class Queue:
         }
 
     def check(self) -> None:
-        """Refuse options of jobs where there is no queue."""
+        """Refuse what contradicts itself, and options of jobs where there is no queue."""
         if self.cluster is None:
             given = [f.name for f in fields(self) if getattr(self, f.name) is not None]
             if given:
                 names = ", ".join("--" + name.replace("_", "-") for name in given)
-                raise InvalidInput(f"{names}: of jobs in a queue; name it, --cluster slurm.")
+                raise InvalidInput(f"{names}: only for jobs of a queue; add --cluster slurm.")
+        if self.jobs is not None and self.adapt is not None:
+            raise InvalidInput("--jobs and --adapt exclude each other; give one of them.")
+        if self.adapt is not None:
+            bounds(self.adapt)
+        if self.walltime is not None:
+            from dasdist.cluster.lifetime import walltime_seconds
+
+            walltime_seconds(self.walltime)
 
 
 @dataclass(frozen=True)
@@ -89,6 +121,45 @@ class Failing:
     retry_failed: opt.RetryFailed = False
     block_timeout: opt.BlockTimeout = None
 
+    def check(self, where: Where, queue: Queue) -> None:
+        """Refuse what contradicts itself, or where the run computes."""
+        failures(self.max_failures)
+        if self.block_timeout is None:
+            return
+        if self.block_timeout <= 0:
+            raise InvalidInput("--block-timeout must be more than 0 seconds.")
+        if where.workers is None and where.scheduler is None and queue.cluster is None:
+            raise InvalidInput(
+                "--block-timeout needs worker processes, which can be ended: add --workers, "
+                "--scheduler or --cluster."
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `dasdist.classify` and `dasdist.annotate`."""
+        return {
+            "overwrite": self.overwrite,
+            "max_failures": failures(self.max_failures),
+            "retry_failed": self.retry_failed,
+            "block_timeout": self.block_timeout,
+        }
+
+
+def failures(word: str | None) -> int | None:
+    """Read how many blocks may fail: a number, or any number of them.
+
+    Examples
+    --------
+    >>> failures("5"), failures(None), failures("any") > 10**9
+    (5, None, True)
+    """
+    if word is None:
+        return None
+    if word == "any":
+        return sys.maxsize
+    if not word.isdecimal():
+        raise InvalidInput(f"--max-failures {word} is neither a number from 0 up nor any.")
+    return int(word)
+
 
 def bounds(word: str) -> tuple[int, int]:
     """Read how many jobs at the least and at the most.
@@ -99,7 +170,7 @@ def bounds(word: str) -> tuple[int, int]:
     (1, 8)
     """
     fewest, _, most = word.partition(":")
-    if not (fewest.isdigit() and most.isdigit()):
+    if not (fewest.isdecimal() and most.isdecimal() and 1 <= int(fewest) <= int(most)):
         raise InvalidInput(f"--adapt {word} is not FEWEST:MOST, such as 1:8.")
     return int(fewest), int(most)
 

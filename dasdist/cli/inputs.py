@@ -12,7 +12,14 @@ import typer
 
 from dasdist.errors import InvalidInput
 
-__all__ = ["load_model", "open_input", "parse_block", "parse_settings", "parse_thresholds"]
+__all__ = [
+    "check_input",
+    "load_model",
+    "open_input",
+    "parse_block",
+    "parse_settings",
+    "parse_thresholds",
+]
 
 
 def load_model(name: str) -> Any:
@@ -42,9 +49,25 @@ def open_input(name: str, *, engine: str | None = None, variable: str | None = N
     InvalidInput
         If there is nothing of the kind.
     """
+    files = check_input(name)
+    if files is None:
+        return _variable(_zarr(name), name, variable)
+    if files == [name]:
+        return _file(Path(name), engine, variable)
+    return _with_xdas(files, engine)
+
+
+def check_input(name: str) -> list[str] | None:
+    """Return the files of a recording, None for a Zarr store; nothing is opened.
+
+    Raises
+    ------
+    InvalidInput
+        If nothing is there.
+    """
     path = Path(name)
     if "://" in name or (path / "zarr.json").exists() or (path / ".zgroup").exists():
-        return _variable(_zarr(name), name, variable)
+        return None
     if path.is_dir():
         raise InvalidInput(
             f"{name} is a folder. Index it first, `dasdist index {name} -o {path.name}.nc`, or "
@@ -52,7 +75,7 @@ def open_input(name: str, *, engine: str | None = None, variable: str | None = N
             f"'{path}/*.h5'."
         )
     if path.is_file():
-        return _file(path, engine, variable)
+        return [name]
     if not has_magic(name):
         raise InvalidInput(
             f"There is nothing at {name}; pass an index of `dasdist index`, a Zarr store, a file, "
@@ -60,8 +83,8 @@ def open_input(name: str, *, engine: str | None = None, variable: str | None = N
         )
     files = sorted(glob(name, recursive=True))
     if not files:
-        raise InvalidInput(f"No file matches {name}; mind the folder that it is relative to.")
-    return _with_xdas(files, engine)
+        raise InvalidInput(f"No file matches {name}, seen from {Path.cwd()}.")
+    return files
 
 
 def _file(path: Path, engine: str | None, variable: str | None) -> Any:

@@ -16,8 +16,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="An index of `dasdist index`, a Zarr store, a file that xdas or xarray opens, or a "
-        "pattern of files in quotation marks.",
+        help="The recording: an index made by `dasdist index`, a Zarr store, one file that xdas or "
+        "xarray opens, or a pattern of files in quotation marks.",
     ),
 ]
 Model = Annotated[
@@ -33,7 +33,7 @@ Model = Annotated[
 Threshold = Annotated[
     list[str] | None,
     typer.Option(
-        help="Confidence from which a peak is a pick: 0.3, or P=0.3 and S=0.2 in two options.",
+        help="Smallest confidence of a pick: 0.3, or by phase with two options, P=0.3 and S=0.2.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -42,37 +42,42 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any other argument of the model or of what takes its output; may be repeated.",
+        help="Any other argument of the model, the picking or the writing; may be repeated.",
         rich_help_panel=_MODEL,
     ),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, help="Patches per batch; else chosen.", rich_help_panel=_MODEL),
+    typer.Option(
+        min=1, help="Patches per batch. Default: chosen for the device.", rich_help_panel=_MODEL
+    ),
 ]
-Engine = Annotated[str | None, typer.Option(help="Engine of xdas; else found.")]
+Engine = Annotated[
+    str | None, typer.Option(help="The file format, as xdas calls it. Default: found out.")
+]
 Variable = Annotated[
-    str | None, typer.Option(help="Variable of a Zarr store or NetCDF file with several.")
+    str | None, typer.Option(help="Which variable, if a Zarr store or NetCDF file has several.")
 ]
 
 Since = Annotated[
     str | None,
-    typer.Option("--from", metavar="TIME", help="Use samples from this time (UTC) on only."),
+    typer.Option("--from", metavar="TIME", help="Use only samples from this time (UTC) on."),
 ]
 Until = Annotated[
     str | None,
     typer.Option(
         "--to",
         metavar="TIME",
-        help="Use samples before this time only. What lies outside is as if it had not been "
-        "recorded: windows end there.",
+        help="Use only samples before this time. Samples outside are treated as not recorded, so "
+        "that no window of the model reaches across.",
     ),
 ]
 
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        help="A Dask scheduler that runs: its address, or its file, with certificates beside it.",
+        help="Use a Dask cluster that is running: the address of its scheduler, or its scheduler "
+        "file with the certificates beside it.",
         metavar="TCP://HOST:PORT",
         rich_help_panel=_WHERE,
     ),
@@ -81,21 +86,24 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Processes of a cluster on this machine; else all is done in this one process.",
+        help="Start a cluster of this many processes on this machine. Default: compute in this "
+        "one process.",
         rich_help_panel=_WHERE,
     ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Task threads of each of these, 1 if not said.", rich_help_panel=_WHERE
+        min=1,
+        help="Blocks that each of these works on at once. Default: 1.",
+        rich_help_panel=_WHERE,
     ),
 ]
 Memory = Annotated[
     str | None,
     typer.Option(
-        help="Memory of each of these, such as 4GB, else their share of this machine's; of each "
-        "job with --cluster.",
+        help="Memory of each of these, or of each job with --cluster, such as 4GB. Default: an "
+        "equal share of this machine's memory.",
         rich_help_panel=_WHERE,
     ),
 ]
@@ -103,7 +111,8 @@ Block = Annotated[
     str | None,
     typer.Option(
         metavar="time=N,distance=N",
-        help="Output samples and channels that one task owns; else the plan chooses.",
+        help="Size of a block, in samples and channels of the output. Default: the plan chooses; "
+        "results do not depend on it.",
         rich_help_panel=_WHERE,
     ),
 ]
@@ -111,7 +120,7 @@ Block = Annotated[
 Cluster = Annotated[
     Literal["slurm"] | None,
     typer.Option(
-        help="Compute in jobs of this queue, which are asked for now and end with the run.",
+        help="Compute in jobs of this queue. They are submitted now and end with the run.",
         rich_help_panel=_QUEUE,
     ),
 ]
@@ -119,7 +128,7 @@ Jobs = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="How many, 1 if not said; those that end early are replaced.",
+        help="Number of jobs; those that end early are replaced. Default: 1.",
         rich_help_panel=_QUEUE,
     ),
 ]
@@ -127,36 +136,42 @@ Adapt = Annotated[
     str | None,
     typer.Option(
         metavar="FEWEST:MOST",
-        help="As many as there is work for, instead of --jobs.",
+        help="As many jobs as there is work for, between these two numbers; instead of --jobs.",
         rich_help_panel=_QUEUE,
     ),
 ]
 GpusPerJob = Annotated[
     int | None,
-    typer.Option(min=0, help="One worker process each.", rich_help_panel=_QUEUE),
+    typer.Option(
+        min=0, help="GPUs of each job; each GPU gets a worker process.", rich_help_panel=_QUEUE
+    ),
 ]
 Cores = Annotated[
     int | None,
-    typer.Option(min=1, help="Of a job; else 4, or 4 per GPU.", rich_help_panel=_QUEUE),
+    typer.Option(
+        min=1, help="CPU cores of each job. Default: 4, or 4 per GPU.", rich_help_panel=_QUEUE
+    ),
 ]
 Partition = Annotated[
-    str | None, typer.Option("--partition", "-p", help="As for sbatch.", rich_help_panel=_QUEUE)
+    str | None,
+    typer.Option("--partition", "-p", help="Partition, as for sbatch.", rich_help_panel=_QUEUE),
 ]
 Walltime = Annotated[
     str | None,
     typer.Option(
         metavar="HH:MM:SS",
-        help="Of a job; workers leave in order before.",
+        help="Time limit of each job; workers hand over their work before it ends.",
         rich_help_panel=_QUEUE,
     ),
 ]
 Account = Annotated[
-    str | None, typer.Option("--account", "-A", help="As for sbatch.", rich_help_panel=_QUEUE)
+    str | None,
+    typer.Option("--account", "-A", help="Account, as for sbatch.", rich_help_panel=_QUEUE),
 ]
 Interface = Annotated[
     str | None,
     typer.Option(
-        help="Network interface, such as ib0; else that which leads to the nodes.",
+        help="Network interface, such as ib0. Default: the one that leads to the nodes.",
         rich_help_panel=_QUEUE,
     ),
 ]
@@ -171,21 +186,25 @@ JobExtra = Annotated[
 ClusterFolder = Annotated[
     Path | None,
     typer.Option(
-        help="For certificates, logs and the scheduler file; nodes must see it. Else in "
-        "~/.dasdist.",
+        help="Folder for certificates, logs and the scheduler file, which all nodes must see. "
+        "Default: a new one in ~/.dasdist.",
         rich_help_panel=_QUEUE,
     ),
 ]
 
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=_OUTPUT),
+    typer.Option(
+        "--overwrite",
+        help="Replace results that are there, instead of resuming.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 MaxFailures = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        min=0,
-        help="Blocks that may fail before the run stops, 100 if not said.",
+        metavar="N|any",
+        help="Stop the run when more than N blocks have failed; any never stops it. Default: 100.",
         rich_help_panel=_FAILURES,
     ),
 ]
@@ -193,7 +212,7 @@ RetryFailed = Annotated[
     bool,
     typer.Option(
         "--retry-failed",
-        help="Try blocks again that an earlier run gave up.",
+        help="Try again the blocks that failed in an earlier run.",
         rich_help_panel=_FAILURES,
     ),
 ]
@@ -202,16 +221,18 @@ BlockTimeout = Annotated[
     typer.Option(
         min=0.0,
         metavar="SECONDS",
-        help="Give a block up that takes longer; needs --workers, --cluster or --scheduler.",
+        help="Give up a block that takes longer. Needs --workers, --cluster or --scheduler.",
         rich_help_panel=_FAILURES,
     ),
 ]
 
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Say nothing unless it is wrong.", rich_help_panel=_SPEECH),
+    typer.Option("--quiet", "-q", help="Only print warnings and errors.", rich_help_panel=_SPEECH),
 ]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="Speak in JSON, an object a line.", rich_help_panel=_SPEECH),
+    typer.Option(
+        "--json", help="Print JSON, one object per line, for programs.", rich_help_panel=_SPEECH
+    ),
 ]

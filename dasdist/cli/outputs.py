@@ -1,4 +1,4 @@
-"""``dasdist status``: how far an output is."""
+"""``dasdist status``: how complete an output is."""
 
 from typing import Annotated
 
@@ -15,10 +15,12 @@ __all__ = ["status"]
     epilog=examples("dasdist status picks.parquet", "dasdist status prob.zarr --json"),
 )
 def status(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="What was passed as -o to a run.")],
+    out: Annotated[
+        str, typer.Argument(metavar="OUT", help="The output of a run, what was given as -o.")
+    ],
     as_json: opt.Json = False,
 ) -> None:
-    """Say how far an output is, while a run writes it or after it died."""
+    """Show how complete an output is, during a run or after it stopped."""
     with speaking("status", as_json=as_json) as voice:
         import dasdist
 

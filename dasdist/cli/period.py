@@ -10,16 +10,16 @@ the same data is the same recording, and a run of it resumes.
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import typer
 
 from dasdist.errors import DataWarning, InvalidInput
 
-__all__ = ["parse_time", "within"]
+if TYPE_CHECKING:
+    import numpy as np
 
-_NS = np.timedelta64(1, "ns")
+__all__ = ["bounds_of", "parse_time", "within"]
 
 
 def within(data: Any, since: str | None, until: str | None) -> Any:
@@ -43,12 +43,10 @@ def within(data: Any, since: str | None, until: str | None) -> Any:
     """
     if since is None and until is None:
         return data
-    start, stop = parse_time(since, "--from"), parse_time(until, "--to")
-    if start is not None and stop is not None and start >= stop:
-        raise InvalidInput(f"--from {since} is not before --to {until}, which is not in.")
+    start, stop = bounds_of(since, until)
     if isinstance(data, str | os.PathLike):
         data = _arrays_of_index(data)
-    last = None if stop is None else stop - _NS
+    last = None if stop is None else _before(stop)
     arrays = data if _is_collection(data) else [data]
     cut = [array.sel({_time(array): slice(start, last)}) for array in arrays]
     kept = [array for array in cut if 0 not in array.shape]
@@ -61,6 +59,22 @@ def within(data: Any, since: str | None, until: str | None) -> Any:
     return kept if len(kept) > 1 else kept[0]
 
 
+def _before(time: "np.datetime64") -> "np.datetime64":
+    import numpy as np
+
+    return time - np.timedelta64(1, "ns")
+
+
+def bounds_of(
+    since: str | None, until: str | None
+) -> "tuple[np.datetime64 | None, np.datetime64 | None]":
+    """Read two times; `InvalidInput` if the first is not before the second."""
+    start, stop = parse_time(since, "--from"), parse_time(until, "--to")
+    if start is not None and stop is not None and start >= stop:
+        raise InvalidInput(f"--from {since} is not before --to {until}.")
+    return start, stop
+
+
 def parse_time(text: str | None, option: str) -> "np.datetime64 | None":
     """Read a time.
 
@@ -71,6 +85,8 @@ def parse_time(text: str | None, option: str) -> "np.datetime64 | None":
     """
     if text is None:
         return None
+    import numpy as np
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # other time zones

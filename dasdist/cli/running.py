@@ -3,13 +3,21 @@
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dasdist.api.model_names import check_name
+from dasdist.cli.beforehand import check_outputs
 from dasdist.cli.compute import computing
-from dasdist.cli.groups import Period, Queue, Where
-from dasdist.cli.inputs import load_model, open_input, parse_settings, parse_thresholds
+from dasdist.cli.groups import Failing, Period, Queue, Where
+from dasdist.cli.inputs import (
+    check_input,
+    load_model,
+    open_input,
+    parse_settings,
+    parse_thresholds,
+)
 from dasdist.cli.period import within
 from dasdist.cli.voice import Voice
 from dasdist.errors import InvalidInput, TooManyFailures
@@ -17,7 +25,7 @@ from dasdist.errors import InvalidInput, TooManyFailures
 if TYPE_CHECKING:
     from dasdist.report import Failure, RunReport
 
-__all__ = ["Asked", "conclude", "counted", "known_arguments", "merged", "ready"]
+__all__ = ["Asked", "conclude", "counted", "merged", "ready"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,10 @@ class Asked:
         The stretch of it that counts.
     where, queue
         Where to compute.
+    failing
+        What to do with failures, and with what is there.
+    outputs : tuple of str or Path
+        What is written.
     """
 
     data: str
@@ -48,7 +60,20 @@ class Asked:
     block: Mapping[str, int] | None
     period: Period
     where: Where
-    queue: Queue | None = None
+    queue: Queue = field(default_factory=Queue)
+    failing: Failing = field(default_factory=Failing)
+    outputs: tuple[str | Path, ...] = ()
+
+    def check(self) -> None:
+        """Refuse what can be refused without loading anything."""
+        self.queue.check()
+        self.where.check(queued=self.queue.cluster is not None)
+        self.failing.check(self.where, self.queue)
+        self.period.check()
+        if self.block is not None and min(self.block.values()) < 1:
+            sizes = ",".join(f"{name}={size}" for name, size in self.block.items())
+            raise InvalidInput(f"--block {sizes}: a block has at least 1 sample and 1 channel.")
+        check_outputs(self.outputs, overwrite=self.failing.overwrite)
 
 
 def merged(
@@ -62,25 +87,33 @@ def merged(
 
 
 @contextmanager
-def ready(voice: Voice, asked: Asked) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield model, recording and client; what may be wrong first comes before the cluster."""
-    network = load_model(asked.model)
+def ready(
+    voice: Voice, asked: Asked, callback: str | None = None
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield model, recording and client; what is wrong is said first, the cheapest to find out.
+
+    Options and paths need no library, data and model take seconds, a cluster may take minutes.
+    ``callback`` names the class in `dasdist` that takes the settings that the model does not.
+    """
+    asked.check()
+    check_name(asked.model)
+    check_input(asked.data)
     found = open_input(asked.data, engine=asked.engine, variable=asked.variable)
     recording = within(found, asked.period.since, asked.period.until)
+    network = load_model(asked.model)
+    if callback is not None:
+        check_settings(network, asked.settings, callback)
     with computing(voice, asked.where, asked.queue) as client:
         yield network, recording, client
 
 
-@contextmanager
-def known_arguments() -> Iterator[None]:
-    """Make bad usage of what dasdist refuses as an argument that nothing knows."""
-    try:
-        yield
-    except TypeError as error:
-        frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
-        if not frames or frames[-1].function != "check_arguments":
-            raise
-        raise InvalidInput(f"{error} Arguments come from --set, --threshold and such.") from error
+def check_settings(network: Any, settings: Mapping[str, Any], callback: str) -> None:
+    """Refuse settings that neither the model nor the callback takes."""
+    import dasdist
+    from dasdist.models import as_das_model, check_arguments
+
+    taken = set(inspect.signature(getattr(dasdist, callback)).parameters)
+    check_arguments(as_das_model(network), settings, taken)
 
 
 @contextmanager
@@ -132,6 +165,14 @@ def listed(voice: Voice, failures: Sequence["Failure"], out: str | Path) -> None
             start=failure.start,
             stop=failure.stop,
         )
-    rows = [(f.block, f.start, f.stop, f.kind, f.error) for f in failures]
-    columns = ("block", "from", "to", "kind", "error")
-    voice.table(f"{len(rows)} failed blocks", columns, rows, f"dasdist status {out}")
+    rows = [(f.block, f.start[:19], f.stop[:19], f.kind, _one_line(f.error)) for f in failures]
+    voice.lines(
+        f"{len(rows)} failed blocks",
+        ("block", "from", "to", "kind", "error"),
+        rows,
+        f"dasdist status {out} --json",
+    )
+
+
+def _one_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")

@@ -1,6 +1,5 @@
 """``dasdist plan``, ``classify`` and ``annotate``."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
 from dasdist.cli.groups import Failing, Period, Queue, Where, grouped
 from dasdist.cli.inputs import parse_block
-from dasdist.cli.running import Asked, conclude, counted, known_arguments, merged, ready
+from dasdist.cli.running import Asked, conclude, counted, merged, ready
 from dasdist.cli.voice import speaking
 
 __all__ = ["annotate", "classify", "plan"]
@@ -37,7 +36,7 @@ def plan(
     where: Where,
     as_json: opt.Json = False,
 ) -> None:
-    """Say what a run would do: blocks, what is read and computed twice, memory of a worker."""
+    """Show what a run would do: its blocks, what is read or computed twice, and its memory."""
     asked = Asked(
         data,
         model,
@@ -54,10 +53,7 @@ def plan(
     ):
         import dasdist
 
-        with known_arguments():
-            found = dasdist.plan(
-                network, recording, client=client, block=asked.block, **asked.settings
-            )
+        found = dasdist.plan(network, recording, client=client, block=asked.block, **asked.settings)
         voice.say(repr(found))
         voice.fact(
             model=found.model,
@@ -89,11 +85,13 @@ def classify(
     model: opt.Model,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Folder of a Parquet dataset, a part per block."),
+        typer.Option(
+            "--out", "-o", help="Folder for the picks, a Parquet dataset with a file per block."
+        ),
     ],
     annotations: Annotated[
         str | None,
-        typer.Option(help="Write the annotations as well, to a Zarr store, in the same pass."),
+        typer.Option(help="Also write the probabilities, to this Zarr store, in the same pass."),
     ] = None,
     threshold: opt.Threshold = None,
     settings: opt.Settings = None,
@@ -109,7 +107,7 @@ def classify(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Pick an archive. The same command again goes on where it stopped."""
+    """Pick phases in a recording. Run the same command again to resume it."""
     asked = Asked(
         data,
         model,
@@ -120,16 +118,17 @@ def classify(
         period,
         where,
         queue,
+        failing,
+        outputs=(out,) if annotations is None else (out, annotations),
     )
     with speaking("classify", quiet=quiet, as_json=as_json) as voice:
-        import dasdist
-
         voice.fact(out=str(out))
         with (
-            ready(voice, asked) as (network, recording, client),
-            known_arguments(),
+            ready(voice, asked, "PicksWriterCallback") as (network, recording, client),
             counted(voice, out),
         ):
+            import dasdist
+
             result = dasdist.classify(
                 network,
                 recording,
@@ -138,7 +137,7 @@ def classify(
                 client=client,
                 block=asked.block,
                 pbar=voice.view(),
-                **asdict(failing),
+                **failing.arguments(),
                 **asked.settings,
             )
         conclude(voice, out, result.report)
@@ -168,7 +167,7 @@ def annotate(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Write a model's annotations to Zarr. The same command again goes on where it stopped."""
+    """Write a model's probabilities to Zarr. Run the same command again to resume it."""
     asked = Asked(
         data,
         model,
@@ -179,17 +178,18 @@ def annotate(
         period,
         where,
         queue,
+        failing,
+        outputs=(out,),
     )
     with speaking("annotate", quiet=quiet, as_json=as_json) as voice:
-        import dasdist
-
         voice.fact(out=out)
         of_writer = {"stacking"} & set(asked.settings)
         with (
-            ready(voice, asked) as (network, recording, client),
-            known_arguments(),
+            ready(voice, asked, "WriterCallback") as (network, recording, client),
             counted(voice, out),
         ):
+            import dasdist
+
             report = dasdist.annotate(
                 network,
                 recording,
@@ -197,7 +197,7 @@ def annotate(
                 client=client,
                 block=asked.block,
                 pbar=voice.view(),
-                **asdict(failing),
+                **failing.arguments(),
                 **{k: v for k, v in asked.settings.items() if k not in of_writer},
             )
         conclude(voice, out, report)

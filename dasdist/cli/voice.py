@@ -13,10 +13,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from dasdist.errors import DasdistError, DataWarning
+from dasdist.errors import DasdistError, DataWarning, InvalidArgument
 
 if TYPE_CHECKING:
     from dasdist.run.progress import ProgressView
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Voice", "speaking"]
 
 _ROWS = 20  # of a table
+_LOG_WIDTH = 120  # of a table that does not go to a terminal
 
 
 class Voice:
@@ -36,15 +35,17 @@ class Voice:
     command : str
         The command.
     quiet : bool
-        Say nothing unless something is wrong.
+        Only print warnings and errors.
     as_json : bool
-        Speak in JSON, an object a line: ``event`` says what it is about.
+        Print JSON, an object a line: ``event`` says what it is about.
     """
 
     def __init__(self, command: str, *, quiet: bool = False, as_json: bool = False) -> None:
         self.command = command
         self.quiet = quiet
         self.as_json = as_json
+        from rich.console import Console
+
         self.out = Console(highlight=False, soft_wrap=True)
         self.err = Console(highlight=False, soft_wrap=True, stderr=True)
         self._started = time.monotonic()
@@ -69,18 +70,35 @@ class Voice:
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], more: str
     ) -> None:
-        """List what is wrong; ``more`` says where the rest is if there is too much."""
+        """List what is wrong, all of it; ``more`` says where the rest is if there is too much."""
         if self.as_json or not rows:
             return
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(title=title, title_justify="left")
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows[:_ROWS]:
-            table.add_row(*map(str, row))
+            table.add_row(*(Text(str(cell)) for cell in row))
         console = self.err if self.quiet else self.out
-        console.print(table, markup=False, soft_wrap=False)
+        console.print(table, soft_wrap=False)
         if len(rows) > _ROWS:
             console.print(f"... and {len(rows) - _ROWS} more: {more}", markup=False)
+
+    def lines(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], more: str
+    ) -> None:
+        """List what is wrong, cut to a line each; ``more`` says where it is told in full."""
+        if self.as_json or not rows:
+            return
+        console = self.err if self.quiet else self.out
+        width = console.width if console.is_terminal else max(console.width, _LOG_WIDTH)
+        console.print(f"{title}:", markup=False)
+        for line in aligned([columns, *rows[:_ROWS]], width):
+            console.print(line, markup=False)
+        left = f"... and {len(rows) - _ROWS} more. " if len(rows) > _ROWS else ""
+        console.print(f"{left}In full: {more}", markup=False)
 
     def view(self) -> "ProgressView":
         """Return what shows a run's progress."""
@@ -115,6 +133,20 @@ class Voice:
             raise typer.Exit(code)
 
 
+def aligned(rows: Sequence[Sequence[object]], width: int) -> list[str]:
+    """Return rows as lines of aligned columns, none of them longer than a width.
+
+    Examples
+    --------
+    >>> aligned([("block", "error"), (3, "No file"), (12345, "No such file")], 14)
+    ['block  error', '3      No file', '12345  No suc…']
+    """
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in texts]
+    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+
+
 @contextmanager
 def speaking(command: str, *, quiet: bool = False, as_json: bool = False) -> Iterator[Voice]:
     """Run a command: what it raises becomes a message and an exit code."""
@@ -124,13 +156,19 @@ def speaking(command: str, *, quiet: bool = False, as_json: bool = False) -> Ite
             yield voice
         except KeyboardInterrupt as error:  # also a run that was stopped in an orderly way
             resume = resume_command(sys.argv[1:])
-            voice.wrong(f"{error or 'Stopped.'}\nThis goes on where it stopped:\n  {resume}")
+            voice.wrong(f"{error or 'Stopped.'}\nTo go on where it stopped:\n  {resume}")
             voice.end(130, resume=resume)
         except DasdistError as error:
-            voice.wrong(f"Error: {error}")
+            voice.wrong(f"Error: {error}{_hint(error)}")
             voice.end(1, error=str(error), kind=type(error).__name__)
         else:
             voice.end(0)
+
+
+def _hint(error: DasdistError) -> str:
+    """Say where an argument stands on a command line."""
+    given = " Such arguments are given with --set and --threshold."
+    return given if isinstance(error, InvalidArgument) else ""
 
 
 def resume_command(arguments: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """The demo as functions: make an archive, pick it on a cluster, compare with the truth."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +16,8 @@ from dasdist.synthetic.section import write_archive
 
 if TYPE_CHECKING:
     from distributed import Client
+
+Counting = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 TOLERANCE = 0.5  # s
 MIN_SNR = 4.0
@@ -165,6 +167,12 @@ def draw_picture(data: Any, picks: pd.DataFrame, truth: pd.DataFrame, path: Path
     figure.savefig(path, dpi=110)
 
 
+@contextmanager
+def silently(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show nothing of how many of some things are done."""
+    yield lambda done, total: None
+
+
 def run_demo(
     folder: str | Path,
     *,
@@ -174,6 +182,8 @@ def run_demo(
     threshold: float = 0.3,
     client: "Client | None" = None,
     say: Callable[[object], None] = print,
+    counting: Counting = silently,
+    pbar: object = False,
 ) -> DemoResult:
     """Make an archive, pick it with the demo's picker, score the picks, draw them.
 
@@ -189,14 +199,21 @@ def run_demo(
         Where to compute; by default in this process.
     say : callable
         Is told what happens, step by step; receives the plan itself, too.
+    counting : callable
+        Takes a unit, ``"files"``, and returns a context that shows how many of them are written:
+        its value is called with the number of those that are done and of all.
+    pbar : bool or ProgressView
+        Shows how far the picking is, as for `dasdist.classify`.
     """
     folder = Path(folder)
     archive = folder / f"archive-{seed}-{minutes:g}min-{channels}ch"
     clock: dict[str, float] = {}
 
     say(f"Writing {minutes:g} minutes of {channels} channels to {archive}")
-    with timed(clock, "archive"):
-        truth = write_archive(archive, seed=seed, minutes=minutes, channels=channels)
+    with timed(clock, "archive"), counting("files") as count:
+        truth = write_archive(
+            archive, seed=seed, minutes=minutes, channels=channels, progress=count
+        )
 
     with timed(clock, "plan"):
         data = xdas.open_mfdataarray(f"{archive}/*.nc", vtype="tiles")
@@ -204,7 +221,7 @@ def run_demo(
         say(dasdist.plan(model, data, client=client, thresholds=threshold))
 
     with timed(clock, "classify"):
-        result = dasdist.classify(model, data, client=client, thresholds=threshold, pbar=False)
+        result = dasdist.classify(model, data, client=client, thresholds=threshold, pbar=pbar)
     picks: pd.DataFrame = result.picks
     say(result.report)
 

@@ -109,7 +109,7 @@ def check(name: str) -> Callable[[Callable[P, Outcome]], Callable[P, Finding]]:
                 found = Outcome(
                     "wrong",
                     f"The check itself failed: {type(error).__name__}: {error}",
-                    "Mend what this says; if it says nothing to you, please report it.",
+                    "Fix this; if it does not tell you what to do, please report it.",
                 )
             return Finding(name, found.state, found.fact, found.remedy)
 

@@ -11,6 +11,7 @@ Time axes count integer nanoseconds since 1970, distance axes the units of their
 (metres).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Axis"]
+from dasdist.errors import InvalidInput
+
+__all__ = ["Axis", "axis_attrs", "axis_from_attrs"]
 
 _INT64_SAFE = 2**62
 
@@ -142,3 +145,30 @@ def _affine_rounded(
     exact = offset.astype(object)
     rounded = whole + exact * step + (rest + exact * (2 * fraction)) // (2 * common)
     return np.asarray(rounded, dtype=np.int64)
+
+
+def axis_attrs(axis: Axis) -> dict[str, Any]:
+    """Return an axis as values that JSON keeps exactly.
+
+    Examples
+    --------
+    >>> axis = Axis("time", Fraction(0), Fraction(10**9, 3), size=4, is_time=True)
+    >>> axis_attrs(axis)
+    {'name': 'time', 'start': '0', 'step': '1000000000/3', 'size': 4, 'is_time': True}
+    >>> axis_from_attrs(axis_attrs(axis)) == axis
+    True
+    """
+    exact = {"start": str(axis.start), "step": str(axis.step)}
+    return {"name": axis.name, **exact, "size": int(axis.size), "is_time": axis.is_time}
+
+
+def axis_from_attrs(attrs: Mapping[str, Any]) -> Axis:
+    """Return the axis that :func:`axis_attrs` described; `InvalidInput` if there is none."""
+    try:
+        start, step, size = Fraction(attrs["start"]), Fraction(attrs["step"]), int(attrs["size"])
+        return Axis(str(attrs["name"]), start, step, size, is_time=bool(attrs["is_time"]))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise InvalidInput(
+            f"{attrs!r} does not describe an axis ({error!r}); it needs name, start, step, size "
+            "and is_time, as dasdist.geometry.axis.axis_attrs writes them."
+        ) from error

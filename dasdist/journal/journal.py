@@ -21,9 +21,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dasdist.callbacks.sink import Output
 from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.journal.fingerprint import continued, differences, grid_from_description
@@ -31,6 +30,9 @@ from dasdist.journal.ledger import History, Ledger, read_ledger
 from dasdist.report import BlockResult, Failure
 from dasdist.storage.files import write_atomically
 from dasdist.storage.lock import Lock
+
+if TYPE_CHECKING:
+    from dasdist.callbacks.sink import Output
 
 __all__ = ["Journal", "read_fingerprint"]
 
@@ -56,7 +58,7 @@ class Journal:
         On entering, if another run holds one of them.
     """
 
-    def __init__(self, outputs: Sequence[Output], run: str, *, overwrite: bool) -> None:
+    def __init__(self, outputs: "Sequence[Output]", run: str, *, overwrite: bool) -> None:
         self._outputs = tuple(outputs)
         self._folders = [output.journal for output in outputs]
         self._run = run

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dasdist.journal.coverage import Hole, holes
 from dasdist.planning.plan import Plan, readable_bytes
-from dasdist.report import Failure, RunReport, times_real_time
+from dasdist.report import Failure, RunReport
+from dasdist.units import times_real_time
 
 __all__ = ["as_text", "summarise", "versions"]
 

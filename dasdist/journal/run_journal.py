@@ -26,8 +26,9 @@ from dasdist.callbacks.base import Context, DASAnnotateCallback
 from dasdist.callbacks.sink import SinkCallback
 from dasdist.errors import OutputUnwritable, RunInterrupted
 from dasdist.geometry import SegmentGrid
-from dasdist.journal.fingerprint import describe_grid, describe_model, plain
+from dasdist.journal.fingerprint import describe_grid, plain
 from dasdist.journal.journal import Journal
+from dasdist.journal.model_identity import describe_model
 from dasdist.journal.report_file import as_text, summarise
 from dasdist.planning.plan import Plan
 from dasdist.report import BlockResult, Failure, RunReport

@@ -108,7 +108,9 @@ class Status:
             str(self.coverage),
             "  # @ done   . : - = + * in part   x failed   (blank: nothing recorded)",
         ]
-        lines += [f"  block {f.block} ({f.kind}): {f.error}" for f in self.failures[:_LISTED]]
+        for failure in self.failures[:_LISTED]:
+            error, _, _ = failure.error.partition("\n")
+            lines.append(f"  block {failure.block} ({failure.kind}): {error}")
         if len(self.failures) > _LISTED:
             lines.append(f"  ... and {len(self.failures) - _LISTED} more")
         return "\n".join(lines)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dasdist.errors import InvalidInput, ModelMismatch
+from dasdist.errors import InvalidArgument, InvalidInput, ModelMismatch
 from dasdist.geometry.patches import PatchingStructure
 from dasdist.models.base import BaseDASModel
 from dasdist.models.waveform import WaveformWrapper
@@ -126,7 +126,7 @@ def check_arguments(model: Any, arguments: Mapping[str, Any], also: set[str]) ->
 
     Raises
     ------
-    TypeError
+    InvalidArgument
         Naming the nearest known argument.
     """
     known = {*model._annotate_args, *RUN_ARGUMENTS, *also}
@@ -134,13 +134,13 @@ def check_arguments(model: Any, arguments: Mapping[str, Any], also: set[str]) ->
         if not any(fnmatchcase(key, pattern) for pattern in known):
             phase = key.removesuffix("_threshold")
             if phase != key and "thresholds" in also:
-                raise TypeError(
+                raise InvalidArgument(
                     f"{model.name} takes no keyword argument {key!r}; on DAS data it is "
                     f"thresholds={{{phase!r}: ...}}."
                 )
             near = nearest(key, [k for k in known if "*" not in k])
             hint = f"did you mean {near[0]!r}?" if near else f"known are {sorted(known)}."
-            raise TypeError(f"{model.name} takes no keyword argument {key!r}; {hint}")
+            raise InvalidArgument(f"{model.name} takes no keyword argument {key!r}; {hint}")
 
 
 def patching_structure(

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.geometry.choose import recompute_factor, samples_read
-from dasdist.inference import Batching
 from dasdist.report import Skipped
+
+if TYPE_CHECKING:  # with torch, which whoever scans an archive does not need
+    from dasdist.inference import Batching
 
 __all__ = ["Plan", "Resources", "readable_bytes"]
 
@@ -75,7 +77,7 @@ class Plan:
     skipped: tuple[Skipped, ...]
     dtype: np.dtype[Any]
     chunks: tuple[int, int] | None
-    batching: Batching
+    batching: "Batching"
     sections: tuple[NDArray[np.float64] | None, ...]
     keys: int
     held_outputs: int

@@ -1,13 +1,12 @@
 """A progress bar for terminals and notebooks."""
 
-from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from dasdist.report import times_real_time
 from dasdist.run.progress import Progress as RunProgress
+from dasdist.units import duration, times_real_time
 
 __all__ = ["ProgressBar", "note_of"]
 
@@ -17,7 +16,7 @@ def note_of(progress: RunProgress) -> str:
     left = progress.seconds_left
     words = [f"{progress.ended} of {progress.blocks} blocks", times_real_time(progress.speed)]
     if left is not None:
-        words.append(f"{timedelta(seconds=round(left))} left")
+        words.append(f"{duration(left)} left")
     if progress.failed:
         words.append(f"{progress.failed} failed")
     return ", ".join(words)

@@ -17,7 +17,7 @@ from typing import Any
 
 from dasdist.errors import OutputInUse
 
-__all__ = ["Lock", "holder_of"]
+__all__ = ["Lock", "holder_of", "refuse_held"]
 
 BEAT = 20.0
 """Seconds between touches."""
@@ -81,7 +81,11 @@ def _opened_exclusively(path: Path) -> Any:
     if held is None:
         return file
     file.close()
-    raise OutputInUse(
+    raise _in_use(path, held)
+
+
+def _in_use(path: Path, held: dict[str, Any]) -> OutputInUse:
+    return OutputInUse(
         f"{path.parent} is in use by run {held.get('run', '?')}, process {held.get('pid', '?')} on "
         f"{held.get('host', '?')}. Wait until it ends, stop it, or choose another output; once its "
         f"process is dead, the output is free (from another machine after {DEAD:.0f} s)."
@@ -119,3 +123,10 @@ def holder_of(path: Path) -> dict[str, Any] | None:
         except BlockingIOError:
             return _read(path) or {"run": "?"}
         return _alive_elsewhere(path)
+
+
+def refuse_held(path: Path) -> None:
+    """Raise `OutputInUse` if somebody holds a lock now; the lock is not taken."""
+    held = holder_of(path)
+    if held is not None:
+        raise _in_use(path, held)

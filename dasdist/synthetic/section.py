@@ -4,6 +4,7 @@
 each other exactly, so an archive of any length is written file by file in the memory of one.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,7 @@ def write_archive(
     file_seconds: float = 30.0,
     gap: tuple[float, float] | None = (0.45, 0.6),
     events: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Write an archive of many HDF5 files with a gap, and the truth beside it.
 
@@ -141,6 +143,8 @@ def write_archive(
         whole files.
     events : int, optional
         Number of earthquakes, six in ten minutes by default.
+    progress : callable
+        Is told the files done and the files of all, after each.
 
     Returns
     -------
@@ -163,11 +167,13 @@ def write_archive(
         quiet=quiet,
     )
     tables = []
+    kept = [index for index in range(files) if index not in missing]
     with archive_files(folder, (samples, channels), "float32", sampling_rate, dx) as archive:
-        for index in (i for i in range(files) if i not in missing):
+        for done, index in enumerate(kept, 1):
             data, arrivals = make_section(scene, index * samples, samples)
             archive.write(index * samples, data)
             tables.append(arrivals)
+            progress(done, len(kept))
     found = pd.concat([table for table in tables if len(table)] or [NO_ARRIVALS])
     truth = truth_rows(found, dx).to_pandas()
     truth = truth.sort_values(["event", "phase", "channel"], ignore_index=True)

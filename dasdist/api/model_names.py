@@ -1,0 +1,97 @@
+"""Names of models, and what is wrong with one, told before anything is loaded.
+
+::
+
+    demo                            the picker that comes with dasdist
+    seisbench:PhaseNet/original     a class of SeisBench and weights of it
+    weights/my_model.json           a pair of files
+    my_package.models:build         a callable without arguments that returns a model
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from dasdist.errors import InvalidInput
+
+__all__ = ["check_name", "is_factory", "is_pair", "near", "pair_files"]
+
+_FORMS = (
+    "demo, seisbench:<Class>/<weights>, the path of a .json or .pt file, or package.module:factory"
+)
+_FILE = re.compile(r"\.(json|pt)(\.v[^.]+)?$")
+_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def check_name(name: str | Path) -> None:
+    """Refuse what is the name of no model; whether it loads is another matter.
+
+    Raises
+    ------
+    InvalidInput
+        If the name has none of the forms above, a file is missing, or SeisBench is not installed.
+
+    Examples
+    --------
+    >>> check_name("demo")
+    >>> check_name("dmeo")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    dasdist.errors.InvalidInput: There is no model called 'dmeo'. Give demo, ... Near: demo.
+    """
+    text = str(name)
+    if text == "demo":
+        return
+    if is_pair(name):
+        pair_files(name)
+    elif text.startswith("seisbench:"):
+        if find_spec("seisbench") is None:
+            raise InvalidInput(
+                f"{text} needs SeisBench, which is not installed; install dasdist[seisbench]."
+            )
+    elif not is_factory(text):
+        hint = near(text, ["demo", *_pairs_here()])
+        raise InvalidInput(f"There is no model called {text!r}. Give {_FORMS}.{hint}")
+
+
+def is_pair(name: str | Path) -> bool:
+    """Whether a name is that of either file of a pair."""
+    return isinstance(name, Path) or _FILE.search(name) is not None
+
+
+def is_factory(name: str) -> bool:
+    """Whether a name is that of a callable in a module."""
+    return _FACTORY.fullmatch(name) is not None
+
+
+def pair_files(path: str | Path) -> tuple[Path, Path]:
+    """Return the description and the weights that either of them belongs to.
+
+    Raises
+    ------
+    InvalidInput
+        If one is missing, or `path` is neither.
+    """
+    path = Path(path)
+    # a version may follow the suffix, as in original.json.v1
+    description = path.with_name(re.sub(r"\.pt(\.v[^.]+)?$", r".json\1", path.name))
+    weights = path.with_name(re.sub(r"\.json(\.v[^.]+)?$", r".pt\1", path.name))
+    if description == weights:
+        raise InvalidInput(f"{path} is neither a .json nor a .pt file; pass either one of a pair.")
+    for part in (description, weights):
+        if not part.is_file():
+            raise InvalidInput(f"{part} does not exist; a model is a .json and a .pt file.")
+    return description, weights
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return a hint at names that are spelt alike, or nothing."""
+    folded = {one.casefold(): one for one in known}
+    found = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
+    return f" Near: {', '.join(folded[one] for one in found)}." if found else ""
+
+
+def _pairs_here() -> list[str]:
+    return [path.name for path in Path().glob("*.json") if path.with_suffix(".pt").is_file()]

@@ -1,0 +1,51 @@
+"""What a command refuses before it loads a library or starts a cluster."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from dasdist.errors import OutputExists, OutputUnwritable
+from dasdist.storage.lock import refuse_held
+from dasdist.storage.staging import journal_of
+
+__all__ = ["check_outputs"]
+
+_NAMED = 5  # of the files that are in the way
+
+
+def check_outputs(outputs: Iterable[str | Path], *, overwrite: bool) -> None:
+    """Refuse outputs that cannot be written, or that something else has taken.
+
+    Parameters
+    ----------
+    outputs : iterable of str or Path
+        Folders; of those at a URL nothing is asked.
+    overwrite : bool
+        Whether what dasdist wrote there may be replaced.
+
+    Raises
+    ------
+    OutputExists, OutputInUse, OutputUnwritable
+    """
+    for output in outputs:
+        name = str(output).removeprefix("file://")
+        if "://" not in name:
+            _check(Path(name), overwrite=overwrite)
+
+
+def _check(path: Path, *, overwrite: bool) -> None:
+    folder = next((one for one in path.absolute().parents if one.exists()), path)
+    if not folder.is_dir():
+        raise OutputUnwritable(f"{path} cannot be written: {folder} is a file, not a folder.")
+    for place in (folder, path):  # the journal lies beside the output
+        if place.exists() and not os.access(place, os.W_OK):
+            raise OutputUnwritable(f"{path} cannot be written: you may not write to {place}.")
+    journal = journal_of(path)
+    refuse_held(journal / "lock")
+    begun = any((journal / name).exists() for name in ("run.json", "begun"))
+    found = sorted(os.listdir(path)) if path.is_dir() else [path.name] if path.exists() else []
+    if found and not begun and not overwrite:
+        raise OutputExists(
+            f"{path} already holds {', '.join(found[:_NAMED])}, and no run that could be resumed. "
+            "Choose another path, or replace with --overwrite what dasdist wrote there."
+        )
