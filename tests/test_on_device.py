@@ -198,7 +198,7 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
 
     data = recording(noise(4000, 12))
     expected = dasdist.classify(Toy(), data, **OPTIONS).picks
-    monkeypatch.setattr(block, "lane", lambda device: nullcontext())
+    monkeypatch.setattr(block, "own_stream", lambda device: nullcontext())
     monkeypatch.setattr(block, "prepare", prepare)
     monkeypatch.setattr(block, "annotate_patches", annotate)
     monkeypatch.setattr("dasdist.executors.block_task.process_block", process)
@@ -242,5 +242,5 @@ def test_samples_pass_through_small_pinned_buffers(monkeypatch):
     monkeypatch.setattr("dasdist.inference.cuda._BUFFER_BYTES", 1000)
     values = np.arange(12_345, dtype=np.float32).reshape(-1, 5)
     device = torch.device("cuda", 0)
-    with dasdist.inference.cuda.lane(device):
+    with dasdist.inference.cuda.own_stream(device):
         np.testing.assert_array_equal(to_device(values, device).cpu(), values)

@@ -107,11 +107,11 @@ def test_only_what_may_be_picked_is_computed_again(channelwise):
         batch = batch.movedim(0, 1).reshape(1, 64, 24)
     batch[0, 20:25, 5] = 1
     axis, count, size = (2, 24, 3) if channelwise else (0, 3, 1)
-    form = Variant("plain", "bf16")
+    variant = Variant("plain", "bf16")
     exact = predictor(batch.clone(), {}, (0.01, 10.0))
-    rough = predictor(batch.clone(), {}, (0.01, 10.0), form)
+    rough = predictor(batch.clone(), {}, (0.01, 10.0), variant)
     model.shapes.clear()
-    found = predictor(batch.clone(), {}, (0.01, 10.0), form, {"P": 0.3})
+    found = predictor(batch.clone(), {}, (0.01, 10.0), variant, {"P": 0.3})
     assert [shape[axis] for shape in model.shapes["lower"]] == [count]
     assert [shape[axis] for shape in model.shapes["float32"]] == [size]
     loud = 5 if channelwise else 0

@@ -98,7 +98,7 @@ def compute_block(
     predictor = predictor_of(work.token)
     with watch or nullcontext():
         done = process_block(part, work.grid, work.block, work.recipe, predictor, work.mapper)
-    notes = (*predictor.notes(work.recipe.batching.form), *done.notes)
+    notes = (*predictor.notes(work.recipe.batching.variant), *done.notes)
     return Done(done.part, done.seconds, peak_bytes(), notes)
 
 

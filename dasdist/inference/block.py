@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dasdist.callbacks.base import Accumulator, Mapper, matters_from, takes_curves
 from dasdist.geometry import Block, SegmentGrid
-from dasdist.inference.cuda import lane
+from dasdist.inference.cuda import own_stream
 from dasdist.inference.device import out_of_memory
 from dasdist.inference.patches import Batching, annotate_patches
 from dasdist.inference.predictor import Predictor
@@ -133,7 +133,7 @@ def process_block(
 
     with stage("read"):
         samples = part.read()
-    with lane(device):
+    with own_stream(device):
         with stage("preprocess"):
             data = prepare(samples, grid, block, recipe.sections, device, note)
         del samples

@@ -153,7 +153,7 @@ def resample_span(
     -----
     scipy sums the products of one resampled sample in the order of the input, starting at the
     oldest that the filter reaches. Where a span starts does not change this order, hence the equal
-    bits. Temporary memory is a few slabs of 8 MB (or of one lane along `axis`, if that is longer)
+    bits. Temporary memory is a few slabs of 8 MB (or of one signal along `axis`, if that is longer)
     besides the result.
 
     Examples
@@ -173,11 +173,11 @@ def resample_span(
         raise ValueError(
             f"span [{start}, {stop}) runs backwards or below 0: give 0 <= start <= stop"
         )
-    lanes = np.moveaxis(x, axis, -1)
-    _check_cover(first, lanes.shape[-1], start, stop, ratio)
+    signals = np.moveaxis(x, axis, -1)
+    _check_cover(first, signals.shape[-1], start, stop, ratio)
 
     if ratio.is_identity:
-        return np.moveaxis(lanes[..., start - first : stop - first], -1, axis)
+        return np.moveaxis(signals[..., start - first : stop - first], -1, axis)
 
     skip = start - first // down * up
     shape = list(x.shape)
@@ -186,7 +186,7 @@ def resample_span(
     if out.size == 0:
         return out
     # Writing through views leaves the result contiguous in the caller's order of axes.
-    sources = np.atleast_2d(lanes)
+    sources = np.atleast_2d(signals)
     targets = np.atleast_2d(np.moveaxis(out, axis, -1))
     width = max(1, _SLAB_VALUES // sources.shape[1])
     for low in range(0, sources.shape[0], width):
