@@ -304,7 +304,7 @@ def test_answers_of_all_leave_nothing_to_say():
     [
         ({"partition": "nope"}, "Partition", ["There is no partition nope", "normal", "gpu"]),
         ({"walltime": "9-00:00:00"}, "Walltime", ["longer than 1:00:00", "normal"]),
-        ({"walltime": "soon"}, "Walltime", ["soon is no walltime"]),
+        ({"walltime": "soon"}, "Walltime", ["soon is not a walltime"]),
         ({"gpus_per_job": 3}, "GPUs of a job", ["No node of normal has 3 gpu", "gpu:fake:1"]),
         (
             {"job_extra": ["--gres=gpu:a100:1"]},

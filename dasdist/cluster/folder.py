@@ -1,13 +1,17 @@
-"""A cluster's folder: what one needs to reach it.
+"""A cluster's folder: what a client needs to connect, and the logs.
 
 ::
 
     scheduler.json      the scheduler's address, and facts of the cluster
-    certificate.pem     who has this and the key belongs to the cluster
+    certificate.pem     only who has this and the key can connect
     key.pem
+    lock                held by the cluster's process as long as it runs
     logs/               what the workers wrote
+    cluster.log         what the cluster wrote, if `dasdist cluster start` started it
+    sweep.log           what was cancelled, if the cluster's process was killed
 
-Any client that sees the folder connects by it; with the cluster, all but the logs goes.
+Any client that sees the folder can connect by it.  When the cluster ends, what one needs to connect
+is removed; the logs stay for 14 days (`dasdist.cluster.old_folders`).
 """
 
 import json
@@ -17,7 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dasdist.cluster.certificates import private_folder, security_of
+from dasdist.cluster.old_folders import LOCK, remove_old_folders
 from dasdist.errors import InvalidInput
+from dasdist.storage.lock import holder_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -48,20 +54,24 @@ def new_folder(name: str, folder: str | Path | None = None) -> Path:
     Parameters
     ----------
     name : str
-        The cluster's.
+        The cluster's name.
     folder : str or Path, optional
-        Where, if not in the folder of all clusters.
+        The folder to use.  By default one with the cluster's name in the folder of all clusters,
+        where those of clusters that ended more than 14 days ago are removed first.
 
     Raises
     ------
     InvalidInput
         If a cluster runs there, or others may look into it.
     """
+    if folder is None:
+        remove_old_folders(home())
     path = private_folder(folder if folder is not None else home() / name)
-    if (path / SCHEDULER_FILE).exists():
+    held = holder_of(path / LOCK)
+    if held is not None or (path / SCHEDULER_FILE).exists():
         raise InvalidInput(
-            f"{path} is the folder of another cluster. Stop that one, dasdist cluster stop {path}, "
-            "or name another folder."
+            f"{path} is the folder of another cluster. Stop that one with `dasdist cluster stop "
+            f"{path}`, or name another folder with folder= (--cluster-folder)."
         )
     return path
 

@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,10 @@ from dasdist.cluster.certificates import CERTIFICATE, KEY, remove_certificates
 from dasdist.cluster.folder import SCHEDULER_FILE
 from dasdist.cluster.jobs import JobState, cancel_jobs, jobs_of, tail, user_name
 from dasdist.cluster.network import tunnel
+from dasdist.cluster.old_folders import LOCK
 from dasdist.executors.clients import PROMISED
 from dasdist.executors.worker_deaths import DESERTED
+from dasdist.storage.lock import Lock
 
 __all__ = ["KeptCluster", "KeptJob", "look_interval"]
 
@@ -110,6 +112,8 @@ class KeptCluster(SLURMCluster):
         self._missing: set[str] = set()
         self._jobs_name = options["job_name"]
         self._cleaned = False
+        self._held = ExitStack()
+        self._held.enter_context(Lock(folder / LOCK, self._jobs_name))
         self._sweeper = _sweeper(self._jobs_name, folder)
         try:
             super().__init__(**options)
@@ -302,6 +306,7 @@ class KeptCluster(SLURMCluster):
             self._cleaned = True
         remove_certificates(self.folder)
         (self.folder / SCHEDULER_FILE).unlink(missing_ok=True)
+        self._held.close()
 
 
 def _sweeper(name: str, folder: Path) -> subprocess.Popen[bytes]:

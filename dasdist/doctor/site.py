@@ -2,12 +2,12 @@
 
 import socket
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from distributed import Client
 
+from dasdist.cluster.job_size import configured
 from dasdist.doctor import folder as shared
 from dasdist.doctor import gpus, here, locks, queue, replacing, sample, workers
 from dasdist.doctor.asking import Answers, ask
@@ -91,17 +91,8 @@ def findings_here(slurm: Mapping[str, Any] | None = None) -> Iterator[Finding]:
 
 def _configured(slurm: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in what the site's Dask configuration says of jobs."""
-    import dask.config
-
-    names = {"partition": "queue", "walltime": "walltime", "account": "account"}
-    names |= {"interface": "interface"}
-    if find_spec("dask_jobqueue") is not None:
-        import dask_jobqueue  # noqa: F401 - it adds its defaults to the configuration
-    known = {
-        name: dask.config.get(f"jobqueue.slurm.{key}", None)
-        for name, key in names.items()
-        if slurm or name != "walltime"
-    }
+    names = {"partition": "queue", "account": "account", "interface": "interface"}
+    known = {name: configured(key) for name, key in names.items()}
     given = {name: value for name, value in slurm.items() if value is not None}
     return {"gpus_per_job": 0, **known, **given}
 
