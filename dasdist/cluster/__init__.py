@@ -1,4 +1,4 @@
-"""Clusters of several machines: who may join them, where they listen, how a queue gives workers."""
+"""Clusters of several machines: certificates, network addresses, and workers in SLURM jobs."""
 
 from dasdist.cluster.folder import connect
 from dasdist.cluster.slurm import slurm_cluster

@@ -62,7 +62,7 @@ def new_folder(name: str, folder: str | Path | None = None) -> Path:
     Raises
     ------
     InvalidInput
-        If a cluster runs there, or others may look into it.
+        If a cluster runs there, or others can read it.
     """
     if folder is None:
         remove_old_folders(home())
@@ -86,12 +86,12 @@ def write_facts(folder: Path, address: str, facts: Mapping[str, Any]) -> Path:
 
 
 def facts_of(where: str | Path) -> dict[str, Any]:
-    """Return what a scheduler file says: its ``address``, and what dasdist wrote into it.
+    """Read a scheduler file: the ``address``, and the facts that dasdist wrote into it.
 
     Raises
     ------
     InvalidInput
-        If there is no such file, or it is none.
+        If there is no such file, or it is not a scheduler file.
     """
     path = Path(where)
     path = path / SCHEDULER_FILE if path.is_dir() else path
@@ -100,12 +100,13 @@ def facts_of(where: str | Path) -> dict[str, Any]:
         return {"file": str(path.absolute()), "address": read["address"], **read.get("dasdist", {})}
     except FileNotFoundError as error:
         raise InvalidInput(
-            f"There is no scheduler file {path}: the cluster is not up yet, or has ended."
+            f"There is no scheduler file {path}: the cluster is not up yet, or has ended. `dasdist "
+            "cluster status` shows the clusters that run."
         ) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
-            f"{path} is no scheduler file ({error}); `dasdist cluster start` and `dask scheduler "
-            "--scheduler-file` write such files."
+            f"{path} is not a scheduler file ({error}). Pass one that `dasdist cluster start` or "
+            "`dask scheduler --scheduler-file` wrote."
         ) from error
 
 
@@ -115,7 +116,7 @@ def running() -> list[dict[str, Any]]:
 
 
 def connect(where: str | Path, **options: Any) -> "Client":
-    """Connect to a cluster that runs.
+    """Connect to a running cluster.
 
     Parameters
     ----------
@@ -154,6 +155,6 @@ def connect(where: str | Path, **options: Any) -> "Client":
         return Client(address, **options)
     except (OSError, TimeoutError, ValueError) as error:
         raise InvalidInput(
-            f"No scheduler answers at {where} ({error}); pass what `dask scheduler` prints, such "
-            "as tcp://10.0.0.1:8786, or its scheduler file."
+            f"No scheduler answers at {where} ({error}). Pass the address that `dask scheduler` "
+            "prints, such as tcp://10.0.0.1:8786, or its scheduler file."
         ) from error

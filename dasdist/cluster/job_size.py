@@ -23,7 +23,7 @@ _WALLTIME = 4 * 3600.0
 """Seconds of a job where neither the user nor the partition says."""
 
 _SHORTEST = 1800.0
-"""Seconds of a job at the least, if the partition allows: workers need minutes to start."""
+"""Least seconds of a job, if the partition allows them: workers need minutes to start."""
 
 _NOT_CONFIGURED = {"name": "dask-worker", "walltime": "00:30:00"}
 """What dask-jobqueue's own configuration says where no site and no user said anything."""

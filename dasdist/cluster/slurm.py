@@ -57,7 +57,7 @@ def slurm_cluster(
     The scheduler runs in this process and listens on one address; only who has the certificates of
     this cluster can connect.  Each job has one worker process per GPU, or one per two cores, which
     finishes its blocks and leaves before the job's walltime is over.  Jobs that end are replaced,
-    unless too many in a row end before a worker of theirs registers.  No job stays in the queue
+    unless too many in a row end before one of their workers registers.  No job stays in the queue
     when the cluster is closed, or this process ends in whatever way.
 
     Parameters

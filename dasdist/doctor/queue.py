@@ -104,7 +104,7 @@ def check_commands(*, needed: bool = False) -> Outcome:
     silent = [s for s in said if s.returncode]
     if silent:
         fact = "; ".join(
-            f"{s.args[0]} ended with {s.returncode}: {s.stderr.strip()}" for s in silent
+            f"{s.args[0]} failed with exit code {s.returncode}: {s.stderr.strip()}" for s in silent
         )
         if not needed:
             raise NotChecked(fact)
