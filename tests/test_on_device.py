@@ -156,7 +156,7 @@ def test_a_block_too_large_for_the_gpu_is_prepared_on_the_cpu(monkeypatch, error
     found = dasdist.classify(Toy(), data, block={"time": 50}, **OPTIONS)
     pd.testing.assert_frame_equal(found.picks, expected)
     assert len(seen) == found.report.blocks > 1
-    said = "no memory to preprocess a whole block on cuda:0, so the CPU does that"
+    said = "cuda:0 does not have the memory to preprocess a whole block, so the CPU does it"
     assert [note[: len(said)] for note in found.report.notes] == [said]
     assert caplog.text.count(said) == len(seen)
     monkeypatch.undo()  # there is room now

@@ -197,7 +197,9 @@ def test_what_cannot_compute_in_lower_precision_computes_in_float32_and_says_so(
     data, options = shaken(), {"thresholds": 0.2, "blinding": (0, 0), "pbar": False}
     exact = dasdist.classify(Smooth(True).eval(), data, **options).picks
     model = Smooth(True, cannot=kind("'smooth' not implemented for 'Half'")).eval()
-    said = f"it cannot compute in fp16, but in float32: {kind.__name__}: 'smooth' not implemented"
+    said = (
+        f"it cannot compute in fp16, so float32 is used: {kind.__name__}: 'smooth' not implemented"
+    )
     for _ in range(2):  # also where the replica knows already
         result = dasdist.classify(model, data, precision="fp16", **options)
         assert result.picks.equals(exact)

@@ -137,7 +137,12 @@ def connect(where: str | Path, **options: Any) -> "Client":
 
     Examples
     --------
-    >>> client = dasdist.connect("fibre-cluster/scheduler.json")  # doctest: +SKIP
+    >>> from distributed import LocalCluster
+    >>> options = {"processes": False, "protocol": "tcp://", "host": "127.0.0.1"}
+    >>> with LocalCluster(n_workers=1, dashboard_address=None, **options) as cluster:
+    ...     with connect(cluster.scheduler_address, set_as_default=False) as client:
+    ...         print(client.status)
+    running
     """
     from distributed import Client
 

@@ -48,8 +48,10 @@ def check_site(
 
     Examples
     --------
-    >>> report = dasdist.check_site(client, folder="/scratch/ana")  # doctest: +SKIP
-    >>> report.wrong  # doctest: +SKIP
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = check_site(folder=folder)
+    >>> report.wrong
     ()
     """
     found = list(findings_here(slurm))

@@ -1,4 +1,4 @@
-"""A model on its device, ready for batches of one constant shape."""
+"""Apply a model on its device to batches of one constant shape."""
 
 import logging
 import threading
@@ -41,7 +41,7 @@ _DEVICE_LOCKS: dict[torch.device, threading.RLock] = {}
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What was asked of a predictor besides a batch."""
+    """Options of one call of a predictor."""
 
     arguments: Mapping[str, Any]
     spacing: tuple[float, float]
@@ -82,7 +82,7 @@ class Predictor:
         self._notes: dict[tuple[Variant, str], None] = {}
 
     def note(self, variant: Variant, text: str) -> None:
-        """Note that something is done in another way than was asked for, and log it."""
+        """Log that something is done differently than asked for, and keep it for the report."""
         _log.warning("%s: %s", self.spec.name, text)
         self._notes[variant, text] = None
 
@@ -145,8 +145,8 @@ class Predictor:
             self._most[axis] = min(-(-size // 2), self._most.get(axis, size))
             self.note(
                 variant,
-                f"no memory for batches of {size} on {self.device}, going on with "
-                f"{self._most[axis]}.",
+                f"batches of {size} do not fit into the memory of {self.device}; going on with "
+                f"batches of {self._most[axis]}.",
             )
 
     def _in_pieces(
@@ -181,7 +181,9 @@ class Predictor:
         if rough is None:  # the error is gone, and what it held
             found = exact(batch)
             self._float32_only.add(asked.variant)
-            self.note(asked.variant, f"it cannot compute in {precision}, but in float32: {reason}")
+            self.note(
+                asked.variant, f"it cannot compute in {precision}, so float32 is used: {reason}"
+            )
             return found
         if not asked.matters_from:
             return rough
@@ -219,7 +221,7 @@ class Predictor:
                 )
                 for same in (noise, batch)
             )
-            reason = f"it differs from the plain one by {off:.1e}"
+            reason = f"results differ by {off:.1e}, allowed are {LARGEST_DIFFERENCE:.0e}"
         except Exception as error:  # of any kind: torch and compilers have many
             if out_of_memory(error):
                 raise  # says nothing about the variant
@@ -229,7 +231,7 @@ class Predictor:
         less = "folded" if variant.kind == "compiled" else "plain"
         self.note(
             asked.variant,
-            f"the {variant.kind} model is not used, {reason}; going on with the {less} one.",
+            f"the {variant.kind} model is not used ({reason}); going on with the {less} one.",
         )
         if variant.kind == "compiled":
             return self._checked(batch, asked, replace(variant, kind="folded"))
@@ -261,14 +263,14 @@ class Predictor:
             outputs = self.model(inputs, argdict=dict(asked.arguments), **kwargs)
             if not isinstance(outputs, Mapping):
                 raise ModelMismatch(
-                    f"{self.spec.name} returned a {type(outputs).__name__}; forward must return a "
-                    f"mapping with the keys {list(self.spec.annotate_keys)}."
+                    f"{self.spec.name} returned a {type(outputs).__name__}; its forward method "
+                    f"must return a dict with the keys {list(self.spec.annotate_keys)}."
                 )
             missing = [key for key in self.spec.annotate_keys if key not in outputs]
             if missing:
                 raise ModelMismatch(
-                    f"{self.spec.name} promises {list(self.spec.annotate_keys)} but returned "
-                    f"{sorted(outputs)}; mend annotate_keys or forward."
+                    f"{self.spec.name} has annotate_keys {list(self.spec.annotate_keys)}, but its "
+                    f"forward method returned {sorted(outputs)}; correct one of them."
                 )
             found = {
                 key: torch.as_tensor(outputs[key]).to(torch.float32)

@@ -89,7 +89,10 @@ def choose_variant(
     if precision not in PRECISIONS:
         raise InvalidInput(f"precision is {precision!r}; use one of {sorted(PRECISIONS)}.")
     if wanted == "compile" and not (compiler_found() or torch.cuda.is_available()):
-        raise InvalidInput("optimize='compile' needs OpenVINO: pip install 'dasdist[openvino]'.")
+        raise InvalidInput(
+            "optimize is 'compile', which needs OpenVINO or a GPU; OpenVINO is not installed: "
+            'python -m pip install "dasdist[openvino]"'
+        )
     # one that computes in another way may not heed the network that it is given
     foldable = isinstance(model, WaveformWrapper) and type(model).forward is WaveformWrapper.forward
     if wanted is False or not foldable:

@@ -1,4 +1,4 @@
-"""Resampling and filtering where a tensor lies: on a GPU, before the model.
+"""Resample and filter tensors on the device where they are, such as a GPU.
 
 The same results as :func:`~dasdist.signal.resample_span` and :func:`~dasdist.signal.causal_filter`,
 up to rounding, by operations that a GPU is made for::
@@ -34,7 +34,7 @@ _SLAB_VALUES = 2**25
 def resample_tensor(
     x: torch.Tensor, start: int, stop: int, first: int, ratio: Ratio, axis: int = 0
 ) -> torch.Tensor:
-    """Do what :func:`~dasdist.signal.resample_span` does, to a tensor of two dimensions.
+    """Resample a tensor of two dimensions, as :func:`~dasdist.signal.resample_span` does.
 
     Its parameters are those of that function.
 
