@@ -436,7 +436,7 @@ def test_whatever_ends_a_command_no_job_is_left(data, tmp_path):
                 stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=True,
-                env={**os.environ, "DASK_JOBQUEUE__SLURM__DEATH_TIMEOUT": "15"},
+                env={**os.environ, "DASK_JOBQUEUE__SLURM__DEATH_TIMEOUT": "40"},
             )
         for way in ways:
             names[way] = first_event(processes[way], "cluster")["jobs"]
@@ -458,7 +458,7 @@ def test_whatever_ends_a_command_no_job_is_left(data, tmp_path):
             process.kill()
             process.communicate()
     for way in ways:
-        until(lambda way=way: not queued(names[way]), seconds=120)
+        until(lambda way=way: not queued(names[way]))
         has_key = (tmp_path / way / "cluster/key.pem").exists()
         assert has_key == (way == "swept-by-none")
 
