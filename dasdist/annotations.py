@@ -19,17 +19,17 @@ _MOST_CHUNKS = 100_000  # dask needs seconds for each operation on an array of m
 def open_annotations(
     path: Any, *, chunks: Mapping[str, int] | str | None = "shards"
 ) -> xr.Dataset | xr.DataTree:
-    """Open a store of annotations, without reading them.
+    """Open stored annotations lazily.
 
     Parameters
     ----------
     path : str, Path, or zarr store
-        What the callback was given.
+        The output that the callback wrote to.
     chunks : "shards", mapping of str to int, "auto", or None
         Chunks of the dask arrays.  By default one per shard, that is one task per file; several
         shards along time where there are more than 100,000 (6 TB).  ``None`` gives arrays without
-        dask, which read the inner chunks (2 MiB) of what is selected: best for looking here and
-        there at a long archive.
+        dask, which read only the inner chunks (2 MiB) of a selection: best to look at short
+        stretches of a long archive.
 
     Returns
     -------
@@ -42,27 +42,39 @@ def open_annotations(
     Raises
     ------
     FileNotFoundError
-        There is nothing at the path.
+        If there is nothing at the path.
     InvalidInput
-        It holds something else, or was written by a later version.
+        If it holds something else, or was written by a later version of dasdist.
 
     Examples
     --------
-    >>> ds = dasdist.open_annotations("prob.zarr")  # doctest: +SKIP
-    >>> ds["P"].sel(time=slice("2024-03-01T12:00", "2024-03-01T12:10")).plot()  # doctest: +SKIP
+    >>> import tempfile
+    >>> import dasdist, numpy as np, xarray
+    >>> time = np.datetime64("2024-03-01", "ns") + np.arange(6000) * np.timedelta64(10, "ms")
+    >>> coords = {"time": time, "distance": 10.0 * np.arange(4)}
+    >>> data = xarray.DataArray(np.random.randn(6000, 4), coords)
+    >>> store = f"{tempfile.mkdtemp()}/prob.zarr"
+    >>> callback = dasdist.WriterCallback(store)
+    >>> report = dasdist.from_pretrained("demo").annotate(data, callback, pbar=False)
+    >>> ds = dasdist.open_annotations(store)
+    >>> ds["P"].sel(time=slice("2024-03-01T00:00:10", "2024-03-01T00:00:19")).shape
+    (1000, 4)
     """
     root: Any = zarr.open(path, mode="r")
     if "dasdist_format" not in root.attrs:
         raise InvalidInput(
-            f"{path} holds no annotations of dasdist; open other stores with xarray.open_zarr."
+            f"{path} does not hold annotations that dasdist wrote; open other Zarr stores with "
+            "xarray.open_zarr."
         )
     if root.attrs["dasdist_format"] != FORMAT:
         raise InvalidInput(
-            f"{path} has format {root.attrs['dasdist_format']}, and this version of dasdist reads "
-            f"format {FORMAT}; update dasdist."
+            f"{path} has format {root.attrs['dasdist_format']}, but this version of dasdist reads "
+            f"format {FORMAT}. Update dasdist."
         )
     if "segments" not in root.attrs:
-        raise InvalidInput(f"{path} was not finished being created; run its annotate once more.")
+        raise InvalidInput(
+            f"{path} was not created completely: its run ended too early. Run annotate again."
+        )
     names = json.loads(root.attrs["segments"])
     if not names:
         return _open_segment(root, path, chunks)
@@ -85,6 +97,6 @@ def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None)
 
 
 def _provenance(group: Any) -> dict[str, Any]:
-    """Return the attributes but for those that describe the store."""
+    """Return the attributes except those that describe the store."""
     own = ("axes", "blocks", "dasdist_format", "keys", "segments", RUN)
     return {name: value for name, value in group.attrs.items() if name not in own}

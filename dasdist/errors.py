@@ -1,7 +1,7 @@
 """The errors and warnings that dasdist raises, as one small tree.
 
 Each message states the fact, the limit it broke and the remedy.  Every class also derives from the
-builtin a caller would expect, so that ``except ValueError`` keeps working.
+built-in class that a caller would expect, so that ``except ValueError`` works.
 """
 
 __all__ = [
@@ -28,7 +28,7 @@ class DasdistError(Exception):
 
 
 class InvalidInput(DasdistError, ValueError):
-    """Data or arguments that no model could be applied to; raised before any block runs."""
+    """Data or arguments that cannot work; raised before any block runs."""
 
 
 class InvalidArgument(InvalidInput, TypeError):
@@ -36,7 +36,7 @@ class InvalidArgument(InvalidInput, TypeError):
 
 
 class ModelMismatch(DasdistError, ValueError):
-    """A model whose outputs do not have the shape that its patching structure promises."""
+    """Outputs of a model that do not have the shape that its patching structure states."""
 
 
 class BlockTooLarge(DasdistError, MemoryError):
@@ -60,7 +60,7 @@ class OutputUnwritable(DasdistError, OSError):
 
 
 class ClusterLost(DasdistError, ConnectionError):
-    """A cluster whose scheduler or last worker is gone; the same call resumes what is done."""
+    """A cluster that lost its scheduler or all its workers; the same call resumes the run."""
 
 
 class RunMismatch(DasdistError, ValueError):
@@ -68,16 +68,16 @@ class RunMismatch(DasdistError, ValueError):
 
 
 class RunSuperseded(DasdistError, RuntimeError):
-    """A run whose output a newer run has taken over; what it still writes goes nowhere."""
+    """A run whose output a newer run has taken over; what it still computes is dropped."""
 
 
 class TooManyFailures(DasdistError, RuntimeError):
-    """A run that stopped because too many blocks failed, or all of them; what is done is kept."""
+    """A run that stopped because too many of its blocks, or all, failed; the others are kept."""
 
 
 class RunInterrupted(DasdistError, KeyboardInterrupt):
-    """A run that was told to stop; what is done is kept, and the same call resumes it."""
+    """A run that was stopped; finished blocks are kept, and the same call resumes it."""
 
 
 class DataWarning(UserWarning):
-    """Part of the data cannot contribute to the result; the report of the run lists it."""
+    """Part of the data is left out of the result; the run's report lists it."""

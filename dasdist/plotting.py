@@ -1,4 +1,4 @@
-"""Pictures of fibre recordings."""
+"""Draw recordings of a fibre."""
 
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,8 @@ def waterfall(
 ) -> "Axes":
     """Draw a recording with time to the right and distance downwards, and picks on it.
 
-    Short recordings are drawn as they oscillate. Longer ones, with several samples behind each
-    pixel, are reduced to the picture's size first and show the logarithm of the root mean
-    square. Gaps stay empty.
+    Short recordings are drawn sample by sample. Longer ones, with several samples for each
+    pixel, show the logarithm of the root mean square of these. Gaps stay empty.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ def waterfall(
     clip : float
         Percentile of the amplitudes at which the colour scale of a short recording ends.
     balance : bool
-        Divide each channel by the median of its amplitudes first, as couplings differ.
+        Divide each channel by the median of its amplitudes, since coupling differs.
     title : str, optional
         Above the picture.
 
@@ -69,8 +68,7 @@ def waterfall(
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            "Pictures need matplotlib, which is not installed: "
-            'python -m pip install "dasdist[plot]"'
+            'Plots need matplotlib, which is not installed: python -m pip install "dasdist[plot]"'
         ) from error
 
     values, time, distance, name = _as_section(data)
@@ -134,8 +132,8 @@ def _as_section(data: Any) -> tuple[Any, Any, Any, str]:
     first, second = data.dims
     if "time" not in (first, second):
         raise ValueError(
-            f"The data has dimensions {first!r} and {second!r}; one must be called 'time': "
-            "rename it."
+            f"The data has dimensions {first!r} and {second!r}, but one must be called 'time'. "
+            "Rename it with data.rename."
         )
     name = second if first == "time" else first
     values = np.asarray(data.values, dtype=np.float32)
@@ -147,7 +145,7 @@ def _as_section(data: Any) -> tuple[Any, Any, Any, str]:
 
 
 def _reduce(values: Any, factors: list[int]) -> Any:
-    """Shrink (samples, channels) by whole factors; in time to the log of the root mean square.
+    """Shrink (samples, channels) by whole factors: along time to the log of the root mean square.
 
     Without reduction in time a pixel takes the first of its channels: a mean would cancel.
     """

@@ -73,7 +73,7 @@ def test_little_memory_gives_few_processes_that_use_all_cpus():
 
 
 def test_a_node_without_memory_for_workers_is_refused():
-    with pytest.raises(InvalidInput, match=r"has 1000 MiB .* of which 2000 MiB .* --mem"):
+    with pytest.raises(InvalidInput, match=r"has 1000 MiB .* 2000 MiB are kept for other .* --mem"):
         workers_for(Allocation(2, 1000 * 2**20), spare=2000 * 2**20)
 
 
@@ -239,10 +239,10 @@ def until(condition, seconds=120):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--memory-limit", "0.5", "0.5 is no size"),
-        ("--spare", "much", "much is no size"),
-        ("--nworkers", "-1", "-1 is no number"),
-        ("--nworkers", "3", "3 worker processes were asked for and the job has 1 GPUs"),
+        ("--memory-limit", "0.5", "0.5 is not a size"),
+        ("--spare", "much", "much is not a size"),
+        ("--nworkers", "-1", "-1 is not a number"),
+        ("--nworkers", "3", "3 worker processes were asked for, but the job has 1 GPUs"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_starts(option, value, message):

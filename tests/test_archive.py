@@ -316,7 +316,7 @@ def test_nothing_at_all_is_an_index_of_nothing(tmp_path):
     built = build([])
     assert built.members == []
     save(tmp_path / "empty.nc", {}, [], built, [])
-    with pytest.raises(dasdist.InvalidInput, match="holds no readable file"):
+    with pytest.raises(dasdist.InvalidInput, match="lists no readable file"):
         dasdist.open_archive(tmp_path / "empty.nc")
 
 
@@ -376,14 +376,14 @@ def test_wrong_arguments_are_refused_before_anything_is_read(tmp_path):
     data = write(tmp_path / "a.nc")
     out = tmp_path / "index.nc"
     for match, arguments in {
-        "nothing at '.*nowhere'": {"paths": tmp_path / "nowhere"},
-        r"nothing at '.*\*\.h5'": {"paths": tmp_path / "*.h5"},
+        "no file or folder '.*nowhere'": {"paths": tmp_path / "nowhere"},
+        r"no file or folder '.*\*\.h5'": {"paths": tmp_path / "*.h5"},
         "no paths": {"paths": []},
         "engine is 'none such'": {"engine": "none such"},
         "processes is 0": {"processes": 0},
         "seconds_per_file is 0": {"seconds_per_file": 0},
         "no folder": {"out": tmp_path / "not" / "there.nc"},
-        "is no index": {"out": data},
+        "is not an index": {"out": data},
     }.items():
         with pytest.raises(dasdist.InvalidInput, match=match):
             dasdist.index_archive(**{"paths": data, "out": out} | arguments)
@@ -394,7 +394,7 @@ def test_wrong_arguments_are_refused_before_anything_is_read(tmp_path):
 def test_what_is_no_index_is_not_opened(tmp_path):
     for match, path in {
         "There is no file": tmp_path / "nowhere.nc",
-        "is no index": write(tmp_path / "a.nc"),
+        "is not an index": write(tmp_path / "a.nc"),
     }.items():
         with pytest.raises(dasdist.InvalidInput, match=match):
             dasdist.open_archive(path)

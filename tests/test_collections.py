@@ -96,7 +96,7 @@ def test_members_keep_their_values_types_and_times():
     ],
 )
 def test_rectangles_across_members_are_refused(region):
-    with pytest.raises(dasdist.InvalidInput, match="does not lie within"):
+    with pytest.raises(dasdist.InvalidInput, match="are not within one array"):
         open_recording(members()).select(region)
 
 

@@ -104,10 +104,10 @@ def test_files_that_cannot_be_used_are_listed_with_their_reason(tmp_path):
         "of_other_magic.nc": ("unreadable", "b'RIFF'"),
         "floats.nc": ("dtype", "float32 instead of int16"),
         "complex.nc": ("dtype", "complex64"),
-        "else.h5": ("unreadable", "no engine of xdas"),
+        "else.h5": ("unreadable", "xdas has no engine"),
         "cut_short.nc": ("unreadable", "1 of 4 storage chunks"),
         "linking.nc": ("links", "index those"),
-        "pipe.h5": ("unreadable", "no regular file"),
+        "pipe.h5": ("unreadable", "not a regular file"),
         "dangling.h5": ("unreadable", "No such file"),
         "twin.nc": ("repeat", "good1.nc"),
     }
@@ -148,12 +148,12 @@ def archive(indexed, tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (truncated, "bytes where the index states"),
-        (emptied, "has 0 bytes where the index states"),
+        (truncated, "bytes, but the index states"),
+        (emptied, "has 0 bytes, but the index states"),
         (of_other_magic, "file signature not found"),
         (of_other_type, "float16"),
         (deleted, "no such file"),
-        (of_other_size, "bytes where the index states"),
+        (of_other_size, "bytes, but the index states"),
     ],
 )
 def test_files_that_changed_after_they_were_indexed_are_listed_in_the_run(archive, change, reason):

@@ -79,8 +79,8 @@ def test_a_package_that_is_too_old_or_missing_is_wrong(tmp_path, monkeypatch):
     monkeypatch.setattr("dasdist.doctor.here.requires", lambda name: ["zarr>=3.1.4", "nosuch>=1"])
     found = by_name(findings_here())["Python and packages"]
     assert found.state == "wrong"
-    assert "zarr>=3.1.4, and it is 2.18" in found.fact
-    assert "nosuch>=1, and it is missing" in found.fact
+    assert "zarr>=3.1.4, but 2.18 is installed" in found.fact
+    assert "nosuch>=1, but it is not installed" in found.fact
 
 
 # ---------------------------------------------------------------- file systems that are not here
@@ -124,7 +124,7 @@ def test_other_picks_are_told_by_number():
     key = {"time": [1, 2], "channel_index": [0, 0], "phase": ["P", "S"]}
     picks = pd.DataFrame({**key, "confidence": [0.5, 0.6]})
     assert differences(picks, picks) == ""
-    assert differences(picks[:1], picks) == "1 of 2 picks are missing, 0 are others"
+    assert differences(picks[:1], picks) == "1 of 2 picks are missing, 0 are new"
     off = differences(picks.assign(confidence=[0.5, 0.61]), picks)
     assert off.startswith("confidences differ by up to 1.0e-02")
 
@@ -235,7 +235,8 @@ def test_a_worker_that_sees_another_folder_is_named(ill):
     with probe_folder(shared) as probe:
         found = check_visible(probe, client, 0.0)
     assert found.state == "wrong"
-    assert f"{shared} is not the same for 1 of 2 workers: {names['odd']} (it is not" in found.fact
+    expected = f"{shared} is not the same for 1 of 2 workers: {names['odd']} (it does not see"
+    assert expected in found.fact
     assert list(shared.iterdir()) == []
 
 
@@ -243,7 +244,7 @@ def test_versions_that_differ_are_wrong(ill):
     client, _, names = ill
     found = workers.check_versions(client)
     assert found.state == "wrong"
-    expected = f"dasdist 9.9.9 on worker {names['odd']}, and {dasdist.__version__} here"
+    expected = f"dasdist 9.9.9 on worker {names['odd']}, but {dasdist.__version__} here"
     assert found.fact == expected
 
 
@@ -268,7 +269,8 @@ def test_limits_beyond_the_allocation_are_told(ill):
     around = ask(client, look).given
     memory = workers.check_memory(client, around)
     assert memory.state == "wrong"
-    assert memory.fact.endswith("has 0.49 GiB there; they are killed before they notice.")
+    assert "may use" in memory.fact
+    assert "their job has 0.49 GiB there" in memory.fact
     threads = workers.check_threads(client, around)
     assert (threads.state, "100 task threads" in threads.fact) == ("warning", True)
 
@@ -288,8 +290,8 @@ def test_a_worker_that_dies_meanwhile_gives_no_answer_and_others_do(make_cluster
         futures = submit(client, [victim], os._exit, 1) | submit(client, [other], os.getpid)
         answers = collect(client, futures)
     assert list(answers.given) == [other]
-    assert answers.lost == {victim: "it left the cluster meanwhile"}
-    assert answers.missing().fact.startswith("1 of 2 workers gave no answer")
+    assert answers.lost == {victim: "it left the cluster"}
+    assert answers.missing().fact.startswith("1 of 2 workers did not answer")
 
 
 def test_answers_of_all_leave_nothing_to_say():
@@ -305,7 +307,7 @@ def test_answers_of_all_leave_nothing_to_say():
     [
         ({"partition": "nope"}, "Partition", ["There is no partition nope", "normal", "gpu"]),
         ({"walltime": "9-00:00:00"}, "Walltime", ["longer than 1:00:00", "normal"]),
-        ({"walltime": "soon"}, "Walltime", ["soon is no walltime"]),
+        ({"walltime": "soon"}, "Walltime", ["soon is not a walltime"]),
         ({"gpus_per_job": 3}, "GPUs of a job", ["No node of normal has 3 gpu", "gpu:fake:1"]),
         (
             {"job_extra": ["--gres=gpu:a100:1"]},

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dasdist
-from dasdist.inference.variant import Variant, choose_form
+from dasdist.inference.variant import Variant, choose_variant
 from dasdist.models import WaveformWrapper
 from dasdist.models.fold import fold_batch_norms, fold_components
 
@@ -105,9 +105,9 @@ def test_picks_of_labelled_earthquakes_are_those_of_the_plain_model(
 
 
 @pytest.mark.seisbench
-@pytest.mark.parametrize("form", ["folded", "compiled"])
-def test_a_form_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, caplog, form):
-    if form == "compiled":
+@pytest.mark.parametrize("variant", ["folded", "compiled"])
+def test_a_variant_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, caplog, variant):
+    if variant == "compiled":
         pytest.importorskip("openvino")
     right = WaveformWrapper.folded
 
@@ -120,13 +120,13 @@ def test_a_form_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, capl
     monkeypatch.setattr(WaveformWrapper, "folded", wrong)
     data = recording(noise(4000, 3))
     exact = dasdist.annotate(phasenet, data, optimize=False)["P"].values
-    optimize = "compile" if form == "compiled" else True
+    optimize = "compile" if variant == "compiled" else True
     with caplog.at_level(logging.WARNING, logger="dasdist"):
         values = dasdist.annotate(phasenet, data, optimize=optimize)["P"].values
-    assert f"the {form} model is not used" in caplog.text
+    assert f"the {variant} model is not used" in caplog.text
     np.testing.assert_allclose(values, exact, atol=1e-6)
     notes = dasdist.classify(phasenet, data, optimize=optimize).report.notes
-    assert any(f"the {form} model is not used" in note for note in notes)
+    assert any(f"the {variant} model is not used" in note for note in notes)
     assert not dasdist.classify(phasenet, data, optimize=False).report.notes
 
 
@@ -135,7 +135,7 @@ def test_a_form_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, capl
 )
 def test_unknown_forms_are_refused(argument, value):
     with pytest.raises(dasdist.errors.InvalidInput, match=argument):
-        choose_form(torch.nn.Linear(1, 1), {argument: value})
+        choose_variant(torch.nn.Linear(1, 1), {argument: value})
 
 
 @pytest.mark.seisbench
@@ -148,6 +148,6 @@ def test_the_form_follows_from_what_is_asked(phasenet):
 
     model = dasdist.DASWaveformModelWrapper(phasenet)
     asked = ({}, {"optimize": True}, {"optimize": "compile"}, {"optimize": False})
-    kinds = [choose_form(model, arguments).kind for arguments in asked]
+    kinds = [choose_variant(model, arguments).kind for arguments in asked]
     assert kinds == ["folded", "folded", "compiled", "plain"]
-    assert choose_form(Own(phasenet), {}) == Variant("plain")  # it heeds no folded network
+    assert choose_variant(Own(phasenet), {}) == Variant("plain")  # it heeds no folded network

@@ -156,7 +156,7 @@ def test_channelwise_blocks_read_their_own_channels_only():
 
 
 def test_a_window_longer_than_the_segment_is_refused():
-    with pytest.raises(InvalidInput, match="shorter than a patch of 10"):
+    with pytest.raises(InvalidInput, match="a patch of the model has 10"):
         PatchGrid(9, 10, 5, 10, (0, 10))
-    with pytest.raises(InvalidInput, match="overlap below 10"):
+    with pytest.raises(InvalidInput, match="no step between patches of 10"):
         PatchGrid(20, 10, 0, 10, (0, 10))

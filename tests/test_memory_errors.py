@@ -53,15 +53,16 @@ def test_batches_are_halved_until_they_fit_and_stay_so(kind, caplog):
     # tried once each, and one constant size from then on
     assert SIZES[:3] == [13, 7, 4]
     assert set(SIZES[3:]) == {2}
-    assert "no memory for batches of 13" in caplog.text
+    assert "batches of 13 do not fit into the memory of cpu" in caplog.text
 
 
 def test_the_report_says_that_batches_are_smaller():
     data = recording(noise(2000, 12))
     report = dasdist.classify(Narrow(), data, batch_size=13, blinding=(1, 1)).report
     assert report.complete
-    assert "no memory for batches of 13 on cpu, going on with 7." in report.notes
-    assert "note: no memory for batches of 13" in str(report)
+    said = "batches of 13 do not fit into the memory of cpu; going on with batches of 7."
+    assert said in report.notes
+    assert f"note: {said}" in str(report)
 
 
 def test_without_memory_for_one_patch_the_error_says_so():

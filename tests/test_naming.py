@@ -63,7 +63,7 @@ def test_a_factory_of_ones_own(my_models, name, width):
         ("my_models:bild", ["no 'bild' in my_models", "Near: build"]),
         ("my_models:NUMBER", ["is a int", "callable"]),
         ("my_models:broken", ["RuntimeError: no weights today"]),
-        ("my_models:text", ["str is no model"]),
+        ("my_models:text", ["str is not a model"]),
         ("my_broken:build", ["could not be imported", "no_such_package_at_all"]),
         ("no_such_module_here:build", ["could not be imported", "PYTHONPATH"]),
         ("dmeo", ["no model called 'dmeo'", "Near: demo", "package.module:factory", "seisbench:"]),

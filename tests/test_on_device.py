@@ -156,7 +156,7 @@ def test_a_block_too_large_for_the_gpu_is_prepared_on_the_cpu(monkeypatch, error
     found = dasdist.classify(Toy(), data, block={"time": 50}, **OPTIONS)
     pd.testing.assert_frame_equal(found.picks, expected)
     assert len(seen) == found.report.blocks > 1
-    said = "no memory to preprocess a whole block on cuda:0, so the CPU does that"
+    said = "cuda:0 does not have the memory to preprocess a whole block, so the CPU does it"
     assert [note[: len(said)] for note in found.report.notes] == [said]
     assert caplog.text.count(said) == len(seen)
     monkeypatch.undo()  # there is room now
@@ -198,7 +198,7 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
 
     data = recording(noise(4000, 12))
     expected = dasdist.classify(Toy(), data, **OPTIONS).picks
-    monkeypatch.setattr(block, "lane", lambda device: nullcontext())
+    monkeypatch.setattr(block, "own_stream", lambda device: nullcontext())
     monkeypatch.setattr(block, "prepare", prepare)
     monkeypatch.setattr(block, "annotate_patches", annotate)
     monkeypatch.setattr("dasdist.executors.block_task.process_block", process)
@@ -206,7 +206,7 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
     pd.testing.assert_frame_equal(found.picks, expected)
     assert tried[:2] == [(0, torch.Tensor, False), (0, np.ndarray, True)]
     assert len(tried) == 2 * found.report.blocks
-    assert "no memory for a whole block on cuda:0" in found.report.notes[0]
+    assert "cuda:0 does not have the memory for a whole block" in found.report.notes[0]
 
 
 def test_full_precision_is_a_setting_of_all_threads_and_is_put_back():
@@ -242,5 +242,5 @@ def test_samples_pass_through_small_pinned_buffers(monkeypatch):
     monkeypatch.setattr("dasdist.inference.cuda._BUFFER_BYTES", 1000)
     values = np.arange(12_345, dtype=np.float32).reshape(-1, 5)
     device = torch.device("cuda", 0)
-    with dasdist.inference.cuda.lane(device):
+    with dasdist.inference.cuda.own_stream(device):
         np.testing.assert_array_equal(to_device(values, device).cpu(), values)

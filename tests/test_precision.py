@@ -105,11 +105,11 @@ def test_only_what_may_be_picked_is_computed_again(channelwise):
         batch = batch.movedim(0, 1).reshape(1, 64, 24)
     batch[0, 20:25, 5] = 1
     axis, count, size = (2, 24, 3) if channelwise else (0, 3, 1)
-    form = Variant("plain", "bf16")
+    variant = Variant("plain", "bf16")
     exact = predictor(batch.clone(), {}, (0.01, 10.0))
-    rough = predictor(batch.clone(), {}, (0.01, 10.0), form)
+    rough = predictor(batch.clone(), {}, (0.01, 10.0), variant)
     model.shapes.clear()
-    found = predictor(batch.clone(), {}, (0.01, 10.0), form, {"P": 0.3})
+    found = predictor(batch.clone(), {}, (0.01, 10.0), variant, {"P": 0.3})
     assert [shape[axis] for shape in model.shapes["lower"]] == [count]
     assert [shape[axis] for shape in model.shapes["float32"]] == [size]
     loud = 5 if channelwise else 0
@@ -195,7 +195,9 @@ def test_what_cannot_compute_in_lower_precision_computes_in_float32_and_says_so(
     data, options = shaken(), {"thresholds": 0.2, "blinding": (0, 0), "pbar": False}
     exact = dasdist.classify(Smooth(True).eval(), data, **options).picks
     model = Smooth(True, cannot=kind("'smooth' not implemented for 'Half'")).eval()
-    said = f"it cannot compute in fp16, but in float32: {kind.__name__}: 'smooth' not implemented"
+    said = (
+        f"it cannot compute in fp16, so float32 is used: {kind.__name__}: 'smooth' not implemented"
+    )
     for _ in range(2):  # also where the replica knows already
         result = dasdist.classify(model, data, precision="fp16", **options)
         assert result.picks.equals(exact)

@@ -128,7 +128,9 @@ def test_bounds_are_inclusive_despite_rounding():
 
 
 def test_ratio_errors_say_what_to_do():
-    with pytest.raises(ValueError, match=r"step of 0\.0001 .* 0\.005 to 0\.02 .* up to 10.*widen"):
+    with pytest.raises(
+        ValueError, match=r"spacing of 0\.0001 .* 0\.005 to 0\.02 .* up to 10.*widen"
+    ):
         nearest_ratio(Fraction(1, 10_000), (0.005, 0.02))
     with pytest.raises(ValueError, match="only positive"):
         nearest_ratio(Fraction(0), (0.005, 0.02))
@@ -213,7 +215,7 @@ def test_span_errors_say_what_to_do():
         resample_span(x, 20, 30, 22, Ratio(1, 2))
     with pytest.raises(ValueError, match="ends at resampled sample 50"):
         resample_span(x, 0, 51, 0, Ratio(1, 2))
-    with pytest.raises(ValueError, match="backwards"):
+    with pytest.raises(ValueError, match="not valid"):
         resample_span(x, 5, 4, 0, Ratio(1, 2))
     with pytest.raises(ValueError, match="3 dimensions"):
         resample_span(np.zeros((3, 3, 3)), 0, 1, 0, Ratio(1, 2))
@@ -241,7 +243,7 @@ def test_design_is_scipys_in_double_precision():
         (("butter", {"N": 4, "Wn": [1, 50], "btype": "bandpass"}), 100, "50 Hz .* Nyquist"),
         (("butter", {"N": 4, "Wn": 0}), 100, "between 0"),
         (("iirdesign", {"wp": 40, "ws": 60, "gpass": 1, "gstop": 40}), 100, "ws = 60 Hz"),
-        (("butter", {"N": 4, "Wn": 1, "fs": 100}), 100, "fs, which follow"),
+        (("butter", {"N": 4, "Wn": 1, "fs": 100}), 100, "fs, which dasdist sets"),
         (("butter", {"N": 4, "Wn": 1, "order": 3}), 100, "order"),
         (("butter", {"N": 4, "Wn": 1, "btype": "comb"}), 100, "comb"),
         (("butter", {"N": 4, "Wn": 1}), 0, "sampling rate is 0"),
@@ -275,13 +277,13 @@ def test_settling_without_feedback_is_the_delay():
 
 @pytest.mark.parametrize("pole", [1.0, -1.0, 1.1])
 def test_settling_needs_a_stable_filter(pole):
-    with pytest.raises(ValueError, match="pole at a distance of 1"):
+    with pytest.raises(ValueError, match="pole at 1"):
         settling_samples(np.array([[1.0, 0, 0, 1, -pole, 0]]))
 
 
 def test_settling_ends():
     sos = design(("butter", {"N": 4, "Wn": 49.99995, "btype": "lowpass"}), 100.0)
-    with pytest.raises(ValueError, match="sensible halo"):
+    with pytest.raises(ValueError, match="can be read around each block"):
         settling_samples(sos)
 
 
@@ -470,7 +472,7 @@ def test_fk_mask_from_inference_serves_training():
     ("arguments", "message"),
     [
         ({"mode": "keep"}, "'keep'"),
-        ({"mode": "reject"}, "silence"),
+        ({"mode": "reject"}, "would remove everything"),
         ({"dt": 0.0}, "positive"),
         ({"dx": -1.0}, "positive"),
         ({"v_min": 5.0, "v_max": 5.0}, "v_min < v_max"),

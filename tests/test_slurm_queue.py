@@ -144,7 +144,7 @@ def fixed(tmp_path_factory):
         with Client(cluster, set_as_default=False) as client:
             client.wait_for_workers(3, timeout=120)
             yield cluster, client, first
-    assert sorted(path.name for path in folder.iterdir()) == ["logs", "sweep.log"]
+    assert sorted(path.name for path in folder.iterdir()) == ["lock", "logs", "sweep.log"]
     until(lambda: not queued(name))
 
 
@@ -295,6 +295,42 @@ def test_what_the_queue_refuses_is_said_at_once(tmp_path):
     assert not (tmp_path / "c/key.pem").exists()
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"cores": 3}, r"3 cores .* no node of partition normal has \(at most 2 cores"),
+        ({"memory": "8GB"}, r"7630 MiB of memory, which no node .*--memory"),
+        ({"gpus_per_job": 2}, r"2 GPUs, and the nodes of partition normal have at most 1"),
+        ({"walltime": "2:00:00"}, r"walltime of 2:00:00, .* at most 1:00:00"),
+    ],
+)
+def test_what_no_node_could_run_is_refused_before_anything_is_made(tmp_path, asked, words):
+    with pytest.raises(dasdist.InvalidInput, match=words):
+        dasdist.slurm_cluster(folder=tmp_path / "c", **{**SMALL, **asked})
+    assert not (tmp_path / "c").exists()
+
+
+def test_by_default_a_job_is_as_large_as_its_node_and_named_like_its_folder(tmp_path):
+    shared = {"jobqueue.slurm.shared-temp-directory": str(tmp_path)}
+    with (
+        dask.config.set(shared),
+        dasdist.slurm_cluster(1, interface="lo", job_name="night") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        client.wait_for_workers(1, timeout=120)
+        (worker,) = client.scheduler_info()["workers"].values()
+        assert worker["nthreads"] == 2
+        assert worker["memory_limit"] == (4000 - 512) * 2**20
+        (lifetime,) = client.run(lambda dask_worker: dask_worker.lifetime).values()
+        assert 0.8 * 1800 < lifetime < 0.98 * 1800
+        name = cluster.job_name
+        assert queued(name, "RUNNING")
+        assert name.startswith("night-")
+        assert cluster.folder == tmp_path / "dasdist" / name
+    assert list((cluster.folder / "logs").glob(f"{name}-*.err"))
+    until(lambda: not queued(name))
+
+
 def test_jobs_that_always_fail_end_the_run_with_their_log(tmp_path):
     with (
         dasdist.slurm_cluster(
@@ -400,7 +436,7 @@ def test_whatever_ends_a_command_no_job_is_left(data, tmp_path):
                 stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=True,
-                env={**os.environ, "DASK_JOBQUEUE__SLURM__DEATH_TIMEOUT": "15"},
+                env={**os.environ, "DASK_JOBQUEUE__SLURM__DEATH_TIMEOUT": "40"},
             )
         for way in ways:
             names[way] = first_event(processes[way], "cluster")["jobs"]
@@ -422,7 +458,7 @@ def test_whatever_ends_a_command_no_job_is_left(data, tmp_path):
             process.kill()
             process.communicate()
     for way in ways:
-        until(lambda way=way: not queued(names[way]), seconds=120)
+        until(lambda way=way: not queued(names[way]))
         has_key = (tmp_path / way / "cluster/key.pem").exists()
         assert has_key == (way == "swept-by-none")
 
@@ -449,6 +485,7 @@ def test_a_cluster_stays_for_notebooks_until_it_is_stopped(tmp_path, serial):
     started = cluster("start", *ON_SLURM, "--cluster-folder", str(folder))
     try:
         assert Path(started["file"]) == folder / "scheduler.json"
+        assert started["jobs"].startswith("dasdist-")
         assert started["host"] == socket.gethostname()
         with dasdist.connect(folder, set_as_default=False) as client:
             check(tmp_path, serial, run(client, tmp_path))

@@ -115,12 +115,12 @@ def test_an_archive_grows_and_keeps_the_files_it_has(tmp_path):
 def test_another_archive_is_neither_mixed_in_nor_removed_unasked(tmp_path):
     write_minutes(tmp_path / "a", 0.02, Endless(channels=4, rate=20.0))
     other = Endless(channels=5, rate=20.0)
-    with pytest.raises(dasdist.OutputExists, match="channels 4 is not 5"):
+    with pytest.raises(dasdist.OutputExists, match="channels 4 instead of 5"):
         write_minutes(tmp_path / "a", 0.02, other)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     for overwrite in (False, True):
-        with pytest.raises(dasdist.OutputExists, match="something else"):
+        with pytest.raises(dasdist.OutputExists, match="not a synthetic archive"):
             write_minutes(tmp_path / "mine", 0.02, other, overwrite=overwrite)
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
     write_minutes(tmp_path / "a", 0.02, other, overwrite=True)
@@ -130,13 +130,13 @@ def test_another_archive_is_neither_mixed_in_nor_removed_unasked(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "hours", "gaps", "fact"),
     [
-        ({}, 0.0, [], "has no file"),
-        ({}, 0.1, [(0, 6)], "leave nothing"),
-        ({}, 0.1, [(3, 3)], "no length"),
-        ({"channels": 1}, 0.1, [], "no fibre"),
+        ({}, 0.0, [], "hours is 0.0"),
+        ({}, 0.1, [(0, 6)], "cover all 6 minutes"),
+        ({}, 0.1, [(3, 3)], "from minute 3 to minute 3"),
+        ({"channels": 1}, 0.1, [], "has 1 channels"),
         ({"rate": 33.33}, 0.1, [], "1999.8 samples"),
-        ({"dtype": "float64"}, 0.1, [], "float32 or int16"),
-        ({"events_per_hour": -1.0}, 0.1, [], "negative"),
+        ({"dtype": "float64"}, 0.1, [], "dtype is 'float64'"),
+        ({"events_per_hour": -1.0}, 0.1, [], "events_per_hour is -1.0"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path, changes, hours, gaps, fact):

@@ -1,4 +1,4 @@
-"""Archives: scan the headers of any number of files once, open them as lazy arrays.
+"""Archives: scan the headers of many files once, then open them as lazy arrays.
 
 ::
 

@@ -1,4 +1,4 @@
-"""From the headers of files to arrays: order them in time, cut them where they do not agree.
+"""Join files to arrays by their headers: order them in time, split where they do not agree.
 
 ::
 
@@ -29,7 +29,7 @@ __all__ = ["Built", "Columns", "build", "columns_of"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Built:
-    """What headers make.
+    """The arrays that files with these headers make.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Built:
     places : ndarray of int64, shape (files,)
         Member of each header; -1 for those left out.
     problems : list of Problem
-        Files that repeat, overlap or change what others have.
+        Files that repeat or overlap others, or differ from most.
     """
 
     members: list[DataArray]
@@ -58,7 +58,7 @@ class Columns:
 
 
 def build(headers: Sequence[Header]) -> Built:
-    """Put files together.
+    """Join files to arrays.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def build(headers: Sequence[Header]) -> Built:
         try:
             open_recording(member)
         except InvalidInput as error:
-            reason = f"{and_more(len(files))}no run could use it: {error}"
+            reason = f"{and_more(len(files))}a run could not use it: {error}"
             problems.append(Problem(headers[files[0]].path, "coordinates", reason))
         else:
             members.append(member)
@@ -136,7 +136,7 @@ def _last(header: Header) -> int:
 
 
 def _kinds(forms: NDArray[np.int64], steps: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Number what agrees in form and sampling interval."""
+    """Give files with the same form and sampling interval the same number."""
     kinds = np.zeros(len(forms), dtype=np.int64)
     order = np.lexsort((steps, forms))
     number, form, step = -1, -1, 0.0
@@ -148,7 +148,7 @@ def _kinds(forms: NDArray[np.int64], steps: NDArray[np.float64]) -> NDArray[np.i
 
 
 def _overlaps(table: Columns, problems: list[Problem]) -> NDArray[np.int64]:
-    """Return how many samples of each file an earlier one of its kind has already, or -1 for all.
+    """Return how many samples at the start of each file an earlier one has too; -1 for all.
 
     Of two files the one that starts first counts, then the one that comes first by name.
     """

@@ -1,4 +1,4 @@
-"""Say where the files of an archive change, in words."""
+"""Describe where the files of an archive change."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ SAME_STEP = 1e-5
 
 
 def changes(members: Sequence[tuple[Header, float, int]]) -> Iterator[Problem]:
-    """Say of every array but the one of most files in what it differs from that.
+    """Describe how each array differs from the one with the most files.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def changes(members: Sequence[tuple[Header, float, int]]) -> Iterator[Problem]:
         differences = list(_differences(header, usual, step, usual_step))
         if differences:
             kinds, words = zip(*differences, strict=True)
-            reason = f"{and_more(files)}{'; '.join(words)}: an array of its own in the collection"
+            reason = f"{and_more(files)}{'; '.join(words)}: a separate array in the collection"
             yield Problem(header.path, kinds[0], reason)
 
 
@@ -39,20 +39,20 @@ def _differences(
     if abs(step - usual_step) > SAME_STEP * usual_step:
         yield (
             "sampling",
-            f"its sampling interval is {step / 1e9:g} s instead of {usual_step / 1e9:g}",
+            f"its sampling interval is {step / 1e9:g} s instead of {usual_step / 1e9:g} s",
         )
     if form["sizes"] != other["sizes"]:
         (channels,), (usually,) = ([n for n in f["sizes"] if n] for f in (form, other))
         yield "channels", f"it has {channels} channels instead of {usually}"
     elif form["coords"] != other["coords"] or form["dims"] != other["dims"]:
-        yield "channels", "its channels lie elsewhere"
+        yield "channels", "its channels have other positions"
     one, another = form["engine"]["name"], other["engine"]["name"]
     if one != another:
         yield "format", f"its format is {one} instead of {another}"
     elif form["engine"] != other["engine"] or form["time"] != other["time"]:
-        yield "format", "it is laid out differently"
+        yield "format", "its datasets are arranged differently"
 
 
 def and_more(files: int) -> str:
-    """Say of how many files a line is, where it is of several."""
+    """Begin a reason that holds for several files with their number."""
     return f"from here on {files} files: " if files > 1 else ""

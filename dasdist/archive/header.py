@@ -1,6 +1,6 @@
-"""What the header of one file says, as text that travels between processes and rests in an index.
+"""Headers of files, as text that is sent between processes and stored in an index.
 
-Files of one acquisition differ in their names, sizes and times only.  All else is their *form*, one
+Files of one acquisition differ only in their names, sizes and times.  All else is their *form*, one
 text that many files share: dimensions, type, engine, channel axis.
 """
 
@@ -23,7 +23,7 @@ FORM_KEYS = {"dims", "sizes", "dtype", "engine", "name", "time", "coords"}
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file, or several from one on, that an archive index lists, and why.
+    """A file, or the first of several, that an index lists as a problem, and why.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A readable file.
+    """The header of a readable file.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Header:
 def header_of(
     data: DataArray, path: str, size: int, modified: int, chunk: tuple[int, int] | None
 ) -> Header:
-    """Return what an opened file says.
+    """Return the header of an opened file.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def header_of(
     Raises
     ------
     InvalidInput
-        If it is no plain rectangle of samples and channels with times.
+        If it is not a plain rectangle of samples and channels with times.
     """
     times = [dim for dim in data.dims if data.coords[dim].dtype.kind == "M"]
     time = "time" if "time" in times else times[0]
@@ -113,7 +113,7 @@ def header_of(
         "sizes_1",
     }
     if array.ntiles != 1 or special:
-        raise InvalidInput(f"its values are no plain rectangle of one file ({sorted(special)})")
+        raise InvalidInput(f"its values are not a plain rectangle of one file ({sorted(special)})")
     form: dict[str, Any] = {
         "dims": list(data.dims),
         "sizes": [None if dim == time else data.sizes[dim] for dim in data.dims],
@@ -153,7 +153,7 @@ def time_coordinate(
     rate: tuple[int, int] | None,
     tolerance: int | None,
 ) -> Coordinate:
-    """Return the time coordinate of ties, in the arrangement of a :class:`Header`."""
+    """Return the time coordinate for the ties of a :class:`Header`."""
     time = form["time"]
     dtype = np.dtype(time["dtype"])
     delta = np.dtype(time["dtype"].replace("M8", "m8"))
@@ -171,7 +171,7 @@ def time_coordinate(
 
 
 def coordinate_of(encoded: Mapping[str, Any]) -> Coordinate:
-    """Return a coordinate of a form, other than time."""
+    """Return a coordinate other than time from its entry in a form."""
     return Coordinate(_decoded(encoded["data"]), encoded["dim"])
 
 

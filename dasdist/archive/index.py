@@ -23,7 +23,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class ArchiveIndex:
-    """What a scan found.
+    """An index of an archive: its files, arrays and problems.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class ArchiveIndex:
     members : int
         Arrays that they make.
     scanned : int
-        Headers that the scan read; the others are as they were in the index before.
+        Files whose headers this scan read; the others were in the index already.
     problems : pandas.DataFrame, columns path, kind, reason
-        Files that are not in the index, or not all of them, or not in the same array as others.
+        Files that are left out, wholly or in part, or that make an array of their own.
     """
 
     path: Path
@@ -50,16 +50,16 @@ class ArchiveIndex:
         if not len(self.problems):
             return text
         kinds = self.problems["kind"].value_counts()
-        return f"{text}; listed: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        return f"{text}; problems: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
 
     @classmethod
     def read(cls, path: PathLike) -> "ArchiveIndex":
-        """Return what an earlier scan found.
+        """Read the index that an earlier scan wrote.
 
         Raises
         ------
         InvalidInput
-            If the file is no index.
+            If the file is not an index.
         """
         from dasdist.archive.store import asked_of, load_places
         from dasdist.sources.index import read_problems
@@ -104,52 +104,59 @@ def index_archive(
     seconds_per_file: float = 60.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ArchiveIndex:
-    """Scan the headers of an archive, and write them to an index.
+    """Scan the headers of an archive's files, and write them to an index.
 
-    A scan that was killed goes on where it was when it is called again.  Where there is an index
-    already, only files that are new, or changed in size or time of modification, or could not be
-    read before, are scanned; files that are gone leave the index, which `problems` lists.
+    After a scan that was killed, the same call goes on where it stopped.  Where there is an index
+    already, only files are scanned that are new, that changed in size or time of modification, or
+    that could not be read before; files that do not exist any more are removed from the index, and
+    listed in `problems`.
 
     Parameters
     ----------
     paths : path or iterable of path
-        Folders with all below them, patterns such as ``"2024/*/*.h5"``, and files.  Of folders,
-        files that end in .h5, .hdf, .hdf5, .nc or .tdms are taken, and all with `engine`; hidden
-        ones never.
+        Folders with all below them, patterns such as ``"2024/*/*.h5"``, and files.  In folders,
+        files that end in .h5, .hdf, .hdf5, .nc or .tdms are taken, or all files if `engine` is
+        given; hidden files never.
     out : path
         The index, a NetCDF file such as ``"2024.nc"``.
     engine : str, optional
         Engine of xdas.  By default, those that fit the first bytes of a file are tried; formats
         other than HDF5 and TDMS must be named.
     client : distributed.Client, optional
-        Where to scan; by default on the current client's cluster, else in this machine.
+        Where to scan; by default on the current client's cluster, else on this machine.
     processes : int, optional
         How many processes scan without a cluster; one per core by default.
     seconds_per_file : float
-        Time after which a file counts as one that hangs.
+        Time after which reading a file counts as hanging.
     progress : callable, optional
-        Called with the number of files scanned so far, and that of files to scan.
+        Called with the numbers of files scanned so far and of files to scan.
 
     Returns
     -------
     ArchiveIndex
-        Its `problems` are of these kinds.  Not in the index: ``unreadable``, ``crash`` and
-        ``hang`` (of the reading library), ``format`` and ``dtype`` (nothing a model could be
-        applied to), ``links`` (holds no samples of its own), ``coordinates``, ``repeat`` (of
-        another file's samples), ``gone`` (in the index before).  Perhaps in part: ``overlap`` (in
-        time).  In an array of their own: ``sampling``, ``channels``, ``dtype``, ``format``.
+        Its `problems` are of these kinds.  Left out: ``unreadable``; ``crash`` and ``hang`` (of the
+        reading library); ``format`` and ``dtype`` (not samples that a model takes); ``links`` (the
+        samples lie in other files); ``coordinates``; ``repeat`` (the same samples as another
+        file); ``gone`` (deleted since the last scan).  Left out wholly or in part: ``overlap`` (in
+        time).  In a separate array: ``sampling``, ``channels``, ``dtype``, ``format``.
 
     Raises
     ------
     InvalidInput
-        If there is nothing at a path, xdas has no such engine, or `out` is another kind of file.
+        If there is nothing at a path, xdas has no such engine, or `out` is not an index.
 
     Examples
     --------
-    >>> index = dasdist.index_archive("archive/2024", "2024.nc")  # doctest: +SKIP
-    >>> print(index)  # doctest: +SKIP
-    2024.nc: 525600 files in 1 arrays, 525600 scanned
-    >>> picks = model.classify(dasdist.open_archive("2024.nc"))  # doctest: +SKIP
+    >>> import tempfile
+    >>> import dasdist
+    >>> from dasdist.synthetic.section import write_archive
+    >>> folder = tempfile.mkdtemp()
+    >>> arrivals = write_archive(f"{folder}/2025", minutes=1.0, channels=4, gap=None)
+    >>> index = dasdist.index_archive(f"{folder}/2025", f"{folder}/2025.nc")
+    >>> index.files, index.members, len(index.problems)
+    (2, 1, 0)
+    >>> dasdist.open_archive(f"{folder}/2025.nc").shape
+    (6000, 4)
     """
     from dasdist.archive.build import build
     from dasdist.archive.header import Header
@@ -193,7 +200,7 @@ def index_archive(
 
 
 def open_archive(path: PathLike) -> Any:
-    """Open the arrays of an index; no file of the archive is touched.
+    """Open the arrays of an index lazily, without opening the files of the archive.
 
     Parameters
     ----------
@@ -203,19 +210,26 @@ def open_archive(path: PathLike) -> Any:
     Returns
     -------
     xdas.DataArray or xdas.DataSequence
-        One lazy array for each stretch in which sampling, channels and type agree, gaps in time
-        included; a sequence of them where those change.  Whatever reads from one of them checks
-        first that the files still have the size that the index states.
+        One lazy array where sampling, channels and type never change, gaps in time included;
+        else a sequence with an array for each stretch in which they agree.  Before a file is read,
+        its size is compared with the one in the index.
 
     Raises
     ------
     InvalidInput
-        If there is no such file, if it is no index, or if it holds no readable file.
+        If there is no such file, it is not an index, or it lists no readable file.
 
     Examples
     --------
-    >>> data = dasdist.open_archive("2024.nc")  # doctest: +SKIP
-    >>> data.sel(time=slice("2024-05-01", "2024-05-02"))  # doctest: +SKIP
+    >>> import tempfile
+    >>> import dasdist
+    >>> from dasdist.synthetic.section import write_archive
+    >>> folder = tempfile.mkdtemp()
+    >>> arrivals = write_archive(f"{folder}/2025", minutes=1.0, channels=4, gap=None)
+    >>> index = dasdist.index_archive(f"{folder}/2025", f"{folder}/2025.nc")
+    >>> data = dasdist.open_archive(f"{folder}/2025.nc")
+    >>> data.sel(time=slice("2025-06-01T00:00:10", "2025-06-01T00:00:40")).shape
+    (3001, 4)
     """
     from dasdist.sources.index import read_index
 
@@ -228,22 +242,26 @@ def _check(
     from xdas.io import Engine
 
     if not target.parent.is_dir():
-        raise InvalidInput(f"There is no folder {target.parent} to write the index to; make it.")
+        raise InvalidInput(
+            f"The index cannot be written: there is no folder {target.parent}. Make it first."
+        )
     if engine is not None:
         try:
             Engine[engine]
         except KeyError as error:
-            raise InvalidInput(f"engine is {engine!r}: {error.args[0]}.") from error
+            raise InvalidInput(
+                f"engine is {engine!r}, which xdas does not have: {error.args[0]}."
+            ) from error
     if not seconds_per_file > 0:
         raise InvalidInput(
-            f"seconds_per_file is {seconds_per_file!r}; use more than 0, such as 60."
+            f"seconds_per_file is {seconds_per_file!r}; use more than 0 s, such as 60."
         )
     if processes is not None and processes < 1:
         raise InvalidInput(f"processes is {processes!r}; use 1 or more.")
 
 
 def _still_true(headers: Iterable["Header"], found: "Found") -> dict[str, "Header"]:
-    """Return headers of files that have not changed since."""
+    """Return the headers of files whose size and time of modification have not changed."""
     return {h.path: h for h in headers if found.get(h.path) == (h.bytes, h.modified)}
 
 
@@ -270,8 +288,8 @@ def _gone(before: list["Header"], found: "Found") -> Iterator["Problem"]:
     for header in before:
         if header.path not in found:
             there = os.path.exists(header.path)
-            why = "it is not among the paths any more" if there else "it was deleted"
-            yield Problem(header.path, "gone", f"{why}, and leaves the index")
+            why = "it is not among the given paths any more" if there else "it was deleted"
+            yield Problem(header.path, "gone", f"{why}; it was removed from the index")
 
 
 def _listed(problems: list[tuple[str, str, str]]) -> pd.DataFrame:

@@ -1,8 +1,8 @@
-"""Read headers, in a process of its own: ``python -m dasdist.archive.reader``.
+"""Read headers of files in a process of its own: ``python -m dasdist.archive.reader``.
 
-A reading library may crash or hang on a broken file.  Here it takes only this process with it: the
-kernel ends it when a file takes too long, and whoever asked starts another.  Questions and answers
-are lines of JSON, so that nothing that a file holds is ever unpickled.
+A reading library may crash or hang on a broken file.  Then only this process ends: the kernel ends
+it when a file takes too long, and the process that asked starts another.  Questions and answers are
+lines of JSON, so that nothing that a file holds is ever unpickled.
 """
 
 import json
@@ -29,7 +29,7 @@ from dasdist.sources import open_recording
 __all__ = ["read_header"]
 
 MEMORY = 8 * 2**30
-"""Most memory that a header may ask for, in bytes: broken ones ask for any amount."""
+"""Most memory for reading a header, in bytes: broken headers ask for any amount."""
 
 CHECKED_CHUNK = 64 * 2**20
 """Largest storage chunk, in bytes, of which one is read to see whether the file is complete."""
@@ -90,7 +90,9 @@ def read_header(path: str, engine: str | None = None) -> Header | Problem:
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the file is its reason
         return Problem(path, "unreadable", _reason(error))
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        return Problem(path, "unreadable", "it changed while it was read: index again later")
+        return Problem(
+            path, "unreadable", "it changed while it was read; index the archive again later"
+        )
     return header
 
 
@@ -103,12 +105,16 @@ class _NotFit(Exception):
 def _opened(path: str, engine: str | None) -> tuple[DataArray, tuple[int, int] | None]:
     data = _opened_by(path, engine) if engine else _opened_by_any(path)
     if not isinstance(data, DataArray) or data.ndim != 2:
-        raise _NotFit("format", f"it holds {data.ndim} dimensions instead of samples x channels")
+        raise _NotFit(
+            "format", f"it has {data.ndim} dimensions instead of two, samples and channels"
+        )
     if data.dtype.kind not in "iuf":
-        raise _NotFit("dtype", f"its samples are {data.dtype}, not integers or floating-point")
+        raise _NotFit(
+            "dtype", f"its samples are {data.dtype}, neither integers nor floating-point numbers"
+        )
     array = data.data
     if not isinstance(array, TileArray) or _links(path, array):
-        raise _NotFit("links", "it only links to other files; index those")
+        raise _NotFit("links", "it only links to other files; index those instead")
     recording = open_recording(data)  # whatever a run would refuse, this refuses
     if h5py.is_hdf5(path):
         _check_written(path, array)
@@ -133,7 +139,7 @@ def _links(path: str, array: TileArray) -> bool:
 
 
 def _check_written(path: str, array: TileArray) -> None:
-    """Refuse a file whose recorder stopped early: HDF5 reads as zeros what was never written."""
+    """Refuse a file that was not written to its end: HDF5 reads as zeros what is missing."""
 
     def check(name: str, entry: Any) -> None:
         if not isinstance(entry, h5py.Dataset) or entry.dtype != array.dtype:
@@ -171,11 +177,11 @@ def _opened_by_any(path: str) -> Any:
         else:
             _last[:] = [name]
             return data
-    raise _NotFit("unreadable", f"no engine of xdas reads it ({'; '.join(refusals)})")
+    raise _NotFit("unreadable", f"xdas has no engine that reads it ({'; '.join(refusals)})")
 
 
 def _engines(path: str) -> Iterator[str]:
-    """Yield the engines that fit the first bytes, the one that fitted last first."""
+    """Yield the engines that fit the first bytes; first the one that read the last file."""
     with open(path, "rb") as file:
         magic = file.read(4)
     if magic == b"TDSm":
@@ -188,8 +194,8 @@ def _engines(path: str) -> Iterator[str]:
     else:  # ObsPy's own search would try unpickling, among others: it must be named
         raise _NotFit(
             "unreadable",
-            f"it begins with {magic!r}, which is neither HDF5 nor TDMS; name the engine if it is "
-            "of another format",
+            f"it begins with {magic!r}, which is neither HDF5 nor TDMS; pass engine (--engine) if "
+            "it has another format",
         )
 
 

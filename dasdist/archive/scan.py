@@ -1,4 +1,4 @@
-"""Read the headers of many files at once, whatever the files do to the reading library."""
+"""Read headers of many files in parallel, even if some crash or hang the reading library."""
 
 import json
 import os
@@ -27,14 +27,14 @@ _START = 300.0
 """Seconds within which a process must have imported what it reads with."""
 
 _WORTH = 32
-"""Files for which another process is started: that takes as long as reading some hundred."""
+"""Files per process: starting one takes as long as reading some hundred."""
 
 _BATCH = 256
 """Files of one task on a cluster."""
 
 
 class _Reader:
-    """A process that reads headers, started when first asked and again whenever it ended."""
+    """A process that reads headers; it is started when first asked, and again when it has died."""
 
     def __init__(self, engine: str | None, seconds: float) -> None:
         self.engine = engine
@@ -53,7 +53,7 @@ class _Reader:
         self.end()
 
     def read(self, path: str) -> Header | Problem:
-        """Return what a file says, or what is wrong with it."""
+        """Return the header of a file, or what is wrong with it."""
         if self.process is None:
             self._start()
         question = {"path": path, "engine": self.engine, "seconds": self.seconds}
@@ -64,10 +64,10 @@ class _Reader:
         if answer is None or code == -signal.SIGALRM:
             return Problem(path, "hang", f"reading its header took more than {self.seconds:g} s")
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return Problem(path, "crash", f"the reading library crashed on it ({name})")
+        return Problem(path, "crash", f"the reading library crashed ({name})")
 
     def end(self) -> int:
-        """End the process, and return its exit status, which is its own if it had ended before."""
+        """End the process and return its exit status: its own if it had ended by itself."""
         process, self.process = self.process, None
         if process is None:
             return 0
@@ -94,7 +94,7 @@ class _Reader:
         )
         if not self._ask(None, _START):
             raise RuntimeError(
-                f"A process to read headers did not start (exit status {self.end()}); run "
+                f"The process that reads headers did not start (exit status {self.end()}); run "
                 f"`{sys.executable} -m dasdist.archive.reader` to see why."
             )
 

@@ -127,7 +127,8 @@ def open_journal(out: Path, asked: dict[str, Any]) -> Iterator[Journal]:
             fcntl.flock(lines.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InvalidInput(
-                f"Another process is making the index {out}; wait for it, or choose another name."
+                f"Another process is writing the index {out}; wait until it ends, or choose "
+                "another name."
             ) from error
         yield Journal(path, lines, asked)
         os.unlink(path)

@@ -28,7 +28,7 @@ from dasdist.storage.files import replacing
 __all__ = ["VERSION", "asked_of", "load", "load_places", "save"]
 
 VERSION = 1
-"""Of the form of the table; an index of another version is made anew."""
+"""Version of the table; an index of another version is made again."""
 
 _NONE = -(2**63)
 
@@ -73,12 +73,12 @@ def asked_of(path: Path) -> dict[str, Any]:
     Raises
     ------
     InvalidInput
-        If the file is no index.
+        If the file is not an index.
     """
     if not is_index(path):
         raise InvalidInput(
-            f"{path} is no index of an archive; choose another name, or one that `index_archive` "
-            "made."
+            f"{path} exists but is not an index of an archive; choose another name, or an index "
+            "that `dasdist index` made."
         )
     with h5py.File(path, "r") as file:
         asked: dict[str, Any] = json.loads(file[TABLE].attrs["asked"])

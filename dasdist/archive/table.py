@@ -1,4 +1,4 @@
-"""The files of an index as a table."""
+"""List the files of an index as a table."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Find the files of an archive: folders, patterns and lists, in a fixed order."""
+"""Find the files of an archive in folders, by patterns and in lists, in a fixed order."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ Found = dict[str, tuple[int, int]]
 def find_files(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, every: bool
 ) -> tuple[Found, list[Problem]]:
-    """Find files and look at their size and age.
+    """Find files, with their size and time of modification.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def find_files(
     found : dict
         The files.
     problems : list of Problem
-        What could not be looked at.
+        Paths that could not be read.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def find_files(
     found: Found = {}
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
-        raise InvalidInput("There are no paths to index; pass files, folders or patterns.")
+        raise InvalidInput("No paths to index were given; pass files, folders or patterns.")
     for path in dict.fromkeys(_matches(given)):
         files = _below(path, every, note) if path.is_dir() else [path]
         for file in files:
@@ -62,7 +62,7 @@ def find_files(
                 note(error)
                 continue
             if not stat.S_ISREG(status.st_mode):
-                problems.append(Problem(str(file), "unreadable", "it is no regular file"))
+                problems.append(Problem(str(file), "unreadable", "it is not a regular file"))
             else:
                 found[str(file)] = (status.st_size, status.st_mtime_ns)
     return dict(sorted(found.items())), problems
@@ -77,8 +77,8 @@ def _matches(given: list[str | os.PathLike[str]]) -> Iterator[Path]:
         matches = sorted(glob(text, recursive=True)) if has_magic(text) else []
         if not matches:
             raise InvalidInput(
-                f"There is nothing at {os.fspath(entry)!r}; pass files, folders, or patterns that "
-                "match some."
+                f"There is no file or folder {os.fspath(entry)!r}; pass files, folders, or "
+                "patterns that match some."
             )
         yield from map(Path, matches)
 

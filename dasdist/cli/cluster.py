@@ -50,13 +50,15 @@ def start(
     with speaking("cluster start", as_json=as_json) as voice:
         from dasdist.cluster.daemon import start_cluster
         from dasdist.cluster.folder import new_folder
-        from dasdist.cluster.jobs import job_name
+        from dasdist.cluster.slurm import new_name
 
         if queue.cluster is None:
             raise InvalidInput("Jobs need a queue; add --cluster slurm.")
-        folder = new_folder(job_name(), queue.cluster_folder)
+        name = new_name()
+        folder = new_folder(name, queue.cluster_folder)
         settings = {
             **queue.arguments(memory),
+            "name": name,
             "folder": str(folder),
             "idle_timeout": idle_timeout,
         }

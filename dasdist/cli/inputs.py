@@ -107,6 +107,10 @@ def _file(path: Path, engine: str | None, variable: str | None) -> Any:
 
 
 def _with_xdas(files: Sequence[str], engine: str | None) -> Any:
+    from dasdist.sources.formats import known_formats, open_files
+
+    if engine is not None and engine in known_formats():
+        return open_files(files, engine)
     import xdas
 
     with warnings.catch_warnings(record=True) as caught:

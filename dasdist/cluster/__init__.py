@@ -1,1 +1,1 @@
-"""Clusters of several machines: who may join them, where they listen, how a queue gives workers."""
+"""Clusters of several machines: certificates, network addresses, and workers in SLURM jobs."""

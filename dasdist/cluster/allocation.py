@@ -1,4 +1,4 @@
-"""What a job may use on one node, and the workers that follow from it.
+"""What a job may use on one node, and which worker processes to start there.
 
 ::
 
@@ -7,8 +7,8 @@
     the machine                   ┘   CPUs, bytes,   processes, threads, bytes, devices
                                       devices
 
-The allocation is the least that any of these tells: a batch system that enforces nothing still
-says in variables what was asked for, and one that enforces it does so by cgroups.
+The smallest of these limits counts: a batch system that enforces nothing still states in
+environment variables what the job asked for, and one that enforces it uses cgroups.
 """
 
 import os
@@ -27,10 +27,10 @@ READERS = 2
 """Task threads of a worker: while one reads a block, another computes one."""
 
 WORKER_BYTES = 2 * 2**30
-"""Memory for which a worker process is worth its libraries and its replica (0.5 GiB and more)."""
+"""Memory a worker process should have, since its libraries and its replica need 0.5 GiB or more."""
 
 SPARE_BYTES = 512 * MIB
-"""Memory of a node that its nannies and the batch system's own processes are left."""
+"""Memory of a node that is left for nannies and the batch system's own processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """The worker processes of one node, all alike but for their device.
+    """The worker processes of one node, which differ only in their device.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Workers:
     threads : int
         Task threads of each.
     compute_threads : int
-        Threads with which each task computes: those of OpenMP, BLAS and torch.
+        Threads of each task: those of OpenMP, BLAS and torch.
     memory : int
         Bytes that each may use.
     devices : tuple of str
@@ -92,7 +92,7 @@ def workers_for(
     memory: int | None = None,
     spare: int = SPARE_BYTES,
 ) -> Workers:
-    """Turn an allocation into workers.
+    """Choose the worker processes for what a job has on a node.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def workers_for(
     count, threads, memory : int, optional
         Processes, task threads and bytes of each, where they are given; else chosen.
     spare : int
-        Bytes of the node that workers leave to others, such as a scheduler beside them.
+        Bytes of the node's memory to leave for others, such as a scheduler on it.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def workers_for(
     Raises
     ------
     InvalidInput
-        If more processes are wanted than there are GPUs, or memory is left for none.
+        If there are fewer GPUs than processes, or no memory is left for workers.
 
     Notes
     -----
@@ -123,7 +123,7 @@ def workers_for(
     torch do not fight over them.  Blocks are independent, so several at a time use all CPUs to the
     full, while threads within a block share only its larger operations.  Two task threads, since
     one reads while the other computes; no more, since they share one Python lock.  Where memory is
-    short there are fewer processes, of `WORKER_BYTES` each at the least, and the CPUs that this
+    short there are fewer processes, of at least `WORKER_BYTES` each, and the CPUs that this
     leaves idle become compute threads.
 
     *Memory* is that of the allocation, less `spare`, in equal parts, and a limit that is given is
@@ -141,8 +141,9 @@ def workers_for(
     usable = allocation.memory - spare
     if usable <= 0:
         raise InvalidInput(
-            f"The job has {allocation.memory / MIB:.0f} MiB of memory on this node, of which "
-            f"{spare / MIB:.0f} MiB are spared for others; ask for more with --mem, or spare less."
+            f"The job has {allocation.memory / MIB:.0f} MiB of memory on this node, and "
+            f"{spare / MIB:.0f} MiB are kept for other processes, so none is left for workers. Ask "
+            "for more memory (sbatch --mem, or memory of slurm_cluster), or lower --spare."
         )
     devices = allocation.devices
     if count is None:
@@ -150,8 +151,8 @@ def workers_for(
         count = len(devices) or max(1, fitting)
     if devices and count > len(devices):
         raise InvalidInput(
-            f"{count} worker processes were asked for and the job has {len(devices)} GPUs on this "
-            "node: each process needs one of its own. Ask for as many processes as GPUs."
+            f"{count} worker processes were asked for, but the job has {len(devices)} GPUs on this "
+            f"node and each process needs its own. Use --nworkers {len(devices)} or less."
         )
     share = max(1, allocation.cpus // count)
     if threads is None:
@@ -194,12 +195,12 @@ def _least(machine: tuple[int, int], *limits: tuple[int | None, int | None]) -> 
 
 
 def slurm_limits(environ: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """Return the CPUs and bytes that a SLURM job has on this node; None is not said.
+    """Return the CPUs and bytes that a SLURM job has on this node; None where SLURM does not say.
 
     Raises
     ------
     InvalidInput
-        If several tasks run on the node: they would share what each takes for its own.
+        If several tasks run on the node: each would take all that they share.
 
     Examples
     --------
@@ -209,8 +210,8 @@ def slurm_limits(environ: Mapping[str, str]) -> tuple[int | None, int | None]:
     tasks = environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
     if max(map(int, re.findall(r"(\d+)(?:\(x\d+\))?(?:,|$)", tasks)), default=1) > 1:
         raise InvalidInput(
-            f"This step runs {tasks} tasks per node, and one starts all workers of a node; use "
-            "srun --ntasks-per-node=1."
+            f"This job step runs {tasks} tasks per node, but one task starts all workers of a "
+            "node. Use srun --ntasks-per-node=1."
         )
     cpus = _number(environ, "SLURM_CPUS_ON_NODE")
     per_node = _number(environ, "SLURM_MEM_PER_NODE")  # 0 stands for all the node has
@@ -253,7 +254,7 @@ def _all_devices() -> tuple[str, ...]:
 
 
 def cgroup_limits(root: Path = Path("/")) -> tuple[int | None, int | None]:
-    """Return the CPUs and bytes to which the cgroups of this process limit it; None is no limit.
+    """Return the CPUs and bytes that cgroups allow this process; None where there is no limit.
 
     A limit holds for all groups below it, so each group is asked up to the topmost; a batch system
     sets that of a job two or three levels above its processes.
@@ -273,7 +274,7 @@ def cgroup_limits(root: Path = Path("/")) -> tuple[int | None, int | None]:
 
 
 def _groups(root: Path) -> Iterator[tuple[list[str], Path]]:
-    """Yield the folders of this process's groups, with the controllers that they are of (v1)."""
+    """Yield the folders of this process's groups, and for cgroups v1 their controllers."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:  # no Linux
@@ -282,8 +283,8 @@ def _groups(root: Path) -> Iterator[tuple[list[str], Path]]:
         _, controllers, path = line.split(":", 2)
         mount = root / "sys/fs/cgroup" / controllers  # of v2: none, so the folder itself
         inner = PurePosixPath(path.lstrip("/"))
-        for part in (inner, *inner.parents):
-            yield controllers.split(",") if controllers else [], mount / part
+        for place in (inner, *inner.parents):
+            yield controllers.split(",") if controllers else [], mount / place
 
 
 def _integers(group: Path, *names: str) -> list[int]:

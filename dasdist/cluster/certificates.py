@@ -1,7 +1,8 @@
-"""Certificates of one run: who holds them belongs to its cluster, and nobody else does.
+"""Certificates of one cluster: only who has them can connect to it.
 
 Scheduler, workers and clients of a run share one self-signed certificate and its key, which lie in
-a folder that only their user can read.  All connections are encrypted by it and refused without.
+a folder that only their user can read.  All connections are encrypted with it; a connection without
+it is refused.
 """
 
 import os
@@ -21,12 +22,12 @@ KEY = "key.pem"
 
 
 def private_folder(folder: str | Path) -> Path:
-    """Make a folder that nobody else can look into; one that is there must be so already.
+    """Make a folder that only this user can read; one that exists must already be like that.
 
     Raises
     ------
     InvalidInput
-        If it is open to others, or somebody else's.
+        If others can read it, or it is somebody else's.
 
     Examples
     --------
@@ -41,15 +42,15 @@ def private_folder(folder: str | Path) -> Path:
     found = path.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise InvalidInput(
-            f"{path} is to hold the key of a cluster, but others may look into it (mode "
+            f"The key of a cluster would lie in {path}, but others can read that folder (mode "
             f"{found.st_mode & 0o777:o}, owner {found.st_uid}). Name a folder that does not exist, "
-            f"or close it: chmod 700 {path}"
+            f"or make it private: chmod 700 {path}"
         )
     return path
 
 
 def make_certificates(folder: str | Path) -> "Security":
-    """Make a certificate and its key for a cluster, good for a year.
+    """Make a certificate and its key for a cluster, valid for a year.
 
     Parameters
     ----------
@@ -60,14 +61,14 @@ def make_certificates(folder: str | Path) -> "Security":
     Returns
     -------
     distributed.Security
-        It names the files, so that command lines of workers hold paths, and no key.
+        It holds the paths of the files, so that command lines of workers do not show the key.
 
     Raises
     ------
     InvalidInput
-        If others may look into the folder.
+        If others can read the folder.
     DasdistError
-        If the package cryptography is missing.
+        If the package cryptography is not installed.
 
     Examples
     --------
@@ -83,7 +84,7 @@ def make_certificates(folder: str | Path) -> "Security":
         made = Security.temporary()
     except ImportError as error:
         raise DasdistError(
-            "Encrypted connections need the package cryptography: "
+            "Encrypted connections need the package cryptography, which is not installed: "
             'python -m pip install "dasdist[slurm]"'
         ) from error
     for name, text in ((CERTIFICATE, made.tls_ca_file), (KEY, made.tls_client_key)):
@@ -98,7 +99,7 @@ def security_of(folder: str | Path) -> "Security | None":
 
 
 def remove_certificates(folder: str | Path) -> None:
-    """Remove what `make_certificates` wrote: nobody can join or control the cluster any more."""
+    """Remove certificate and key: nobody can connect to the cluster any more."""
     for name in (KEY, CERTIFICATE):
         Path(folder, name).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""A cluster in a process of its own, which stays when the command that started it has ended.
+"""A cluster in a process of its own, which goes on when the command that started it has ended.
 
 ::
 
@@ -41,7 +41,7 @@ def start_cluster(settings: Mapping[str, Any], log: Path) -> dict[str, Any]:
     settings : mapping
         Arguments of `dasdist.slurm_cluster`.
     log : Path
-        Where the process of the cluster writes.
+        File that the cluster's process writes its messages to.
 
     Returns
     -------
@@ -69,14 +69,18 @@ def start_cluster(settings: Mapping[str, Any], log: Path) -> dict[str, Any]:
         stdin.flush()
         line = stdout.readline()
     process.returncode = 0  # nobody waits for it
-    answer = json.loads(line) if line else {"error": f"The cluster did not start; see {log}"}
+    answer = (
+        json.loads(line)
+        if line
+        else {"error": f"The cluster did not start; the reason is in {log}"}
+    )
     if "error" in answer:
         raise InvalidInput(answer["error"])
     return facts_of(answer["folder"])
 
 
 def stop_cluster(facts: Mapping[str, Any]) -> None:
-    """Close a cluster and its jobs, from any machine that sees its folder.
+    """Stop a cluster and cancel its jobs, from any machine that sees its folder.
 
     Parameters
     ----------
@@ -106,7 +110,7 @@ def stop_cluster(facts: Mapping[str, Any]) -> None:
 
 
 def _is_here(facts: Mapping[str, Any], file: Path) -> bool:
-    """Whether the process that wrote a scheduler file is on this machine, and alive."""
+    """Tell whether the process that wrote a scheduler file runs on this machine."""
     import psutil
 
     if facts.get("host") != socket.gethostname() or not psutil.pid_exists(facts["pid"]):
@@ -115,7 +119,7 @@ def _is_here(facts: Mapping[str, Any], file: Path) -> bool:
 
 
 def main() -> None:
-    """Start a cluster as standard input says, tell whether it runs, and stay."""
+    """Start the cluster that standard input describes, answer whether it runs, and keep it."""
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
@@ -138,7 +142,7 @@ def main() -> None:
 
 
 def answer(message: Mapping[str, Any]) -> None:
-    """Tell the one who started this, and let him go."""
+    """Answer the process that started this one, and close its output."""
     print(json.dumps(dict(message)), flush=True)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

@@ -1,13 +1,17 @@
-"""A cluster's folder: what one needs to reach it.
+"""A cluster's folder: what a client needs to connect, and the logs.
 
 ::
 
     scheduler.json      the scheduler's address, and facts of the cluster
-    certificate.pem     who has this and the key belongs to the cluster
+    certificate.pem     only who has this and the key can connect
     key.pem
+    lock                held by the cluster's process as long as it runs
     logs/               what the workers wrote
+    cluster.log         what the cluster wrote, if `dasdist cluster start` started it
+    sweep.log           what was cancelled, if the cluster's process was killed
 
-Any client that sees the folder connects by it; with the cluster, all but the logs goes.
+Any client that sees the folder can connect by it.  When the cluster ends, what one needs to connect
+is removed; the logs stay for 14 days (`dasdist.cluster.old_folders`).
 """
 
 import json
@@ -17,8 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dasdist.cluster.certificates import private_folder, security_of
+from dasdist.cluster.old_folders import LOCK, remove_old_folders
 from dasdist.errors import InvalidInput
 from dasdist.storage.files import write_atomically
+from dasdist.storage.lock import holder_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -49,20 +55,24 @@ def new_folder(name: str, folder: str | Path | None = None) -> Path:
     Parameters
     ----------
     name : str
-        The cluster's.
+        The cluster's name.
     folder : str or Path, optional
-        Where, if not in the folder of all clusters.
+        The folder to use.  By default one with the cluster's name in the folder of all clusters,
+        where those of clusters that ended more than 14 days ago are removed first.
 
     Raises
     ------
     InvalidInput
-        If a cluster runs there, or others may look into it.
+        If a cluster runs there, or others can read it.
     """
+    if folder is None:
+        remove_old_folders(home())
     path = private_folder(folder if folder is not None else home() / name)
-    if (path / SCHEDULER_FILE).exists():
+    held = holder_of(path / LOCK)
+    if held is not None or (path / SCHEDULER_FILE).exists():
         raise InvalidInput(
-            f"{path} is the folder of another cluster. Stop that one, dasdist cluster stop {path}, "
-            "or name another folder."
+            f"{path} is the folder of another cluster. Stop that one with `dasdist cluster stop "
+            f"{path}`, or name another folder with folder= (--cluster-folder)."
         )
     return path
 
@@ -76,12 +86,12 @@ def write_facts(folder: Path, address: str, facts: Mapping[str, Any]) -> Path:
 
 
 def facts_of(where: str | Path) -> dict[str, Any]:
-    """Return what a scheduler file says: its ``address``, and what dasdist wrote into it.
+    """Read a scheduler file: the ``address``, and the facts that dasdist wrote into it.
 
     Raises
     ------
     InvalidInput
-        If there is no such file, or it is none.
+        If there is no such file, or it is not a scheduler file.
     """
     path = Path(where)
     path = path / SCHEDULER_FILE if path.is_dir() else path
@@ -90,12 +100,13 @@ def facts_of(where: str | Path) -> dict[str, Any]:
         return {"file": str(path.absolute()), "address": read["address"], **read.get("dasdist", {})}
     except FileNotFoundError as error:
         raise InvalidInput(
-            f"There is no scheduler file {path}: the cluster is not up yet, or has ended."
+            f"There is no scheduler file {path}: the cluster is not up yet, or has ended. `dasdist "
+            "cluster status` shows the clusters that run."
         ) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
-            f"{path} is no scheduler file ({error}); `dasdist cluster start` and `dask scheduler "
-            "--scheduler-file` write such files."
+            f"{path} is not a scheduler file ({error}). Pass one that `dasdist cluster start` or "
+            "`dask scheduler --scheduler-file` wrote."
         ) from error
 
 
@@ -105,7 +116,7 @@ def running() -> list[dict[str, Any]]:
 
 
 def connect(where: str | Path, **options: Any) -> "Client":
-    """Connect to a cluster that runs.
+    """Connect to a running cluster.
 
     Parameters
     ----------
@@ -126,7 +137,12 @@ def connect(where: str | Path, **options: Any) -> "Client":
 
     Examples
     --------
-    >>> client = dasdist.connect("fibre-cluster/scheduler.json")  # doctest: +SKIP
+    >>> from distributed import LocalCluster
+    >>> options = {"processes": False, "protocol": "tcp://", "host": "127.0.0.1"}
+    >>> with LocalCluster(n_workers=1, dashboard_address=None, **options) as cluster:
+    ...     with connect(cluster.scheduler_address, set_as_default=False) as client:
+    ...         print(client.status)
+    running
     """
     from distributed import Client
 
@@ -144,6 +160,6 @@ def connect(where: str | Path, **options: Any) -> "Client":
         return Client(address, **options)
     except (OSError, TimeoutError, ValueError) as error:
         raise InvalidInput(
-            f"No scheduler answers at {where} ({error}); pass what `dask scheduler` prints, such "
-            "as tcp://10.0.0.1:8786, or its scheduler file."
+            f"No scheduler answers at {where} ({error}). Pass the address that `dask scheduler` "
+            "prints, such as tcp://10.0.0.1:8786, or its scheduler file."
         ) from error

@@ -1,4 +1,4 @@
-"""What SLURM says of the jobs of one run; they share a name that no other run has."""
+"""Ask SLURM for the jobs of one cluster, which share a name that no other cluster has."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ _ENDED = frozenset(
         "TIMEOUT",
     }
 )
-"""States from which no job comes back; COMPLETING is none of them, for it may be queued again."""
+"""States that no job leaves; COMPLETING is not among them, for such a job may be queued again."""
 
 _PATIENCE = 60.0  # seconds that SLURM's commands may take
 
@@ -52,7 +52,7 @@ class JobState:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Whether the job is over and will not run again."""
         return self.state in _ENDED
 
     def __str__(self) -> str:
@@ -62,17 +62,17 @@ class JobState:
 
 
 def user_name() -> str:
-    """Return whom SLURM takes this process for, whatever the environment says."""
+    """Return the user that SLURM sees, whatever the environment says."""
     return pwd.getpwuid(os.getuid()).pw_name
 
 
 def job_name(prefix: str = "dasdist") -> str:
-    """Return a name for the jobs of a run, by which ``scancel --name`` finds all of them."""
+    """Return a new name for a cluster's jobs, so that ``scancel --name`` finds all of them."""
     return f"{prefix}-{uuid4().hex[:8]}"
 
 
 async def jobs_of(name: str) -> dict[str, JobState]:
-    """Ask the queue for the jobs of a name, those that ended a short while ago included.
+    """Ask SLURM for the jobs with a name, including those that ended a short while ago.
 
     Returns
     -------
@@ -96,14 +96,14 @@ async def jobs_of(name: str) -> dict[str, JobState]:
         await asked.wait()
         raise
     if asked.returncode:
-        raise OSError(f"squeue ended with {asked.returncode}: {err.decode().strip()}")
+        raise OSError(f"squeue failed with exit code {asked.returncode}: {err.decode().strip()}")
     return _parsed(out.decode())
 
 
 def _squeue(name: str) -> list[str]:
     user = user_name()
-    form = "--format=%A|%T|%r|%N"
-    return ["squeue", "--noheader", "--states=all", f"--user={user}", f"--name={name}", form]
+    columns = "--format=%A|%T|%r|%N"
+    return ["squeue", "--noheader", "--states=all", f"--user={user}", f"--name={name}", columns]
 
 
 def _parsed(lines: str) -> dict[str, JobState]:
@@ -112,7 +112,7 @@ def _parsed(lines: str) -> dict[str, JobState]:
 
 
 def cancel_jobs(name: str) -> None:
-    """Cancel all jobs of a name.
+    """Cancel all jobs with a name.
 
     Raises
     ------
@@ -127,16 +127,16 @@ def cancel_jobs(name: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(str(error)) from error
     if done.returncode:
-        raise OSError(f"scancel ended with {done.returncode}: {done.stderr.strip()}")
+        raise OSError(f"scancel failed with exit code {done.returncode}: {done.stderr.strip()}")
 
 
 def node_addresses(partition: str | None) -> Sequence[str]:
-    """Return the names or addresses of the nodes of a partition; of the default one if not said.
+    """Return the names or addresses of the nodes of a partition, by default of the default one.
 
     Raises
     ------
     InvalidInput
-        If SLURM is not there.
+        If SLURM's commands are not on the PATH.
     """
     of = [f"--partition={partition}"] if partition else []
     command = ["sinfo", "--noheader", "--Node", "--format=%o", *of]
@@ -146,8 +146,8 @@ def node_addresses(partition: str | None) -> Sequence[str]:
         )
     except FileNotFoundError as error:
         raise InvalidInput(
-            "There is no SLURM here: sinfo, sbatch, squeue and scancel are not on the PATH. Run "
-            "this on a login node, or load its module."
+            "SLURM's commands (sinfo, sbatch, squeue, scancel) are not on the PATH. Run this on a "
+            "login node, or load SLURM's module first."
         ) from error
     except subprocess.TimeoutExpired:
         return ()
@@ -155,7 +155,7 @@ def node_addresses(partition: str | None) -> Sequence[str]:
 
 
 def tail(path: Path, lines: int = 5) -> str:
-    """Return the end of a log, in one line; nothing if it cannot be read."""
+    """Return the last lines of a log as one line; empty if it cannot be read."""
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - 4096))

@@ -1,11 +1,11 @@
-"""A `dask_jobqueue.SLURMCluster` that keeps its jobs: those that die are asked for again.
+"""A `dask_jobqueue.SLURMCluster` that replaces jobs that end, and leaves none behind.
 
 dask-jobqueue believes the scheduler, which knows nothing of a job before its worker registers, and
 forgets it afterwards.  Here the queue is asked::
 
     every look:   squeue ---> which jobs ended?  ---> forgotten, others asked for in their place
                                 |
-                                no worker of theirs ever registered: counted, and too many in a
+                                none of their workers ever registered: counted, and too many in a
                                 row end it, with the reason and the log of the last
 
 Whether a departure was to be expected is for the scheduler to say; it makes no difference here.
@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,17 @@ from dasdist.cluster.certificates import CERTIFICATE, KEY, remove_certificates
 from dasdist.cluster.folder import SCHEDULER_FILE
 from dasdist.cluster.jobs import JobState, cancel_jobs, jobs_of, tail, user_name
 from dasdist.cluster.network import tunnel
+from dasdist.cluster.old_folders import LOCK
 from dasdist.executors.clients import PROMISED
 from dasdist.executors.worker_events import DESERTED
+from dasdist.storage.lock import Lock
 
 __all__ = ["KeptCluster", "KeptJob", "look_interval"]
 
 _log = logging.getLogger("dasdist")
 
 _FEWEST = 3
-"""Jobs that must have failed in a row before no more are asked for."""
+"""Jobs that must have failed in a row before no more are submitted."""
 
 
 def look_interval() -> float:
@@ -55,7 +57,7 @@ def job_of(worker: Any) -> str:
 
 
 class KeptJob(SLURMJob):
-    """A job that says why the queue would not have it, instead of failing out of sight.
+    """A job that keeps SLURM's reason for refusing it, instead of failing unseen.
 
     Attributes
     ----------
@@ -75,13 +77,13 @@ class KeptJob(SLURMJob):
 
 
 def _complaint(text: str) -> str:
-    """Return what sbatch said, of all that dask-jobqueue makes of it."""
+    """Extract what sbatch printed from dask-jobqueue's error."""
     said = text.partition("stderr:")[2] or text
     return " ".join(said.split())
 
 
 class KeptCluster(SLURMCluster):
-    """A SLURM cluster whose jobs are replaced when they end, and none is left when it does.
+    """A SLURM cluster that replaces jobs that end, and cancels all when it is closed.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ class KeptCluster(SLURMCluster):
     Attributes
     ----------
     lost : str
-        Why no more jobs are asked for; empty as long as they are.
+        Why no more jobs are submitted; empty as long as they are.
     """
 
     job_cls = KeptJob
@@ -110,6 +112,8 @@ class KeptCluster(SLURMCluster):
         self._missing: set[str] = set()
         self._jobs_name = options["job_name"]
         self._cleaned = False
+        self._held = ExitStack()
+        self._held.enter_context(Lock(folder / LOCK, self._jobs_name))
         self._sweeper = _sweeper(self._jobs_name, folder)
         try:
             super().__init__(**options)
@@ -132,17 +136,17 @@ class KeptCluster(SLURMCluster):
         return str(self._job_kwargs["log_directory"])
 
     def promise(self, workers: Mapping[str, Any]) -> None:
-        """Tell all clients what workers there will be, for they may wait in the queue."""
+        """Tell all clients which workers will come, since jobs may wait in the queue."""
         scheduler: Any = self.scheduler_comm
         self.sync(scheduler.set_metadata, keys=[PROMISED], value=dict(workers))
 
     def begin(self, jobs: int) -> None:
-        """Ask for the first jobs.
+        """Submit the first jobs.
 
         Raises
         ------
         OSError
-            If the queue refuses all of them; it says why.
+            If SLURM refuses all of them; the message is SLURM's.
         """
         self.scale(jobs=jobs)
         self.sync(self._correct_state)
@@ -175,7 +179,7 @@ class KeptCluster(SLURMCluster):
         return spec
 
     def _update_worker_status(self, op: str, message: Any) -> None:
-        """Note who arrived; that a worker is gone does not end its job, as it would above."""
+        """Note workers that register; one that leaves does not end its job, as it would above."""
         if op == "add":
             for worker in message["workers"].values():
                 name = str(worker["name"])
@@ -185,7 +189,7 @@ class KeptCluster(SLURMCluster):
         Cluster._update_worker_status(self, op, message)
 
     async def _keep(self) -> "asyncio.Future[None]":
-        """Begin to look at the queue, now and then."""
+        """Start to look at the queue every few seconds."""
 
         async def keep() -> None:
             scheduler: Any = self.scheduler  # it may close itself, idle or told by a client
@@ -194,18 +198,18 @@ class KeptCluster(SLURMCluster):
                 try:
                     await self._look()
                 except Exception:  # noqa: BLE001 - a look that failed must not be the last one
-                    _log.exception("could not look after the jobs")
+                    _log.exception("could not look after the SLURM jobs; trying again")
 
         return asyncio.ensure_future(keep())
 
     async def _look(self) -> None:
-        """Compare what is asked for with what the queue has."""
+        """Compare the jobs of this cluster with those in the queue, and replace what ended."""
         scheduler: Any = self.scheduler
         async with self._lock:  # or jobs are submitted meanwhile
             try:
                 queue = await jobs_of(self._jobs_name)
             except OSError as error:  # a busy queue: the next look may be luckier
-                _log.debug("no look at the queue: %s", error)
+                _log.debug("squeue did not answer: %s", error)
                 return
             if scheduler.status != Status.running:
                 return
@@ -233,14 +237,14 @@ class KeptCluster(SLURMCluster):
             if job.refused:
                 found[name] = job, JobState("REFUSED", job.refused)
             elif name in gone:
-                found[name] = job, JobState("GONE", "the queue does not know it any more")
+                found[name] = job, JobState("GONE", "SLURM does not know it any more")
             elif job.job_id in queue and queue[job.job_id].ended:
                 found[name] = job, queue[job.job_id]
         return found
 
     def _count(self, name: str, job: KeptJob, state: JobState) -> None:
-        """Judge the end of a job."""
-        _log.info("job %s ended: %s", job.job_id, state)
+        """Count a job that ended before a worker registered; too many in a row end the cluster."""
+        _log.info("SLURM job %s ended: %s", job.job_id, state)
         if name in self._arrived:
             self._arrived.discard(name)
             return
@@ -250,9 +254,9 @@ class KeptCluster(SLURMCluster):
         if self._early < self.most_early or self.lost:
             return
         self.lost = (
-            f"{self._early} jobs in a row ended before a worker of theirs registered, and no more "
-            f"are asked for. The last, {job.job_id or 'not taken'}, is {state}. "
-            f"{self._log_of(job)}Mend the cause and call again: what the output holds is kept."
+            f"{self._early} jobs in a row ended before one of their workers registered, so no more "
+            f"are submitted. The last, {job.job_id or 'which SLURM refused'}, is {state}. "
+            f"{self._log_of(job)}Fix the cause and call again: finished blocks are kept."
         )
         if self._adaptive is not None:
             self._adaptive.stop()
@@ -264,7 +268,7 @@ class KeptCluster(SLURMCluster):
             return ""
         path = Path(job.log_directory) / f"{job.job_name}-{job.job_id}.err"
         end = tail(path)
-        return f"Its log {path} ends: {end} " if end else f"It left no log at {path}. "
+        return f"Its log {path} ends: {end} " if end else f"It wrote no log at {path}. "
 
     def _desert(self) -> None:
         """Tell all clients that no workers are left and none will come."""
@@ -292,7 +296,7 @@ class KeptCluster(SLURMCluster):
             self._clean()
 
     def _clean(self) -> None:
-        """See that no job is left; if that cannot be done now, the sweeper does it later."""
+        """Cancel all jobs and remove the certificates; the sweeper retries if SLURM is silent."""
         if self._cleaned:
             return
         with suppress(OSError):
@@ -302,10 +306,11 @@ class KeptCluster(SLURMCluster):
             self._cleaned = True
         remove_certificates(self.folder)
         (self.folder / SCHEDULER_FILE).unlink(missing_ok=True)
+        self._held.close()
 
 
 def _sweeper(name: str, folder: Path) -> subprocess.Popen[bytes]:
-    """Start what cancels the jobs if this process is killed."""
+    """Start the process that cancels the jobs if this one is killed."""
     files = [str(folder / file) for file in (KEY, CERTIFICATE, SCHEDULER_FILE)]
     with (folder / "sweep.log").open("wb") as log:
         return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""How long a worker stays in its job: it leaves in order before the queue would kill it.
+"""How long a worker stays in its job: it leaves before SLURM would kill it at the walltime.
 
 ::
 
@@ -6,7 +6,7 @@
     worker  |------------------ lifetime ------------------|<-stagger->|<-leave->|
                                                  each leaves somewhere here
 
-Workers of many jobs that began together leave one after the other, and hand over what they hold.
+Workers of many jobs that began together leave one after the other, and hand over their results.
 """
 
 import re
@@ -17,7 +17,7 @@ from dasdist.errors import InvalidInput
 __all__ = ["Lifetime", "walltime_seconds"]
 
 _SHARE = 0.05
-_STAGGER = 300.0  # seconds, at the most
+_STAGGER = 300.0  # seconds, at most
 _LEAVE = 120.0
 
 _FORMS = re.compile(
@@ -27,7 +27,7 @@ _FORMS = re.compile(
 
 
 def walltime_seconds(walltime: str) -> float | None:
-    """Return how long SLURM lets a job run, in seconds; None for ever.
+    """Return a walltime in seconds; None if it is unlimited.
 
     Parameters
     ----------

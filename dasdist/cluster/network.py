@@ -1,4 +1,4 @@
-"""Which address a cluster listens on, and how one looks at its dashboard from elsewhere.
+"""Which address a cluster listens on, and how to see its dashboard from another machine.
 
 A scheduler listens on one address: that of the interface that is named, else the one from which
 packets to the nodes leave.  Loopback reaches no other machine and must be named.  Dashboards
@@ -38,14 +38,14 @@ def address_of(interface: str) -> str:
     if interface not in addresses:
         there = ", ".join(f"{name} ({address})" for name, address in addresses.items())
         raise InvalidInput(
-            f"This machine has no interface {interface} with an IPv4 address; it has {there}. "
-            "Name one of these."
+            f"This machine has no interface {interface} with an IPv4 address; it has {there}. Name "
+            "one of these with interface= (--interface)."
         )
     return addresses[interface]
 
 
 def address_towards(host: str) -> str:
-    """Return the address of this machine from which packets to a host leave; nothing is sent.
+    """Return this machine's address for packets to a host; nothing is sent.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def listening_address(interface: str | None = None, hosts: Iterable[str] = ()) -
     Parameters
     ----------
     interface : str, optional
-        The interface, if it is named; ``lo`` works where all nodes are this machine.
+        The interface to use; ``lo`` works where all nodes are this machine.
     hosts : iterable of str, optional
         Names or addresses of nodes: the first to which a way leads that is not loopback decides.
         Without any way, the default route does.
@@ -93,20 +93,20 @@ def listening_address(interface: str | None = None, hosts: Iterable[str] = ()) -
             return address
     there = ", ".join(f"{name} ({address})" for name, address in _interfaces().items())
     raise InvalidInput(
-        "No interface but loopback leads to the nodes, and workers elsewhere could not reach the "
-        f"scheduler on it. This machine has {there}; name one with interface= or --interface."
+        "No interface but loopback leads to the nodes, and workers on other machines cannot reach "
+        f"a scheduler there. This machine has {there}; name one with interface= (--interface)."
     )
 
 
 def tunnel(port: int, host: str | None = None, here: int = 8787) -> str:
-    """Return the command that brings a dashboard on 127.0.0.1 of a host to one's own machine.
+    """Return the ssh command that makes a host's dashboard visible on one's own machine.
 
     Parameters
     ----------
     port : int
         The dashboard's port.
     host : str, optional
-        Where it runs; this machine if not said.
+        Where it runs; by default this machine.
     here : int
         The port on one's own machine.
 

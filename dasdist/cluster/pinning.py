@@ -18,13 +18,13 @@ _devices: deque[str] = deque()
 
 
 def give(devices: tuple[str, ...]) -> None:
-    """Say which devices the nannies of this process get, one each."""
+    """Set the GPUs that the nannies of this process get, one each."""
     _devices.clear()
     _devices.extend(devices)
 
 
 def dask_setup(nanny: "Nanny") -> None:
-    """Let the worker of a nanny see the next device, and no other."""
+    """Let the worker of a nanny see only the next GPU."""
     if not _devices:
         return
     device = _devices.popleft()

@@ -12,18 +12,20 @@ import os
 import shlex
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dasdist.cluster.allocation import Allocation, Workers, workers_for
+from dasdist.cluster.allocation import Workers
 from dasdist.cluster.certificates import make_certificates
 from dasdist.cluster.folder import new_folder, write_facts
+from dasdist.cluster.job_size import Job, check_jobqueue, configured
 from dasdist.cluster.jobs import job_name, node_addresses
 from dasdist.cluster.lifetime import Lifetime
 from dasdist.cluster.network import LOOPBACK, listening_address
-from dasdist.errors import DasdistError, InvalidInput
+from dasdist.cluster.partition import Node, nodes_of
+from dasdist.errors import InvalidInput
 from dasdist.planning.plan import Resources
 
 if TYPE_CHECKING:
@@ -31,49 +33,7 @@ if TYPE_CHECKING:
 
     from dasdist.cluster.kept import KeptCluster
 
-__all__ = ["slurm_cluster"]
-
-_CORES = 4
-"""Of a job without GPUs, and for every GPU of one with: two or three task threads, and the rest."""
-
-_MEMORY = 4 * 2**30
-"""Bytes for every core."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is asked for per job.
-
-    Parameters
-    ----------
-    cores : int
-        CPUs.
-    memory : int
-        Bytes.
-    gpus : int
-        GPUs.
-    """
-
-    cores: int
-    memory: int
-    gpus: int
-
-    @classmethod
-    def of(cls, cores: int | None, memory: str | int | None, gpus: int) -> "Job":
-        """Fill in what is not said, from the Dask configuration or as it is usual."""
-        from dask.utils import parse_bytes
-
-        cores = cores or _configured("cores") or _CORES * max(1, gpus)
-        memory = memory or _configured("memory") or cores * _MEMORY
-        try:
-            return cls(int(cores), int(parse_bytes(memory)), gpus)
-        except ValueError as error:
-            raise InvalidInput(f"memory {memory!r} is no size; write 32GB or 1.5GiB.") from error
-
-    def workers(self) -> Workers:
-        """Return the worker processes that fit into a job."""
-        devices = tuple(map(str, range(self.gpus)))
-        return workers_for(Allocation(self.cores, self.memory, devices))
+__all__ = ["new_name", "slurm_cluster"]
 
 
 def slurm_cluster(
@@ -94,11 +54,11 @@ def slurm_cluster(
 ) -> "SLURMCluster":
     """Start a Dask cluster whose workers are jobs of SLURM.
 
-    The scheduler runs in this process and listens on one address, for whom has the certificates of
-    this cluster only.  Each job has one worker process per GPU, or one per two cores; each leaves
-    in order before its walltime is over.  Jobs that end are asked for again, as long as not too
-    many in a row end before a worker registers.  No job stays in the queue when the cluster is
-    closed, or this process ends in whatever way.
+    The scheduler runs in this process and listens on one address; only who has the certificates of
+    this cluster can connect.  Each job has one worker process per GPU, or one per two cores, which
+    finishes its blocks and leaves before the job's walltime is over.  Jobs that end are replaced,
+    unless too many in a row end before one of their workers registers.  No job stays in the queue
+    when the cluster is closed, or this process ends in whatever way.
 
     Parameters
     ----------
@@ -108,37 +68,46 @@ def slurm_cluster(
         GPUs of each, all on one node.
     partition, walltime, account : str, optional
         As ``sbatch`` takes them.  These and all below come from the Dask configuration of the site
-        (section ``jobqueue.slurm``) if they are not given.
+        (section ``jobqueue.slurm``) if they are not given.  Without a walltime jobs run as long as
+        the partition lets jobs run by default, but at least half an hour.
     cores : int, optional
-        CPUs of each job; else 4, or 4 per GPU.
+        CPUs of each job.  By default 4, or 4 per GPU, or all of a node where the partition's nodes
+        have fewer.
     memory : str or int, optional
-        Memory of each job, such as ``"64GB"``; else 4 GiB per core.
+        Memory of each job, such as ``"64GB"``.  By default 4 GiB per core, or the share of a
+        node's memory that goes with the cores where that is less.
     interface : str, optional
-        Network interface of scheduler and workers; else that which leads to the nodes.
+        Network interface of scheduler and workers.  By default the one that leads to the nodes.
     adapt : tuple of int, optional
         ``(fewest, most)`` jobs, at least 1: their number follows the work, instead of `jobs`.
     job_extra : sequence of str
         Other options of ``sbatch``, such as ``"--qos=long"``.
     folder : str or Path, optional
         Where certificates, logs and the scheduler file go; nodes must see it.  By default a folder
-        in ``~/.dasdist``, or in ``jobqueue.slurm.shared-temp-directory``.
+        with the cluster's name in ``~/.dasdist``, or in ``dasdist`` in the folder that
+        ``jobqueue.slurm.shared-temp-directory`` names.  There, folders of clusters that ended more
+        than 14 days ago are removed, with their logs.
     idle_timeout : str, optional
-        Ends the cluster when it had nothing to do for so long, such as ``"2h"``.
+        Ends the cluster after so long without work, such as ``"2h"``.
     **options
-        Any other of :class:`dask_jobqueue.SLURMCluster`; ``job_name`` begins the jobs' names.
+        Any other argument of :class:`dask_jobqueue.SLURMCluster`.  The jobs' names, as ``squeue``
+        shows them, begin with ``job_name``, or are ``name`` as a whole, which no other of your
+        jobs may have.
 
     Returns
     -------
     dask_jobqueue.SLURMCluster
-        Closed by ``close()`` or at the end of a ``with`` block.  Its ``folder`` has what
-        `dasdist.connect` needs, and its ``tunnel`` is the line for the dashboard.
+        Closed by ``close()`` or at the end of a ``with`` block.  Its ``job_name`` is the name of
+        its jobs in the queue, its ``folder`` has what `dasdist.connect` needs, and its ``tunnel``
+        is the command for the dashboard.
 
     Raises
     ------
     InvalidInput
-        If SLURM is not there or refuses the jobs, or no address leads to the nodes.
+        If SLURM is not there or refuses the jobs, if no node of the partition has the cores, the
+        memory or the GPUs of a job, or if no address leads to the nodes.
     DasdistError
-        If dask-jobqueue is missing.
+        If dask-jobqueue is not installed.
 
     Examples
     --------
@@ -152,17 +121,21 @@ def slurm_cluster(
     _check(fewest, most)
     if options.pop("asynchronous", False):
         raise InvalidInput(
-            "slurm_cluster is not for event loops; call it in a thread, and make an asynchronous "
-            "Client of its scheduler_address and security."
+            "slurm_cluster cannot be asynchronous. Call it in a thread, and make an asynchronous "
+            "Client with its scheduler_address and security."
         )
-    job = Job.of(cores, memory, gpus_per_job)
-    partition = partition or _configured("queue")
-    interface = interface or _configured("interface")
+    check_jobqueue()
+    partition = partition or configured("queue")
+    nodes = nodes_of(partition)
+    job = Job.of(cores=cores, memory=memory, gpus=gpus_per_job, walltime=walltime, nodes=nodes)
+    _check_fits(job, nodes, job_extra)
+    interface = interface or configured("interface")
     address = listening_address(interface, node_addresses(partition))
-    name = job_name(options.pop("job_name", None) or _prefix())
+    prefix = options.pop("job_name", None)
+    name = options.pop("name", None) or new_name(prefix)
     place = new_folder(name, folder)
     settings = {
-        **_of_workers(job, walltime or _configured("walltime"), options),
+        **_of_workers(job, options),
         **_of_jobs(job, job_extra, options),
         "scheduler_options": _of_scheduler(address, idle_timeout, options),
         "name": name,
@@ -170,7 +143,7 @@ def slurm_cluster(
         "queue": partition,
         "account": account,
         "interface": interface,
-        "log_directory": _configured("log-directory") or str(place / "logs"),
+        "log_directory": configured("log-directory") or str(place / "logs"),
         **options,
         "folder": place,
         "security": make_certificates(place),
@@ -184,7 +157,11 @@ def slurm_cluster(
             cluster.adapt_jobs(fewest, most)
     except OSError as error:
         cluster.close()
-        raise InvalidInput(f"SLURM does not take the job: {error}") from error
+        raise InvalidInput(
+            f"SLURM does not take the job: {error}. To see which limit it breaks, run `dasdist "
+            "doctor --cluster slurm` with the same --partition, --cores, --memory, --walltime and "
+            "--account."
+        ) from error
     except BaseException:
         cluster.close()
         raise
@@ -194,34 +171,38 @@ def slurm_cluster(
 def _check(fewest: int, most: int) -> None:
     if not 1 <= fewest <= most:
         raise InvalidInput(
-            f"{fewest} to {most} jobs cannot be; there must be one at the least, and no more at "
-            "the least than at the most."
+            f"The cluster was asked for {fewest} to {most} jobs; it needs at least 1, and the "
+            "first number must not be the larger one."
         )
 
 
-def _configured(key: str) -> Any:
-    """Return what the site's Dask configuration says, or dask-jobqueue's defaults do."""
-    import dask.config
-
-    if find_spec("dask_jobqueue") is None:
-        raise DasdistError(
-            'Jobs of SLURM need the package dask-jobqueue: python -m pip install "dasdist[slurm]"'
-        )
-    import dask_jobqueue  # noqa: F401 - it adds its defaults to the configuration
-
-    return dask.config.get(f"jobqueue.slurm.{key}", None)
+def _check_fits(job: Job, nodes: Sequence[Node], extra: Sequence[str]) -> None:
+    """Refuse what the partition cannot run, unless other options of sbatch may change that."""
+    options = [*extra, *(configured("job-extra-directives") or ())]
+    if any(option.startswith(("--partition", "-p")) for option in options):
+        return
+    job.check(nodes)
+    if not any(option.startswith(("--qos", "-q", "--time", "-t")) for option in options):
+        job.check_walltime(nodes)
 
 
-def _prefix() -> str:
-    name = str(_configured("name"))
-    return "dasdist" if name == "dask-worker" else name
+def new_name(prefix: str | None = None) -> str:
+    """Return a new name for a cluster, its jobs and its folder.
+
+    Parameters
+    ----------
+    prefix : str, optional
+        How it begins; else as the Dask configuration says (``jobqueue.slurm.name``), or "dasdist".
+    """
+    check_jobqueue()
+    return job_name(prefix or configured("name") or "dasdist")
 
 
-def _of_workers(job: Job, walltime: str, options: dict[str, Any]) -> dict[str, Any]:
+def _of_workers(job: Job, options: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of the worker processes."""
     workers = job.workers()
-    extra = options.pop("worker_extra_args", None) or _configured("worker-extra-args") or ()
-    lifetime = Lifetime.within(walltime)
+    extra = options.pop("worker_extra_args", None) or configured("worker-extra-args") or ()
+    lifetime = Lifetime.within(job.walltime)
     leaving = (
         []
         if lifetime is None
@@ -231,7 +212,7 @@ def _of_workers(job: Job, walltime: str, options: dict[str, Any]) -> dict[str, A
         ]
     )
     return {
-        "walltime": walltime,
+        "walltime": job.walltime,
         "worker_command": "dasdist.cluster.worker",
         "worker_extra_args": [
             *("--nworkers", str(workers.count)),
@@ -246,13 +227,13 @@ def _of_workers(job: Job, walltime: str, options: dict[str, Any]) -> dict[str, A
 
 
 def _of_jobs(job: Job, extra: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
-    """Return what is asked for per job."""
-    directives = options.pop("job_extra_directives", None) or _configured("job-extra-directives")
+    """Return the settings of the jobs: what is asked for per job."""
+    directives = options.pop("job_extra_directives", None) or configured("job-extra-directives")
     gres = [f"--gres=gpu:{job.gpus}"] if job.gpus else []
     return {
         "cores": job.cores,
         "memory": job.memory,
-        "job_mem": f"{-(-job.memory // 2**20)}M",
+        "job_mem": f"{job.mebibytes}M",
         "job_extra_directives": [*gres, *(directives or ()), *extra],
     }
 
@@ -261,7 +242,7 @@ def _of_scheduler(
     address: str, idle_timeout: str | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the settings of the scheduler: no port of it is open on more than one address."""
-    given = options.pop("scheduler_options", None) or _configured("scheduler-options") or {}
+    given = options.pop("scheduler_options", None) or configured("scheduler-options") or {}
     return {
         "host": address,
         "port": 0,
@@ -279,7 +260,7 @@ def _kept(settings: dict[str, Any]) -> "KeptCluster":
 
 
 def _ready(cluster: "KeptCluster", workers: Workers, most: int) -> None:
-    """Say what workers there will be, and write the scheduler file."""
+    """Announce the workers that will come, and write the scheduler file."""
     promised = Resources(most * workers.count, workers.threads, workers.memory)
     cluster.promise(asdict(promised))
     write_facts(

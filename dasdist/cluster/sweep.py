@@ -1,4 +1,4 @@
-"""Cancels the jobs of a run whose process is gone, however it went; a program of its own.
+"""Cancel the jobs of a cluster whose process was killed; a program of its own.
 
 Started by that process as ``python -I sweep.py PARENT USER NAME FILE...``, in a session of its own
 so that no signal of the terminal reaches it.  It imports nothing but the standard library, for it
@@ -22,11 +22,11 @@ ROUNDS = 3
 """Rounds in a row without any job after which there is none."""
 
 PATIENCE = 3600.0
-"""Seconds after which it gives up on a queue that does not answer."""
+"""Seconds after which it gives up if SLURM does not answer."""
 
 
 def main(parent: int, user: str, name: str, files: list[str]) -> None:
-    """Wait for the parent to go, and clean up behind it."""
+    """Wait until the parent has ended, then cancel its jobs and remove its files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     while os.getppid() == parent:
@@ -44,7 +44,7 @@ def main(parent: int, user: str, name: str, files: list[str]) -> None:
 
 
 def swept(user: str, name: str) -> bool:
-    """Cancel jobs; tell whether there was none to cancel."""
+    """Cancel all jobs with a name; return whether there were none."""
     of_run = [f"--user={user}", f"--name={name}"]
     try:
         found = subprocess.run(

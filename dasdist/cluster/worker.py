@@ -1,8 +1,8 @@
-"""All workers of one node: ``python -m dasdist.cluster.worker ADDRESS``, once per node.
+"""Start all workers of one node: ``python -m dasdist.cluster.worker ADDRESS``, once per node.
 
-It is Dask's own ``dask worker``, with its options, told what the job may use here: how many
-processes, task threads and bytes, and a GPU for each process.  What is given by an option stands,
-but no memory beyond the job's.
+This runs Dask's own ``dask worker``, with its options, and chooses processes, task threads, memory
+and a GPU for each process from what the job may use on this node.  Options that are given win, but
+memory never exceeds the job's.
 """
 
 import argparse
@@ -25,7 +25,7 @@ _OF_COMPUTE_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREA
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Start the workers of this node and stay until they end.
+    """Start the workers of this node and wait until they end.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def options(workers: Workers) -> list[str]:
 
 
 def listening(given: Sequence[str], towards: str = "") -> list[str]:
-    """Return the option that lets workers listen where the scheduler reaches them, and only there.
+    """Return the option that makes workers listen only where the scheduler reaches them.
 
     Parameters
     ----------
@@ -111,7 +111,9 @@ def _number(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdigit():
-        raise InvalidInput(f"{text} is no number of processes or threads; use 1 or more, or auto.")
+        raise InvalidInput(
+            f"{text} is not a number for --nworkers or --nthreads; use 1 or more, or auto."
+        )
     return int(text) or None
 
 
@@ -125,7 +127,9 @@ def _bytes(text: str) -> int:
     except ValueError:
         size = -1
     if size < 0 or (size == 0 and text != "0"):  # a fraction of the machine says too much
-        raise InvalidInput(f"{text} is no size in memory; write 4GB, 1.5GiB or auto.")
+        raise InvalidInput(
+            f"{text} is not a size for --memory-limit or --spare; write 4GB, 1.5GiB or auto."
+        )
     return size
 
 

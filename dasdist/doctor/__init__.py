@@ -1,4 +1,4 @@
-"""What is to be fixed at a site before a run: of the client, of its queue, of a cluster.
+"""Find what must be fixed before a run: on this machine, in its queue, on a cluster.
 
 Checks are small functions that return a finding (`finding`); `site` calls them in order. Those of
 workers ask all of them the same thing (`asking`) and judge the answers.

@@ -1,4 +1,4 @@
-"""Ask all workers of a cluster the same; that some leave or raise meanwhile is an answer too."""
+"""Call one function on all workers of a cluster; those that leave or raise are reported."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -27,21 +27,21 @@ class Answers(Generic[T]):
     given : mapping of str to object
         The answers, by the worker's address.
     lost : mapping of str to str
-        Why others gave none.
+        Why other workers did not answer.
     """
 
     given: Mapping[str, T]
     lost: Mapping[str, str] = field(default_factory=dict)
 
     def missing(self) -> Outcome | None:
-        """Return what to say of workers that gave no answer; None if all did."""
+        """Return the outcome for workers that did not answer; None if all did."""
         if not self.lost:
             return None
         return Outcome(
             "wrong",
-            f"{len(self.lost)} of {len(self.lost) + len(self.given)} workers gave no answer: "
+            f"{len(self.lost)} of {len(self.lost) + len(self.given)} workers did not answer: "
             + named_few([f"{address} ({reason})" for address, reason in self.lost.items()]),
-            "Look into the logs of these workers, and check again.",
+            "Read the logs of these workers, then run the check again.",
         )
 
 
@@ -94,9 +94,9 @@ def collect(
                 except Exception as error:  # noqa: BLE001 - whatever a worker raised is its answer
                     lost[address] = f"{type(error).__name__}: {error}"
             elif address not in present:
-                lost[address] = "it left the cluster meanwhile"
+                lost[address] = "it left the cluster"
             elif time.monotonic() > end:
-                lost[address] = f"it is silent for {patience:.0f} s"
+                lost[address] = f"no answer within {patience:.0f} s"
             else:
                 continue
             pending.pop(address).cancel()

@@ -1,4 +1,4 @@
-"""What a check finds; and what makes a function a check, which always finds something."""
+"""Findings of checks, and the decorator that turns a function into a check that never raises."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ _FEW = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a check has to say.
+    """The outcome of a check: state, fact and remedy.
 
     Parameters
     ----------
     state : {"ok", "warning", "wrong", "not checked"}
-        A run works well, works but not well, does not work or gives wrong results, or nobody knows.
+        A run works well; works, but not well; fails or gives wrong results; or this is not known.
     fact : str
-        What is so.
+        What was found.
     remedy : str
         What to do about it.
     """
@@ -39,7 +39,7 @@ class Finding:
     Parameters
     ----------
     name : str
-        The check's.
+        Name of the check.
     state, fact, remedy
         As of `Outcome`.
     """
@@ -80,12 +80,12 @@ class NotChecked(Exception):
 
 
 def ok(fact: str) -> Outcome:
-    """Return the outcome of a check that found nothing to do."""
+    """Return the outcome of a check that found everything well."""
     return Outcome("ok", fact)
 
 
 def check(name: str) -> Callable[[Callable[P, Outcome]], Callable[P, Finding]]:
-    """Make a function that returns an outcome one that returns a finding, also if it raises.
+    """Turn a function that returns an outcome into one that returns a finding, even if it raises.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def check(name: str) -> Callable[[Callable[P, Outcome]], Callable[P, Finding]]:
                 found = Outcome(
                     "wrong",
                     f"The check itself failed: {type(error).__name__}: {error}",
-                    "Fix this; if it does not tell you what to do, please report it.",
+                    "Fix what this says; if that does not help, please report it.",
                 )
             return Finding(name, found.state, found.fact, found.remedy)
 

@@ -1,4 +1,4 @@
-"""Checks of the folder that client and workers share: whether all see it, and have space there.
+"""Check the shared folder: whether client and all workers see the same one, and have space there.
 
 ::
 
@@ -39,7 +39,7 @@ LATE = 5.0
 
 
 SPACE = 10 * 2**30
-"""Bytes below which it is said that there is not much space."""
+"""Free bytes below which there is a warning."""
 
 
 @contextmanager
@@ -69,14 +69,14 @@ def _remove(path: Path) -> None:
 
 
 def write_own(folder: str, word: str, name: str, patience: float) -> str:
-    """Write a file, if this is the folder with the word; return what is wrong, if anything."""
+    """Write a file if the folder holds the word; return what is wrong, or nothing."""
     path = Path(folder)
     end = time.monotonic() + patience
     while (found := _text(path / WORD)) != word:
         if found is not None:
-            return "another folder is there"
+            return "it sees another folder there"
         if time.monotonic() > end:
-            return "it is not there"
+            return "it does not see the folder"
         time.sleep(0.2)
     try:
         write_atomically(path / name, word)
@@ -86,7 +86,7 @@ def write_own(folder: str, word: str, name: str, patience: float) -> str:
 
 
 def find_all(folder: str, word: str, names: list[str], patience: float) -> tuple[list[str], float]:
-    """Return the files of others that are not seen, and the seconds until the last was."""
+    """Return the files of others that do not appear, and the seconds until the last one did."""
     begin = time.monotonic()
     missing = names
     while missing := [name for name in missing if _text(Path(folder) / name) != word]:
@@ -105,11 +105,13 @@ def _text(path: Path) -> str | None:
 
 @check("Shared folder")
 def check_visible(probe: Path, client: Client | None, patience: float = SEEN_AFTER) -> Outcome:
-    """Look whether the client and all workers see the same folder, and what each writes there."""
+    """Check that client and all workers see the same folder, and what each writes there."""
     word = os.urandom(8).hex()
     write_atomically(probe / WORD, word)
     if client is None:
-        return ok(f"{probe.parent} can be written here; without a cluster no more can be said.")
+        return ok(
+            f"{probe.parent} can be written here; whether workers see it needs a cluster to check."
+        )
     workers = list(client.scheduler_info(n_workers=-1)["workers"])
     names = {address: f"of-{number}" for number, address in enumerate(workers)}
     futures = {
@@ -125,10 +127,16 @@ def check_visible(probe: Path, client: Client | None, patience: float = SEEN_AFT
         return wrote.missing() or ok("")
     mine, seconds = find_all(str(probe), word, list(names.values()), patience)
     if mine:
-        lost = {a: "what it writes is not seen here" for a, name in names.items() if name in mine}
+        lost = {
+            a: "files that it writes do not appear here"
+            for a, name in names.items()
+            if name in mine
+        }
         return _unseen(probe.parent, lost, len(names))
     seen = ask(client, find_all, str(probe), word, list(names.values()), patience)
-    blind = {a: f"it misses {len(m)} files of others" for a, (m, _) in seen.given.items() if m}
+    blind = {
+        a: f"it does not see {len(m)} files of others" for a, (m, _) in seen.given.items() if m
+    }
     if blind:
         return _unseen(probe.parent, blind, len(names))
     latest = max([seconds, *(late for _, late in seen.given.values())])
@@ -140,8 +148,8 @@ def _unseen(folder: Path, bad: Mapping[str, str], workers: int) -> Outcome:
         "wrong",
         f"{folder} is not the same for {len(bad)} of {workers} workers: "
         + named_few([f"{address} ({said})" for address, said in bad.items()]),
-        "Name a folder with --folder, and for archives and outputs, that all nodes mount at the "
-        "same path and you may write.",
+        "Use a folder that all nodes mount at the same path and that you may write, for --folder "
+        "and for archives and outputs.",
     )
 
 
@@ -151,7 +159,8 @@ def _timely(folder: Path, workers: int, seconds: float) -> Outcome:
         return Outcome(
             "warning",
             f"{fact}, but only after {seconds:.0f} s.",
-            "Ask for a shorter cache of attributes on that file system, such as actimeo=3 of NFS.",
+            "Ask your administrators for a shorter attribute cache on that file system (NFS: "
+            "actimeo=3).",
         )
     return ok(f"{fact}.")
 
@@ -164,21 +173,21 @@ def space(folder: str) -> tuple[int, int]:
 
 @check("Free space")
 def check_space(probe: Path, client: Client | None) -> Outcome:
-    """Look how much may be written."""
+    """Check how much space is free."""
     free, total = space(str(probe))
     if client is not None:
         there = ask(client, space, str(probe)).given
         free, total = min([(free, total), *there.values()])
     fact = f"{free / 2**30:,.1f} of {total / 2**30:,.1f} GiB are free on {probe.parent}"
     if free < SPACE:
-        return Outcome("warning", f"{fact}.", "Make room; a full disk stops a run.")
-    return ok(f"{fact}; quotas are not seen.")
+        return Outcome("warning", f"{fact}.", "Free some space; a run stops when the disk is full.")
+    return ok(f"{fact}; quotas are not checked.")
 
 
 def not_there(folder: str | Path, error: OSError) -> Outcome:
-    """Return what to say of a folder in which no other can be made."""
+    """Return the outcome for a folder that cannot be written."""
     return Outcome(
         "wrong",
         f"{Path(folder).absolute()} cannot be written: {error.strerror or error}",
-        "Name a folder with --folder that is there and that you may write.",
+        "Pass --folder with a folder that exists and that you may write.",
     )

@@ -1,4 +1,4 @@
-"""Checks of the GPUs of workers: torch computes on them, and each has its own."""
+"""Check the workers' GPUs: whether torch computes on them, and whether each has its own."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ __all__ = ["check_gpus", "check_pinning"]
 
 @check("GPUs of the workers")
 def check_gpus(around: Mapping[str, Surroundings]) -> Outcome:
-    """Look whether torch computes on the GPUs that workers were given."""
+    """Check whether torch computes on the GPUs that workers were given."""
     if not around:
-        raise NotChecked("No worker answers.")
+        raise NotChecked("No worker answered.")
     for judge in (_blind, _failing):
         found = judge(around)
         if found is not None:
             return found
     with_gpu = [s for s in around.values() if s.gpus]
     if not with_gpu:
-        return ok("No worker has a GPU, and none was promised one: they compute on CPUs.")
+        return ok("No worker has a GPU or was given one: all compute on CPUs.")
     if len(with_gpu) < len(around):
         return Outcome(
             "warning",
             f"{len(with_gpu)} of {len(around)} workers have a GPU, the others compute on CPUs.",
-            "Blocks are planned alike for all; use one kind of workers at a time.",
+            "Blocks have one size for all workers; use workers of one kind at a time.",
         )
     return ok(f"torch computes on a GPU in each of {len(around)} workers.")
 
@@ -38,10 +38,10 @@ def _blind(around: Mapping[str, Surroundings]) -> Outcome | None:
         address, seen = next(iter(promised.items()))
         return Outcome(
             "wrong",
-            f"{len(promised)} workers were given GPUs that torch does not see; on {address} "
-            f"CUDA_VISIBLE_DEVICES is {seen.visible}, {_torch(seen)}, and the driver knows "
+            f"{len(promised)} workers were given GPUs that torch does not see. On {address} "
+            f"CUDA_VISIBLE_DEVICES is {seen.visible}, {_torch(seen)}, and the driver lists "
             f"{seen.installed_gpus} GPUs.",
-            "Look at nvidia-smi on that node, and install the build of torch for its driver.",
+            "Run nvidia-smi on that node, and install the build of torch for its driver.",
         )
     idle = {a: s for a, s in around.items() if s.visible is None and s.installed_gpus > len(s.gpus)}
     if idle:
@@ -50,7 +50,7 @@ def _blind(around: Mapping[str, Surroundings]) -> Outcome | None:
             "warning",
             f"The node of {address} has {seen.installed_gpus} GPUs of which torch sees "
             f"{len(seen.gpus)}; {_torch(seen)}.",
-            "If they are for this run, ask for them and install the build of torch for CUDA.",
+            "To use them, ask for them (--gpus-per-job) and install the build of torch for CUDA.",
         )
     return None
 
@@ -70,15 +70,15 @@ def _failing(around: Mapping[str, Surroundings]) -> Outcome | None:
         if seen.gpu_error:
             return Outcome(
                 "wrong",
-                f"Worker {address} sees a GPU and cannot compute on it: {seen.gpu_error}",
-                "Install the build of torch for the driver and the kind of this GPU.",
+                f"Worker {address} sees a GPU but cannot compute on it: {seen.gpu_error}",
+                "Install the build of torch for this GPU and its driver.",
             )
     return None
 
 
 @check("One GPU a worker")
 def check_pinning(around: Mapping[str, Surroundings]) -> Outcome:
-    """Look whether each worker has one GPU, and no two workers the same."""
+    """Check that each worker has one GPU, and no two workers the same."""
     devices = {address: found for address, seen in around.items() if (found := _devices(seen))}
     if not devices:
         raise NotChecked("No worker has a GPU.")
@@ -91,21 +91,23 @@ def check_pinning(around: Mapping[str, Surroundings]) -> Outcome:
                 "wrong",
                 f"{len(members)} workers on {around[members[0]].node} compute on the same GPU, "
                 f"{device[-1]}: {named_few(members)}.",
-                "Give each its own by CUDA_VISIBLE_DEVICES; python -m dasdist.cluster.worker does.",
+                "Start workers with python -m dasdist.cluster.worker, or set CUDA_VISIBLE_DEVICES "
+                "for each.",
             )
     many = {address: found for address, found in devices.items() if len(found) > 1}
     if many:
         address, found = next(iter(many.items()))
         return Outcome(
             "warning",
-            f"{len(many)} workers see several GPUs, {address} {len(found)}; each uses the first.",
-            "Start one worker per GPU; python -m dasdist.cluster.worker does.",
+            f"{len(many)} workers see several GPUs and use only the first of them; {address} sees "
+            f"{len(found)}.",
+            "Start one worker per GPU, as python -m dasdist.cluster.worker does.",
         )
-    return ok(f"{len(devices)} workers have one each, and no two the same.")
+    return ok(f"{len(devices)} workers have one GPU each, and no two the same.")
 
 
 def _devices(seen: Surroundings) -> list[tuple[str, ...]]:
-    """Return what tells the GPUs of a worker from all others.
+    """Return an identity for each GPU of a worker that no other GPU has.
 
     That is their identity where torch sees them; else their number, which counts within a job.
     """

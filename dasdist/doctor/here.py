@@ -1,4 +1,4 @@
-"""Checks of the machine and the process that dasdist is called in."""
+"""Check this machine: packages, open files, encryption, network address."""
 
 import platform
 import resource
@@ -19,7 +19,7 @@ __all__ = ["check_address", "check_encryption", "check_open_files", "check_packa
 SHOWN = ("dasdist", "torch", "dask", "distributed", "xdas", "xarray", "zarr", "numpy")
 
 FILES = 1024
-"""Files that a process with a scheduler should be able to open at the least."""
+"""Files that a process with a scheduler should be able to open, at least."""
 
 FILES_PER_WORKER = 4
 """Connections of a scheduler to a worker, of which some only last for a moment."""
@@ -36,10 +36,10 @@ def check_packages() -> Outcome:
         return ok(here)
     return Outcome(
         "wrong",
-        f"{'; '.join(f'{need}, and {there}' for need, there in bad)}. There is {here}",
+        f"dasdist needs {'; '.join(f'{need}, but {there}' for need, there in bad)}. Found: {here}",
         "python -m pip install "
         + " ".join(f"'{need}'" for need, _ in bad)
-        + ", in the same way for the client and for all nodes.",
+        + ", for the client and on all nodes.",
     )
 
 
@@ -51,9 +51,9 @@ def _unmet() -> Iterator[tuple[str, str]]:
             continue
         there = _installed(need.name)
         if there is None:
-            yield f"{need.name}{need.specifier}", "it is missing"
+            yield f"{need.name}{need.specifier}", "it is not installed"
         elif not need.specifier.contains(there, prereleases=True):
-            yield f"{need.name}{need.specifier}", f"it is {there}"
+            yield f"{need.name}{need.specifier}", f"{there} is installed"
 
 
 def _installed(name: str) -> str | None:
@@ -65,27 +65,27 @@ def _installed(name: str) -> str | None:
 
 @check("Open files")
 def check_open_files(workers: int = 0) -> Outcome:
-    """Look whether this process may open the connections of a scheduler."""
+    """Check whether this process may open as many connections as a scheduler needs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     need = max(FILES, FILES // 4 + FILES_PER_WORKER * workers)
     if soft == resource.RLIM_INFINITY or soft >= need:
         return ok(f"This process may open {soft if soft >= 0 else 'any number of'} files.")
     return Outcome(
         "warning",
-        f"This process may open {soft} files; a scheduler of {max(workers, 1)} workers should be "
-        f"able to open {need}.",
-        f"Set ulimit -n {need} before; the hard limit is {hard if hard >= 0 else 'none'}.",
+        f"This process may open {soft} files; a scheduler with {max(workers, 1)} workers needs up "
+        f"to {need}.",
+        f"Run `ulimit -n {need}` first; the hard limit is {hard if hard >= 0 else 'none'}.",
     )
 
 
 @check("Encryption")
 def check_encryption() -> Outcome:
-    """Look whether certificates can be made here."""
+    """Check whether certificates can be made here."""
     if find_spec("cryptography") is None:
         return Outcome(
             "warning",
-            "The package cryptography is missing, so that no certificates can be made and "
-            "clusters of several machines cannot be encrypted.",
+            "The package cryptography is not installed, so clusters of several machines cannot be "
+            "encrypted.",
             'python -m pip install "dasdist[slurm]"',
         )
     return ok("Certificates can be made for each cluster.")
@@ -93,17 +93,17 @@ def check_encryption() -> Outcome:
 
 @check("Address of a scheduler")
 def check_address(asked: Mapping[str, Any]) -> Outcome:
-    """Look on which address a scheduler for workers on other machines would listen."""
+    """Find the address on which a scheduler for workers on other machines would listen."""
     interface, partition = asked.get("interface"), asked.get("partition")
     try:
         nodes = node_addresses(partition)
     except InvalidInput as error:
         if interface is None:
-            raise NotChecked("There are no nodes to which it would have to lead.") from error
+            raise NotChecked("SLURM lists no nodes that it would have to reach.") from error
         nodes = ()
     try:
         address = listening_address(interface, nodes)
     except InvalidInput as error:
         return Outcome("wrong", str(error), "Name an interface with --interface.")
-    how = f"of {interface}" if interface else "from which packets to the nodes leave"
-    return ok(f"A scheduler here would listen on {address} alone, the address {how}.")
+    how = f"address of {interface}" if interface else "address that leads to the nodes"
+    return ok(f"A scheduler here would listen only on {address}, the {how}.")

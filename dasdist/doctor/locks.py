@@ -1,4 +1,4 @@
-"""Check whether a lock that one machine holds is seen by the others."""
+"""Check whether other machines see a file lock that this one holds."""
 
 import fcntl
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def try_lock(folder: str) -> str:
 
 @check("File locks")
 def check_locks(probe: Path, client: Client | None, hosts: Mapping[str, str], here: str) -> Outcome:
-    """Look whether a lock that is held here is seen by workers."""
+    """Check whether workers see a lock that this process holds."""
     with open(probe / LOCKED, "wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -42,7 +42,7 @@ def check_locks(probe: Path, client: Client | None, hosts: Mapping[str, str], he
 
 
 def judge_locks(tried: Mapping[str, str], hosts: Mapping[str, str], here: str) -> Outcome | None:
-    """Say what came of tries to take a lock that is held; None if there were none.
+    """Judge the attempts to take a lock that is held; None if there were none.
 
     Parameters
     ----------
@@ -60,22 +60,25 @@ def judge_locks(tried: Mapping[str, str], hosts: Mapping[str, str], here: str) -
     if taken:
         return Outcome(
             "warning",
-            f"{len(taken)} workers took a lock that this process holds: {named_few(taken)}. Two "
-            "runs of one output on different machines are then told apart by the age of the lock "
-            "file alone; an output is free 120 s after a run has died.",
-            "Mount it with flock (Lustre), or with locks (NFS without nolock).",
+            f"{len(taken)} workers took a lock that this process holds: {named_few(taken)}. So "
+            "only the age of its lock file shows whether a run on another machine still writes an "
+            "output: it is free 120 s after that run has died.",
+            "Ask your administrators to mount the file system with flock (Lustre) or locks (NFS "
+            "without nolock).",
         )
     if not tried:
         return None
     elsewhere = {hosts[who] for who in tried if hosts.get(who, here) != here}
     if not elsewhere:
-        return ok("A lock is seen by other processes of this machine; nobody else is there to ask.")
-    return ok(f"A lock that is held here is seen on {len(elsewhere)} other machines.")
+        return ok(
+            "Other processes on this machine see a lock; there are no workers elsewhere to ask."
+        )
+    return ok(f"A lock that this process holds is seen on {len(elsewhere)} other machines.")
 
 
 def _no_locks(failed: Mapping[str, str]) -> Outcome:
     return Outcome(
         "wrong",
         "Files cannot be locked: " + named_few([f"{who} ({said})" for who, said in failed.items()]),
-        "Mount the file system with flock, or keep outputs elsewhere.",
+        "Write outputs to another file system, or ask for this one to be mounted with flock.",
     )

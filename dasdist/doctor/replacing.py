@@ -1,4 +1,4 @@
-"""Check whether a file that is replaced is always there, and whole, for all who read it."""
+"""Check whether readers always see a whole file while another process replaces it."""
 
 import errno
 import threading
@@ -20,24 +20,24 @@ REPLACED = "replaced"
 STOP = "stop"
 
 GENERATIONS = 20
-"""How often a file must be seen to have changed, to say that it always changed in one piece."""
+"""Versions of the file that a reader must see before the check is over."""
 
 READ_FOR = 10.0
-"""Seconds after which that is taken as it is."""
+"""Seconds after which the check is over with fewer."""
 
 REPEATS = 4096  # of 16 bytes: more than one page, and more than one packet
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader saw of a file that somebody else replaces all the time.
+    """What a reader saw of a file that another process replaces all the time.
 
     Parameters
     ----------
     generations : int
         Different files it saw.
     missing, torn, stale : int
-        How often there was none, a part of one, or one that was taken away while it was read.
+        How often it was missing, incomplete, or removed while it was read.
     """
 
     generations: int
@@ -47,7 +47,7 @@ class Reading:
 
 
 def keep_replacing(folder: str, seconds: float) -> int:
-    """Replace a file by another again and again, until there is a file that says stop."""
+    """Replace a file again and again, until the stop file appears."""
     path = Path(folder)
     end = time.monotonic() + seconds
     count = 0
@@ -88,7 +88,7 @@ def keep_reading(folder: str, seconds: float) -> Reading:
 
 @check("Files that are replaced")
 def check_renames(probe: Path, client: Client | None) -> Outcome:
-    """Look whether a file that is replaced is always there, and whole, for all who read it."""
+    """Check whether readers always see a whole file while another process replaces it."""
     first = _replaced_here(probe, client)
     readings = {f"{who}, written here": r for who, r in first.given.items()}
     lost = dict(first.lost)
@@ -140,18 +140,20 @@ def judge_readings(readings: Mapping[str, Reading]) -> Outcome | None:
         who, worst = next(iter(harmed.items()))
         return Outcome(
             "wrong",
-            f"{len(harmed)} readers saw a file that is replaced missing or in part, first {who}: "
-            f"{worst.missing} times missing, {worst.torn} times in part, whole in "
-            f"{worst.generations} forms. Journals and pick parts would be read so.",
-            "Use a file system with atomic renames: NFS, Lustre, GPFS, BeeGFS, or a local disk.",
+            f"{len(harmed)} readers found a file missing or incomplete while it was replaced, "
+            f"such as {who}: {worst.missing} times missing, {worst.torn} times incomplete. Files "
+            "of a run would be read like that, too.",
+            "Write outputs to a file system with atomic renames: NFS, Lustre, GPFS, BeeGFS, or a "
+            "local disk.",
         )
     unmoved = [who for who, r in readings.items() if r.generations < 2]
     if unmoved:
         return Outcome(
             "warning",
-            f"{len(unmoved)} readers saw no change within {READ_FOR:.0f} s of a file that is "
+            f"{len(unmoved)} readers saw no change within {READ_FOR:.0f} s of a file that was "
             f"replaced all the time: {named_few(unmoved)}.",
-            "Ask for a shorter cache of attributes on that file system, such as actimeo=3 of NFS.",
+            "Ask your administrators for a shorter attribute cache on that file system (NFS: "
+            "actimeo=3).",
         )
     return None
 
@@ -159,8 +161,8 @@ def judge_readings(readings: Mapping[str, Reading]) -> Outcome | None:
 def _whole(readings: Mapping[str, Reading]) -> Outcome:
     stale = sum(r.stale for r in readings.values())
     least = min(r.generations for r in readings.values())
-    note = f" ({stale} reads began again, for the file was gone in between)" if stale else ""
+    note = f" ({stale} reads had to start again)" if stale else ""
     return ok(
-        f"{len(readings)} readers saw a file whole while it was replaced, in {least} forms or more"
-        f"{note}."
+        f"{len(readings)} readers always saw a whole file while it was replaced, in at least "
+        f"{least} versions{note}."
     )

@@ -18,8 +18,7 @@ BLOCK = {"time": 3_000}
 """Of a minute at 100 Hz: two blocks, of which the second begins in the second file."""
 
 CLOSE = 1e-4
-"""By how much confidences may differ: float32 on CPUs and GPUs of other kinds, of which some
-multiply in TensorFloat-32."""
+"""Largest difference of confidences: other CPUs and GPUs round otherwise, and some use TF32."""
 
 THRESHOLD = 0.4
 
@@ -53,41 +52,43 @@ def _opened(folder: str) -> Any:
 
 @check("Two blocks on every node")
 def check_sample(probe: Path, client: Client, nodes: Iterable[str]) -> Outcome:
-    """Compare two blocks by one worker of each node, and by all, with the serial loop here."""
+    """Compare picks of two blocks from one worker of each node, and from all, with those here."""
     archive = write_sample(probe)
     expected = pick(str(archive))
     if expected.empty:
-        raise NotChecked("The sample has no picks here.")
+        raise NotChecked("The demo picker found no picks in the sample on this machine.")
     answers: Answers[pd.DataFrame] = collect(client, submit(client, nodes, pick, str(archive)))
     for worker, picks in answers.given.items():
         off = differences(picks, expected)
         if off:
             return Outcome(
                 "wrong",
-                f"Worker {worker} picks otherwise than the client: {off}.",
-                "Compare versions of torch, and try torch's CPU build on that node.",
+                f"Worker {worker} does not find the client's picks: {off}.",
+                "Compare the versions of torch, and try torch's CPU build on that node.",
             )
     found = answers.missing()
     if found is not None:
         return found
     off = differences(pick(str(archive), client), expected)
     if off:
-        return Outcome("wrong", f"The cluster picks otherwise: {off}.", "Please report it.")
+        return Outcome(
+            "wrong", f"The cluster does not find the client's picks: {off}.", "Please report this."
+        )
     return ok(
         f"On each of {len(answers.given)} nodes, and spread over the cluster, the same "
-        f"{len(expected)} picks as by the serial loop here."
+        f"{len(expected)} picks as in this process."
     )
 
 
 def differences(picks: "pd.DataFrame", expected: "pd.DataFrame") -> str:
-    """Say by what picks differ; nothing if they do not."""
+    """Describe how picks differ; empty if they do not."""
     key = ["time", "channel_index", "phase"]
     both = expected.merge(picks, on=key, how="outer", suffixes=("", "_there"), indicator=True)
     counts = both["_merge"].value_counts()
     if counts["left_only"] or counts["right_only"]:
         return (
             f"{counts['left_only']} of {len(expected)} picks are missing, {counts['right_only']} "
-            "are others"
+            "are new"
         )
     off = float((both["confidence"] - both["confidence_there"]).abs().max())
-    return f"confidences differ by up to {off:.1e}, allowed are {CLOSE:.0e}" if off > CLOSE else ""
+    return f"confidences differ by up to {off:.1e} (allowed: {CLOSE:.0e})" if off > CLOSE else ""

@@ -1,13 +1,13 @@
-"""All checks in order: of this machine, of its queue, of a cluster and of the folder they share."""
+"""Run all checks in order: this machine, its queue, a cluster, and the folder they share."""
 
 import socket
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from distributed import Client
 
+from dasdist.cluster.job_size import configured
 from dasdist.doctor import folder as shared
 from dasdist.doctor import gpus, here, locks, queue, replacing, sample, workers
 from dasdist.doctor.asking import Answers, ask
@@ -28,29 +28,31 @@ def check_site(
 ) -> SiteReport:
     """Check a site: this machine, its queue, a cluster, and the folder that they share.
 
-    Nothing that is written or started stays.
+    Everything that is written or started is removed again.
 
     Parameters
     ----------
     client : distributed.Client, optional
-        Whose workers to check; without one, this machine alone.
+        The cluster to check; without one, only this machine is checked.
     folder : str or Path
-        Where outputs will be; workers must see it at the same path.
+        Where outputs will be written; workers must see it at the same path.
     slurm : mapping, optional
-        Arguments of `slurm_cluster` with which jobs will be asked for; none is started.
+        Arguments of `slurm_cluster` to check; no job is started.
     wait : float
-        Seconds to wait for the workers that a cluster is to have.
+        Seconds to wait for the cluster's workers.
 
     Returns
     -------
     SiteReport
         Its ``findings``, each ok, a warning, wrong, or not checked, with the fact and the remedy;
-        those that are ``wrong``; and as text all of them.
+        those that are ``wrong``; printed, it shows all of them.
 
     Examples
     --------
-    >>> report = dasdist.check_site(client, folder="/scratch/ana")  # doctest: +SKIP
-    >>> report.wrong  # doctest: +SKIP
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = check_site(folder=folder)
+    >>> report.wrong
     ()
     """
     found = list(findings_here(slurm))
@@ -60,7 +62,7 @@ def check_site(
 
 
 def findings_here(slurm: Mapping[str, Any] | None = None) -> Iterator[Finding]:
-    """Check this machine, and the queue for such jobs as will be asked for.
+    """Check this machine, and whether its queue has what jobs will ask for.
 
     Parameters
     ----------
@@ -82,7 +84,7 @@ def findings_here(slurm: Mapping[str, Any] | None = None) -> Iterator[Finding]:
         return
     yield here.check_address(asked)
     if partition.state == "wrong":
-        yield _left_out("Other checks of the queue", "Jobs would have no partition to go to.")
+        yield _left_out("Other checks of the queue", "They need a partition that takes jobs.")
         return
     yield queue.check_walltime(asked)
     yield queue.check_gres(asked)
@@ -92,17 +94,8 @@ def findings_here(slurm: Mapping[str, Any] | None = None) -> Iterator[Finding]:
 
 def _configured(slurm: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in what the site's Dask configuration says of jobs."""
-    import dask.config
-
-    names = {"partition": "queue", "walltime": "walltime", "account": "account"}
-    names |= {"interface": "interface"}
-    if find_spec("dask_jobqueue") is not None:
-        import dask_jobqueue  # noqa: F401 - it adds its defaults to the configuration
-    known = {
-        name: dask.config.get(f"jobqueue.slurm.{key}", None)
-        for name, key in names.items()
-        if slurm or name != "walltime"
-    }
+    names = {"partition": "queue", "account": "account", "interface": "interface"}
+    known = {name: configured(key) for name, key in names.items()}
     given = {name: value for name, value in slurm.items() if value is not None}
     return {"gpus_per_job": 0, **known, **given}
 
@@ -121,7 +114,7 @@ def findings_of_cluster(
     wait : float
         Seconds to wait for workers.
     hint : str
-        Where to look if these do not come.
+        Remedy to name if they do not come.
     """
     try:
         yield from _findings_of_cluster(client, folder, wait, hint)
@@ -141,7 +134,7 @@ def _findings_of_cluster(
         around = ask(client, look)
         yield workers.check_answers(around)
         if not around.given:
-            yield _left_out("Other checks of the cluster", "No worker answers.")
+            yield _left_out("Other checks of the cluster", "No worker answered.")
             return
         yield from _of_workers(client, around.given)
     yield from _of_folder(client, folder, around.given)
@@ -166,7 +159,9 @@ def _of_folder(
             visible = shared.check_visible(probe, client)
             yield visible
             if visible.state == "wrong":
-                yield _left_out("Other checks of the folder", "It is not the same for all.")
+                yield _left_out(
+                    "Other checks of the folder", "Client and workers do not see the same folder."
+                )
                 return
             yield replacing.check_renames(probe, client)
             hosts = {address: seen.host for address, seen in around.items()}

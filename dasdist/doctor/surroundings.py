@@ -1,4 +1,4 @@
-"""What a worker finds around it: its node, its job, its GPUs, and where it listens."""
+"""Collect facts about a worker process: its node, job and GPUs, and where it listens."""
 
 import os
 import resource
@@ -15,7 +15,7 @@ __all__ = ["Surroundings", "look", "open_addresses"]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is around a worker process.
+    """Node, job, GPUs and limits of a worker process.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Surroundings:
     allocation : Allocation or None
         What all workers of this job may use on this node.
     contradiction : str
-        Why there is no allocation.
+        Why the allocation could not be found.
     visible : str or None
         ``CUDA_VISIBLE_DEVICES``.
     gpus : tuple of str
@@ -65,7 +65,7 @@ class Surroundings:
 
 
 def look() -> Surroundings:
-    """Return what is around this process."""
+    """Return node, job, GPUs and limits of this process."""
     import torch
 
     host = socket.gethostname()

@@ -1,4 +1,4 @@
-"""Checks of the workers of a cluster: versions, memory, threads, clocks, open ports."""
+"""Check the workers of a cluster: versions, memory, threads, clocks, open ports."""
 
 import time
 from collections import Counter, defaultdict
@@ -32,7 +32,7 @@ CLOCK = 5.0
 
 @check("Workers")
 def check_present(client: Client, expected: int, seconds: float, hint: str = "") -> Outcome:
-    """Wait for the workers that there should be."""
+    """Wait for the workers that the cluster should have."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -47,8 +47,8 @@ def check_present(client: Client, expected: int, seconds: float, hint: str = "")
     if len(workers) < expected:
         return Outcome(
             "wrong",
-            f"{fact}; {expected} were expected, and waited for {seconds:.0f} s.",
-            hint or "Start workers, or look into the logs of those that should be there.",
+            f"{fact}; {expected} were expected, but did not come within {seconds:.0f} s.",
+            hint or "Start workers, or read the logs of those that should be there.",
         )
     return ok(fact)
 
@@ -59,14 +59,14 @@ def check_versions(client: Client) -> Outcome:
     found: Any = client.get_versions(packages=["dasdist", *PACKAGES])
     here = found["client"]["packages"]
     differing = [
-        f"{name} {there.get(name) or 'cannot be imported'} on {who}, and {here[name]} here"
+        f"{name} {there.get(name) or 'cannot be imported'} on {who}, but {here[name]} here"
         for who, there, names in _places(found)
         for name in names
         if there.get(name) != here.get(name)
     ]
     if not differing:
         return ok(
-            f"Client, scheduler and {len(found['workers'])} workers have the same: "
+            f"Client, scheduler and {len(found['workers'])} workers have the same versions: "
             + ", ".join(
                 f"{name} {here[name]}" for name in ("python", "dasdist", *PACKAGES[:3])
             ).replace(".final.0", "")
@@ -74,7 +74,8 @@ def check_versions(client: Client) -> Outcome:
     return Outcome(
         "wrong",
         "; ".join(differing[:5]) + (f" and {len(differing) - 5} more" if differing[5:] else ""),
-        "Install the same on all machines: one environment in a shared folder, or one container.",
+        "Install the same versions on all machines: one environment in a shared folder, or one "
+        "container.",
     )
 
 
@@ -91,24 +92,26 @@ def _places(found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], tupl
 
 @check("Answers of the workers")
 def check_answers(around: Answers[Surroundings]) -> Outcome:
-    """Look whether all workers answer."""
+    """Check whether all workers answer."""
     nodes = {s.place for s in around.given.values()}
-    return around.missing() or ok(f"{len(around.given)} workers answer, on {len(nodes)} nodes.")
+    return around.missing() or ok(
+        f"All {len(around.given)} workers answered, on {len(nodes)} nodes."
+    )
 
 
 @check("Nannies")
 def check_nannies(client: Client) -> Outcome:
-    """Look whether workers are started again when they die."""
+    """Check whether workers that die are restarted."""
     workers = client.scheduler_info(n_workers=-1)["workers"]
     without = [address for address, worker in workers.items() if not worker.get("nanny")]
     if without:
         return Outcome(
             "warning",
-            f"{len(without)} of {len(workers)} workers have no nanny: {named_few(without)}. They "
-            "are not started again when they die, and --block-timeout does not work.",
-            "Start them with --nanny.",
+            f"{len(without)} of {len(workers)} workers have no nanny: {named_few(without)}. Those "
+            "that die are not restarted, and --block-timeout does not work.",
+            "Start workers with --nanny.",
         )
-    return ok(f"All {len(workers)} workers are started again when they die.")
+    return ok(f"All {len(workers)} workers are restarted when they die.")
 
 
 @check("Memory of the workers")
@@ -119,9 +122,9 @@ def check_memory(client: Client, around: Mapping[str, Surroundings]) -> Outcome:
     if unlimited:
         return Outcome(
             "warning",
-            f"{len(unlimited)} workers have no memory limit: {named_few(unlimited)}. No plan can "
-            "tell what fits, and what uses too much is killed without a word.",
-            "Give them one with --memory-limit.",
+            f"{len(unlimited)} workers have no memory limit: {named_few(unlimited)}. Blocks cannot "
+            "be fitted to them, and a worker that uses too much is killed without a message.",
+            "Start workers with --memory-limit.",
         )
     for place, members in _by_allocation(around).items():
         allocated = [s.memory for a in members if (s := around[a].allocation)]
@@ -129,14 +132,15 @@ def check_memory(client: Client, around: Mapping[str, Surroundings]) -> Outcome:
         if allocated and sum(limits) > min(allocated):
             return Outcome(
                 "wrong",
-                f"The {len(limits)} workers on {place} may use {_gib(sum(limits))}, and their job "
-                f"has {_gib(min(allocated))} there; they are killed before they notice.",
-                "Start them with python -m dasdist.cluster.worker, which divides what there is, or "
-                "give --memory-limit.",
+                f"The {len(limits)} workers on {place} may use {_gib(sum(limits))}, but their job "
+                f"has {_gib(min(allocated))} there; the system kills them before they reach their "
+                "limit.",
+                "Start workers with python -m dasdist.cluster.worker, which divides the job's "
+                "memory, or with a smaller --memory-limit.",
             )
     return _contradiction(around) or ok(
         f"{named_few(sorted({_gib(workers[a]['memory_limit']) for a in around if a in workers}))} "
-        "a worker; no job has less than its workers may use."
+        "a worker, and no job has less memory than its workers may use."
     )
 
 
@@ -154,8 +158,8 @@ def check_threads(client: Client, around: Mapping[str, Surroundings]) -> Outcome
             return Outcome(
                 "warning",
                 f"On {place} {len(present)} workers have {tasks} task threads in all and compute "
-                f"with up to {busy} threads, on {min(allocated)} cores: they wait for each other.",
-                "Start fewer workers or threads, or set OMP_NUM_THREADS=1 for them.",
+                f"with up to {busy} threads, but only {min(allocated)} cores.",
+                "Start fewer workers or threads, or set OMP_NUM_THREADS=1 for the workers.",
             )
     return _contradiction(around) or ok(
         "No more threads than cores: "
@@ -176,7 +180,7 @@ def _contradiction(around: Mapping[str, Surroundings]) -> Outcome | None:
     for address, seen in around.items():
         if seen.contradiction:
             return Outcome(
-                "wrong", f"Worker {address}: {seen.contradiction}", "Start it as that says."
+                "wrong", f"Worker {address}: {seen.contradiction}", "Start it in that way."
             )
     return None
 
@@ -203,22 +207,22 @@ def check_clocks(client: Client) -> Outcome:
     middle, half = (before + after) / 2, (after - before) / 2
     off = {a: t - middle for a, t in answers.items() if isinstance(t, float)}
     if not off:
-        raise NotChecked("No worker answers.")
+        raise NotChecked("No worker answered.")
     address, most = max(off.items(), key=lambda item: abs(item[1]))
-    fact = f"They differ by up to {abs(most):.1f} s from this machine's (give or take {half:.1f} s)"
+    fact = f"They differ by up to {abs(most):.1f} s (+/- {half:.1f} s) from this machine's clock"
     if abs(most) > CLOCK + half:
         return Outcome(
             "warning",
-            f"{fact}, on {address}; whether another machine still writes an output is told by the "
-            "age of its lock.",
-            "Let the machines keep their time by NTP.",
+            f"{fact}, on {address}. Clocks must agree, since the age of a lock shows whether "
+            "another machine still writes an output.",
+            "Let all machines set their clocks by NTP.",
         )
     return ok(f"{fact}.")
 
 
 @check("Open ports")
 def check_listening(client: Client) -> Outcome:
-    """Look whether the cluster can be reached from more networks than it needs, or unencrypted."""
+    """Check whether the cluster can be reached from needless networks, or without encryption."""
     scheduler: str = client.scheduler_info()["address"]
     found: dict[str, Any] = {
         "the scheduler": client.run_on_scheduler(open_addresses),
@@ -229,21 +233,21 @@ def check_listening(client: Client) -> Outcome:
         who, where = next(iter(wide.items()))
         return Outcome(
             "warning",
-            f"{len(wide)} processes listen on all interfaces of their machine, {who} on "
+            f"{len(wide)} processes listen on all interfaces of their machine, such as {who} on "
             f"{', '.join(where)}. Whoever reaches such a port can run code as you, unless it is "
             "encrypted with certificates.",
-            "Start them with --host or --interface, and their dashboards on 127.0.0.1:0, as "
-            "--cluster slurm does.",
+            "Start scheduler and workers with --host or --interface, and with --dashboard-address "
+            "127.0.0.1:0, as --cluster slurm does.",
         )
     local = scheduler.startswith(("inproc://", "tcp://127.", "tls://127.", "tcp://[::1]"))
     if not local and not scheduler.startswith(("tls://", "wss://")):
         return Outcome(
             "warning",
-            f"The scheduler is at {scheduler}, without encryption: whoever reaches it can run code "
-            "as you.",
-            "Use certificates: --cluster slurm makes its own.",
+            f"The scheduler at {scheduler} is not encrypted: whoever reaches it can run code as "
+            "you.",
+            "Use certificates, as --cluster slurm does.",
         )
-    return ok(f"The scheduler is at {scheduler}, and no process listens on all interfaces.")
+    return ok(f"The scheduler is at {scheduler}; no process listens on all interfaces.")
 
 
 def nodes_of(around: Mapping[str, Surroundings]) -> dict[tuple[str, str], str]:

@@ -5,7 +5,7 @@ from distributed import Client
 from distributed.system import MEMORY_LIMIT
 
 from dasdist.executors.clients import PROMISED
-from dasdist.inference.cuda import LANES
+from dasdist.inference.cuda import STREAMS
 from dasdist.planning.plan import Resources
 
 __all__ = ["resources_of", "resources_of_cluster"]
@@ -24,7 +24,7 @@ def resources_of(client: Client | None, device: torch.device) -> Resources:
     if client is not None:
         return resources_of_cluster(client)
     if device.type == "cuda":
-        return Resources(threads=LANES, memory=MEMORY_LIMIT)
+        return Resources(threads=STREAMS, memory=MEMORY_LIMIT)
     return Resources(memory=MEMORY_LIMIT, cores=torch.get_num_threads())
 
 

@@ -1,4 +1,4 @@
-"""Axes, segments, patches and blocks: pure integers, no data."""
+"""Axes, segments, patches and blocks as integers, without any data."""
 
 from dasdist.geometry.axis import Axis
 from dasdist.geometry.blocks import Block, Region, SegmentGrid, Span, block_at

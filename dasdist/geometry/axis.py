@@ -28,7 +28,7 @@ _INT64_SAFE = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A uniformly spaced coordinate.
+    """A coordinate with uniform spacing, exact as rational numbers.
 
     Parameters
     ----------

@@ -135,13 +135,14 @@ class PatchGrid:
     def __post_init__(self) -> None:
         if self.size < self.window:
             raise InvalidInput(
-                f"A segment of {self.size} is shorter than a patch of {self.window}; use a longer "
-                "segment or a model with smaller patches."
+                f"A segment has {self.size} samples or channels, but a patch of the model has "
+                f"{self.window}; use a longer segment, or a model with smaller patches."
             )
         if self.shift < 1:
             raise InvalidInput(
-                f"An overlap of {self.window - self.shift} leaves no step between patches of "
-                f"{self.window}; choose an overlap below {self.window}."
+                f"An overlap of {self.window - self.shift} samples or channels leaves no step "
+                f"between patches of {self.window}; use a smaller overlap_samples or "
+                "overlap_channels."
             )
 
     @property
@@ -193,7 +194,7 @@ class PatchGrid:
         return self.start(first), self.start(last - 1) + self.window
 
     def hole(self, trim: int = 0) -> int:
-        """Return how many outputs between neighbouring patches no patch fills, at the most.
+        """Return the largest number of outputs between neighbouring patches that none fills.
 
         ``trim`` is the number of outputs of every patch that go unused, e.g. through blinding.
         """
@@ -207,7 +208,7 @@ class PatchGrid:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What a model says about one patch, or about neighbouring channels of it.
+    """Annotations of one patch, or of neighbouring channels of it.
 
     Parameters
     ----------

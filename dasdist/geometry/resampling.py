@@ -1,4 +1,4 @@
-"""Which samples of a recording a rationally resampled stretch of it depends on.
+"""Find the recorded samples that a resampled stretch depends on.
 
 With ``up`` / ``down`` = 2 / 3, resampled sample *i* sits at recorded position ``3 i / 2``::
 
@@ -37,12 +37,12 @@ class Ratio:
     def __post_init__(self) -> None:
         if self.up < 1 or self.down < 1 or gcd(self.up, self.down) != 1:
             raise ValueError(
-                f"{self.up}/{self.down} is no resampling ratio: factors start at 1 and are coprime."
+                f"{self.up}/{self.down} is not a resampling ratio; use coprime factors from 1 up."
             )
 
     @property
     def is_identity(self) -> bool:
-        """Whether nothing changes."""
+        """Whether resampling by it changes nothing."""
         return self.up == self.down
 
     def size(self, n: int) -> int:
@@ -58,7 +58,7 @@ class Ratio:
         """Return the half-open range of recorded samples behind resampled ``[start, stop)``.
 
         The range is cut to ``[0, n)``; its start is a multiple of ``down``, where a recorded and a
-        resampled sample coincide, so that the resampled grid of the part is that of the whole.
+        resampled sample coincide, so that the resampled grid of the range is that of the whole.
         """
         if self.is_identity:
             return start, stop

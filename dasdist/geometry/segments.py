@@ -1,4 +1,4 @@
-"""Cut a coordinate into stretches with uniform spacing.
+"""Cut a coordinate into stretches of uniform spacing, at gaps and changes.
 
 A coordinate is given by its *tie points*, the way xdas keeps it: between two ties it is linear::
 

@@ -1,4 +1,4 @@
-"""One block of a recording through a model: pure functions, no dask."""
+"""Compute one block of a recording with a model: pure functions, no dask."""
 
 from dasdist.inference.block import Recipe, process_block
 from dasdist.inference.patches import Batching, annotate_patches

@@ -1,4 +1,4 @@
-"""A batch in pieces of one size, because the arithmetic of another size could differ."""
+"""Annotate a batch in pieces of one size, since another size could round differently."""
 
 from collections.abc import Callable, Mapping
 

@@ -19,7 +19,7 @@ from dasdist.block_events import StageListener, silent
 from dasdist.callbacks.base import Accumulator, Mapper
 from dasdist.callbacks.needs import Needs
 from dasdist.geometry import Block
-from dasdist.inference.cuda import lane
+from dasdist.inference.cuda import own_stream
 from dasdist.inference.device import out_of_memory
 from dasdist.inference.malloc import peak_bytes
 from dasdist.inference.patches import Batching, annotate_patches
@@ -101,7 +101,7 @@ def process_block(
 
     with stage("read"):
         samples = selection.read()
-    with lane(device):
+    with own_stream(device):
         with stage("preprocess"):
             data = prepare(samples, block, recipe.sections, device, note)
         del samples
@@ -114,13 +114,14 @@ def process_block(
             accumulator = None
         if accumulator is None:  # the error is gone, and what it held
             note(
-                f"no memory for a whole block on {device}; its samples and curves wait on the CPU."
+                f"{device} does not have the memory for a whole block; its samples and curves "
+                "wait on the CPU."
             )
             data = data.fetched()
             accumulator = _reduced(data, block, recipe, predictor, stage, fetched=True)
     with stage("write"):
         part = accumulator.part()
-    noted = (*predictor.notes(recipe.batching.form), *notes)
+    noted = (*predictor.notes(recipe.batching.variant), *notes)
     return BlockResult(block.index, part, stage.seconds, peak_bytes(), noted)
 
 

@@ -1,4 +1,4 @@
-"""A task thread's lane to its GPU: a stream of its own, and pinned buffers that samples go through.
+"""A CUDA stream for every task thread, and pinned buffers through which samples reach the GPU.
 
 While one thread's samples travel, the GPU computes for another; two or three threads keep it busy::
 
@@ -19,47 +19,47 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["LANES", "lane", "to_device"]
+__all__ = ["STREAMS", "own_stream", "to_device"]
 
-LANES = 3
-"""Lanes of a device: one computes, one reads, one has its samples or picks copied.  More threads
+STREAMS = 3
+"""Streams of a device: one computes, one reads, one has its samples or picks copied.  More threads
 wait for their turn, so that a device holds no more blocks than that."""
 
 _BUFFER_BYTES = 2**25
-"""Of each of a lane's two pinned buffers: while one is copied from, the other is filled."""
+"""Size of each of a stream's two pinned buffers: one is filled while the other is copied from."""
 
 _here = threading.local()
 
 
 @contextmanager
-def lane(device: torch.device) -> Iterator[None]:
-    """Within this, what this thread asks of a GPU goes through a stream of its own."""
+def own_stream(device: torch.device) -> Iterator[None]:
+    """Give this thread a CUDA stream of its own within the context; on a CPU do nothing."""
     if device.type != "cuda":
         yield
         return
-    lanes = _lanes_of(device)
-    mine = lanes.get()
+    free = _free_streams(device)
+    mine = free.get()
     try:
-        mine = mine or _Lane(device)
-        _here.lane = mine
+        mine = mine or _Stream(device)
+        _here.stream = mine
         with torch.cuda.device(device), torch.cuda.stream(mine.stream):
             yield
     finally:
-        _here.lane = None
-        lanes.put(mine)
+        _here.stream = None
+        free.put(mine)
 
 
 @cache
-def _lanes_of(device: torch.device) -> "LifoQueue[_Lane | None]":
-    """Return the lanes of a device that are free; None stands for one that is not made yet."""
-    lanes: LifoQueue[_Lane | None] = LifoQueue()
-    for _ in range(LANES):
-        lanes.put(None)
-    return lanes
+def _free_streams(device: torch.device) -> "LifoQueue[_Stream | None]":
+    """Return the streams of a device that no thread uses; None stands for one not yet made."""
+    free: LifoQueue[_Stream | None] = LifoQueue()
+    for _ in range(STREAMS):
+        free.put(None)
+    return free
 
 
 def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Return an array as a tensor on a device; for a GPU, within this thread's lane.
+    """Return an array as a tensor on a device; for a GPU, through this thread's stream.
 
     Parameters
     ----------
@@ -76,11 +76,11 @@ def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
     if device.type != "cuda":
         return torch.from_numpy(native).to(device)
-    mine: _Lane = _here.lane
+    mine: _Stream = _here.stream
     return mine.send(np.ascontiguousarray(native))
 
 
-class _Lane:
+class _Stream:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.stream: Any = torch.cuda.Stream(device)

@@ -1,4 +1,4 @@
-"""What a GPU needs to be told, and a CPU does not."""
+"""Small helpers for GPUs that do nothing on CPUs."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -9,7 +9,7 @@ __all__ = ["finish", "give_back", "out_of_memory", "using"]
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out: on a GPU it mostly has a class of its own, else a message."""
+    """Tell whether an error means that memory ran out, by its class or its message."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     said = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
@@ -22,12 +22,12 @@ def using(device: torch.device) -> Any:
 
 
 def finish(device: torch.device) -> None:
-    """Wait until a GPU did what this thread's stream asks of it."""
+    """Wait until the GPU has finished this thread's stream."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
 
 
 def give_back(device: torch.device) -> None:
-    """Give memory back that torch keeps on a GPU, and nothing holds."""
+    """Give back the memory that torch keeps on a GPU but does not use."""
     if device.type == "cuda":
         torch.cuda.empty_cache()

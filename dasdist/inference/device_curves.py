@@ -1,4 +1,4 @@
-"""Probability curves that stay on a GPU: what crosses the bus is their peaks."""
+"""Probability curves that stay on a GPU, so that only their peaks are copied to the CPU."""
 
 from dataclasses import dataclass
 from typing import Any

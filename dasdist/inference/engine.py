@@ -1,4 +1,4 @@
-"""A network compiled by OpenVINO, where that is installed.
+"""Compile a network with OpenVINO, where that is installed.
 
 OpenVINO (https://docs.openvino.ai) fuses layers into kernels of one memory layout, which suits the
 few channels of picking networks: PhaseNet was 1.4 times as fast on a core as folded in torch.

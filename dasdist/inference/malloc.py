@@ -1,4 +1,4 @@
-"""The memory of this process."""
+"""Set how this process keeps freed memory, and measure its peak."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """Names of options in glibc's malloc.h."""
 
 LARGEST_KEPT = 12 * 2**20
-"""Bytes up to which the memory of an array is kept when it is freed: layers, but no blocks."""
+"""Bytes of the largest array whose memory is kept when freed: layers are kept, blocks not."""
 
 _KEPT = 2**26
 """Bytes of the first thread's freed memory beyond which the rest is given back.  Other threads keep
@@ -24,7 +24,7 @@ all: it is as much as the largest heap that glibc makes for them, see `keep_free
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory that it frees, as the next batch needs it again.
+    """Let this process keep freed memory, since the next batch needs it again.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def keep_freed_memory() -> bool:
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process ever had resident, in bytes.
+    """Return the peak of this process's resident memory, in bytes.
 
     Notes
     -----

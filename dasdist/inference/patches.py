@@ -42,7 +42,7 @@ class Batching:
         plans a run need not have what its workers have.
     channelwise : bool
         Whether batches hold windows of single channels.
-    form : Variant
+    variant : Variant
         How the model computes them.
     cores : int
         Cores that compute batches of a block at once, each its own.
@@ -51,7 +51,7 @@ class Batching:
     size: int
     on_gpu: int
     channelwise: bool
-    form: Variant = PLAIN
+    variant: Variant = PLAIN
     cores: int = 1
 
     def size_on(self, device: torch.device) -> int:
@@ -102,7 +102,7 @@ def annotate_patches(
     spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
 
     def predict(batch: torch.Tensor) -> Annotations:
-        outputs = predictor(batch, arguments, spacing, batching.form, exact_above)
+        outputs = predictor(batch, arguments, spacing, batching.variant, exact_above)
         return {key: values.cpu() for key, values in outputs.items()} if fetched else outputs
 
     size = batching.size_on(predictor.device)

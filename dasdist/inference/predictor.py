@@ -1,4 +1,4 @@
-"""A model on its device, ready for batches of one constant shape."""
+"""Apply a model on its device to batches of one constant shape."""
 
 import logging
 import threading
@@ -41,11 +41,11 @@ _DEVICE_LOCKS: dict[torch.device, threading.RLock] = {}
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What was asked of a predictor besides a batch."""
+    """Options of one call of a predictor."""
 
     arguments: Mapping[str, Any]
     spacing: tuple[float, float]
-    form: Variant
+    variant: Variant
     exact_above: Mapping[str, float]
 
 
@@ -81,21 +81,21 @@ class Predictor:
         self._float32_only: set[Variant] = set()
         self._notes: dict[tuple[Variant, str], None] = {}
 
-    def note(self, form: Variant, text: str) -> None:
-        """Note that something is done in another way than was asked for, and log it."""
+    def note(self, variant: Variant, text: str) -> None:
+        """Log that something is done differently than asked for, and keep it for the report."""
         _log.warning("%s: %s", self.spec.name, text)
-        self._notes[form, text] = None
+        self._notes[variant, text] = None
 
-    def notes(self, form: Variant) -> tuple[str, ...]:
-        """Return what was noted of a form."""
-        return tuple(text for noted, text in list(self._notes) if noted == form)
+    def notes(self, variant: Variant) -> tuple[str, ...]:
+        """Return the notes about a variant."""
+        return tuple(text for noted, text in list(self._notes) if noted == variant)
 
     def __call__(
         self,
         batch: torch.Tensor,
         arguments: Mapping[str, Any],
         spacing: tuple[float, float],
-        form: Variant = PLAIN,
+        variant: Variant = PLAIN,
         exact_above: Mapping[str, float] = MappingProxyType({}),
     ) -> dict[str, torch.Tensor]:
         """Annotate a batch.
@@ -108,10 +108,10 @@ class Predictor:
             Arguments of ``annotate``, for the model's ``argdict``.
         spacing : tuple of float
             Seconds per sample and metres per channel, for the f-k filter.
-        form : Variant
+        variant : Variant
             How the model computes.  What differs from the plain model on the first batch computes
             plainly from then on, with a warning; so does, in float32, what cannot compute in the
-            precision of the form.
+            precision of the variant.
         exact_above : mapping of str to float
             By annotation key, the value from which on something reads it.  Where lower precision
             sees something near it, float32 computes again; where this is empty, nowhere.
@@ -133,7 +133,7 @@ class Predictor:
         """
         axis = 2 if self.spec.channelwise and batch.shape[0] == 1 else 0
         total = batch.shape[axis]
-        asked = _Asked(arguments, spacing, form, exact_above)
+        asked = _Asked(arguments, spacing, variant, exact_above)
         while True:
             size = min(self._most.get(axis, total), total)
             outputs = self._in_pieces(batch, axis, size, asked)
@@ -144,9 +144,9 @@ class Predictor:
             # another thread may have found out more in the meantime
             self._most[axis] = min(-(-size // 2), self._most.get(axis, size))
             self.note(
-                form,
-                f"no memory for batches of {size} on {self.device}, going on with "
-                f"{self._most[axis]}.",
+                variant,
+                f"batches of {size} do not fit into the memory of {self.device}; going on with "
+                f"batches of {self._most[axis]}.",
             )
 
     def _in_pieces(
@@ -161,13 +161,13 @@ class Predictor:
             return None
 
     def _annotate(self, batch: torch.Tensor, axis: int, asked: _Asked) -> dict[str, torch.Tensor]:
-        folded = None if asked.form.kind == "plain" else self._network(batch, asked)
+        folded = None if asked.variant.kind == "plain" else self._network(batch, asked)
 
         def exact(some: torch.Tensor) -> dict[str, torch.Tensor]:
             return self._forward(some, asked, "float32", folded)
 
-        precision = asked.form.precision
-        if precision == "float32" or asked.form in self._float32_only:
+        precision = asked.variant.precision
+        if precision == "float32" or asked.variant in self._float32_only:
             return exact(batch)
         rough, reason = None, ""
         # models may change their input, and on a GPU it is a copy anyway
@@ -180,35 +180,39 @@ class Predictor:
             reason = f"{type(error).__name__}: {str(error)[:500]}"
         if rough is None:  # the error is gone, and what it held
             found = exact(batch)
-            self._float32_only.add(asked.form)
-            self.note(asked.form, f"it cannot compute in {precision}, but in float32: {reason}")
+            self._float32_only.add(asked.variant)
+            self.note(
+                asked.variant, f"it cannot compute in {precision}, so float32 is used: {reason}"
+            )
             return found
         if not asked.exact_above:
             return rough
         return computed_again(rough, batch, axis, asked.exact_above, exact)
 
     def _network(self, batch: torch.Tensor, asked: _Asked) -> FoldedNetwork | None:
-        """Return the network in its form, or None if the plain model is to compute."""
+        """Return the network of the variant, or None if the plain model computes."""
         # how much shares a batch matters to a compiler only
-        shape = tuple(batch.shape) if asked.form.kind == "compiled" else batch.shape[1]
-        key = (asked.form, shape, repr(sorted(asked.arguments.items(), key=str)))
+        shape = tuple(batch.shape) if asked.variant.kind == "compiled" else batch.shape[1]
+        key = (asked.variant, shape, repr(sorted(asked.arguments.items(), key=str)))
         folded: FoldedNetwork | None = self._folded.get(key, _UNKNOWN)
         if folded is _UNKNOWN:
             with self.lock:
                 if key not in self._folded:
                     while len(self._folded) >= _KEPT:
                         self._folded.pop(next(iter(self._folded)))
-                    self._folded[key] = self._checked(batch, asked, asked.form)
+                    self._folded[key] = self._checked(batch, asked, asked.variant)
                 folded = self._folded[key]
         return folded
 
-    def _checked(self, batch: torch.Tensor, asked: _Asked, form: Variant) -> FoldedNetwork | None:
-        """Build a form and compare it with the plain model, on noise and on the first batch."""
+    def _checked(
+        self, batch: torch.Tensor, asked: _Asked, variant: Variant
+    ) -> FoldedNetwork | None:
+        """Build a variant and compare it with the plain model, on noise and on the first batch."""
         model: Any = self.model
         shape = (batch.shape[0] * batch.shape[2], batch.shape[1])
         try:
             with torch.no_grad(), using(self.device):
-                folded = build(model, form, shape, asked.arguments)
+                folded = build(model, variant, shape, asked.arguments)
             noise = torch.randn(batch.shape, generator=torch.Generator().manual_seed(1))
             off = max(
                 largest_difference(
@@ -217,20 +221,20 @@ class Predictor:
                 )
                 for same in (noise, batch)
             )
-            reason = f"it differs from the plain one by {off:.1e}"
+            reason = f"results differ by {off:.1e}, allowed are {LARGEST_DIFFERENCE:.0e}"
         except Exception as error:  # of any kind: torch and compilers have many
             if out_of_memory(error):
-                raise  # says nothing about the form
+                raise  # says nothing about the variant
             off, reason = np.inf, f"{type(error).__name__}: {str(error)[:500]}"
         if off <= LARGEST_DIFFERENCE:
             return folded
-        less = "folded" if form.kind == "compiled" else "plain"
+        less = "folded" if variant.kind == "compiled" else "plain"
         self.note(
-            asked.form,
-            f"the {form.kind} model is not used, {reason}; going on with the {less} one.",
+            asked.variant,
+            f"the {variant.kind} model is not used ({reason}); going on with the {less} one.",
         )
-        if form.kind == "compiled":
-            return self._checked(batch, asked, replace(form, kind="folded"))
+        if variant.kind == "compiled":
+            return self._checked(batch, asked, replace(variant, kind="folded"))
         return None
 
     def _forward(
@@ -259,14 +263,14 @@ class Predictor:
             outputs = self.model(inputs, argdict=dict(asked.arguments), **kwargs)
             if not isinstance(outputs, Mapping):
                 raise ModelMismatch(
-                    f"{self.spec.name} returned a {type(outputs).__name__}; forward must return a "
-                    f"mapping with the keys {list(self.spec.annotate_keys)}."
+                    f"{self.spec.name} returned a {type(outputs).__name__}; its forward method "
+                    f"must return a dict with the keys {list(self.spec.annotate_keys)}."
                 )
             missing = [key for key in self.spec.annotate_keys if key not in outputs]
             if missing:
                 raise ModelMismatch(
-                    f"{self.spec.name} promises {list(self.spec.annotate_keys)} but returned "
-                    f"{sorted(outputs)}; mend annotate_keys or forward."
+                    f"{self.spec.name} has annotate_keys {list(self.spec.annotate_keys)}, but its "
+                    f"forward method returned {sorted(outputs)}; correct one of them."
                 )
             found = {
                 key: torch.as_tensor(outputs[key]).to(torch.float32)

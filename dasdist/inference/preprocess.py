@@ -1,6 +1,6 @@
-"""From recorded samples to what the model sees: resample, cast, filter.
+"""Turn recorded samples into the model's input: resample, cast, filter.
 
-On a CPU by scipy, on a GPU by tensors that lie there already (`dasdist.signal.on_device`).
+On a CPU by scipy, on a GPU by torch (`dasdist.signal.on_device`).
 """
 
 import logging
@@ -67,7 +67,7 @@ def prepare(
     device : torch.device
         Where the model is.  A GPU preprocesses as well, unless the block is too large for it.
     note : callable
-        Is told if it is.
+        Called with a message if it is.
 
     Returns
     -------
@@ -85,8 +85,8 @@ def prepare(
             if not out_of_memory(error):
                 raise
             note(
-                f"no memory to preprocess a whole block on {device}, so the CPU does that; smaller "
-                "blocks (block=) would be faster."
+                f"{device} does not have the memory to preprocess a whole block, so the CPU does "
+                "it; smaller blocks (block=, --block) would be faster."
             )
         give_back(device)  # not before the error is gone, which holds what was computed
     single = _resampled(raw, block, resample_span).astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""The model as one process holds it.
+"""Replicas: the model as each process holds it, built once.
 
 A model travels once to every worker process, as bytes under a token; tasks carry the token alone.
 The first task that needs it builds the replica::
@@ -75,7 +75,7 @@ def pack(model: torch.nn.Module, device: str | None = None) -> Payload:
 
 
 def remember(payload: Payload) -> None:
-    """Let this process build the replica, for as long as something holds the payload."""
+    """Keep a payload for building the replica, as long as something else holds it."""
     with _known:
         _payloads[payload.token].add(payload)
 
@@ -96,7 +96,7 @@ def _build(token: str) -> Predictor:
         payload = next(iter(_payloads[token]), None)
     if payload is None:
         raise DasdistError(
-            f"This process was not given the model {token}; the worker plugin that brings it did "
+            f"This worker did not receive the model (token {token}): the plugin that brings it did "
             "not run here. Restart the worker, or call annotate or classify again."
         )
     keep_freed_memory()

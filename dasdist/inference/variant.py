@@ -1,4 +1,4 @@
-"""The form in which a model computes, and the check that it is the same model.
+"""How a model computes (plain, folded or compiled), and the check that results stay the same.
 
 ::
 
@@ -26,12 +26,12 @@ __all__ = [
     "PRECISIONS",
     "Variant",
     "build",
-    "choose_form",
+    "choose_variant",
     "largest_difference",
 ]
 
 LARGEST_DIFFERENCE = 1e-4
-"""Of probabilities, between a form and the plain model."""
+"""Largest difference of probabilities that a variant may have from the plain model."""
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -59,14 +59,14 @@ class Variant:
 PLAIN = Variant()
 
 
-def choose_form(
+def choose_variant(
     model: torch.nn.Module,
     arguments: Mapping[str, Any],
     callers: int = 1,
 ) -> Variant:
-    """Choose the form for a run, from what is asked and not from its length, blocks or workers.
+    """Choose the variant for a run from its arguments, not from its length, blocks or workers.
 
-    So a run that is resumed, or grows, goes on in the form that it was begun with.
+    So a run that is resumed, or grows, goes on in the variant that it was begun with.
 
     Parameters
     ----------
@@ -89,7 +89,10 @@ def choose_form(
     if precision not in PRECISIONS:
         raise InvalidInput(f"precision is {precision!r}; use one of {sorted(PRECISIONS)}.")
     if wanted == "compile" and not (compiler_found() or torch.cuda.is_available()):
-        raise InvalidInput("optimize='compile' needs OpenVINO: pip install 'dasdist[openvino]'.")
+        raise InvalidInput(
+            "optimize is 'compile', which needs OpenVINO or a GPU; OpenVINO is not installed: "
+            'python -m pip install "dasdist[openvino]"'
+        )
     # one that computes in another way may not heed the network that it is given
     foldable = isinstance(model, WaveformWrapper) and type(model).forward is WaveformWrapper.forward
     if wanted is False or not foldable:
@@ -101,17 +104,17 @@ def choose_form(
 
 def build(
     model: WaveformWrapper,
-    form: Variant,
+    variant: Variant,
     shape: tuple[int, int],
     arguments: Mapping[str, Any],
 ) -> FoldedNetwork:
-    """Return a model's network in a form.
+    """Return the folded or compiled network of a model.
 
     Parameters
     ----------
     model : WaveformWrapper
         The model.
-    form : Variant
+    variant : Variant
         Folded or compiled.
     shape : tuple of int
         Windows of a batch and samples of a window.
@@ -119,13 +122,14 @@ def build(
         Arguments of ``annotate``.
     """
     folded = model.folded(shape[1], arguments)
-    if form.kind != "compiled":
+    if variant.kind != "compiled":
         return folded
     network: Any = folded.network
     if model.device.type == "cuda":
         return replace(folded, network=torch.compile(network, dynamic=False))
     example = torch.zeros(shape[0], folded.components, shape[1])
-    return replace(folded, network=CompiledNetwork(network, example, form.callers, form.threads))
+    compiled = CompiledNetwork(network, example, variant.callers, variant.threads)
+    return replace(folded, network=compiled)
 
 
 def largest_difference(

@@ -1,4 +1,4 @@
-"""Models: what they are, SeisBench's among them, and how to describe them."""
+"""DAS models: the base class, SeisBench's models, and a description of any of them."""
 
 from dasdist.models.base import BaseDASModel
 from dasdist.models.fold import FoldedNetwork

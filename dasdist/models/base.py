@@ -1,4 +1,4 @@
-"""What a DAS model is: a torch module with a patching structure and named outputs."""
+"""The base class of DAS models: a torch module with a patching structure and named outputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -25,9 +25,10 @@ class BaseDASModel(torch.nn.Module, ABC):
     dx_range : tuple of float, optional
         The same along the fibre, in metres.
     patching_structure : PatchingStructure, optional
-        Shape of patches and outputs; else :meth:`get_patching_structure` is overridden.
+        Shape of patches and outputs.  Leave it out if you override
+        :meth:`get_patching_structure`.
     annotate_keys : list of str, optional
-        Keys of the outputs to use.
+        Names of the outputs to use.
     annotate_forward_kwargs : dict, optional
         Further keyword arguments of :meth:`forward`.
     default_args : dict, optional
@@ -135,8 +136,8 @@ class BaseDASModel(torch.nn.Module, ABC):
         structure = self.patching_structure
         if structure is None:
             raise InvalidInput(
-                f"{self.name} has no patching structure: pass patching_structure to its "
-                "constructor or override get_patching_structure."
+                f"{self.name} has no patching structure; pass patching_structure to its "
+                "constructor, or override get_patching_structure."
             )
         return replace(
             structure,
@@ -154,18 +155,19 @@ class BaseDASModel(torch.nn.Module, ABC):
         overlap = self._argdict_get_with_default(argdict, key)
         if isinstance(overlap, bool) or not isinstance(overlap, Real) or not float(overlap) >= 0:
             raise InvalidInput(
-                f"{key} is {overlap!r}; use a fraction of a patch below 1, or a number from 1 up."
+                f"{key} is {overlap!r}; use a fraction of a patch from 0 to below 1, or a number "
+                "of samples or channels from 1 up."
             )
         return int(float(overlap) * window) if float(overlap) < 1 else int(float(overlap))
 
     def _argdict_get_with_default(self, argdict: Mapping[str, Any], key: str) -> Any:
-        """Return an argument or its default; the name is the one models for SeisBench call."""
+        """Return an argument or its default; models written for SeisBench call it by this name."""
         return argdict[key] if key in argdict else self._annotate_args[key][1]
 
     @property
     def classify_callback(self) -> type:
         """The callback class that ``classify`` uses; picking models return a picking callback."""
         raise InvalidInput(
-            f"{self.name} names no classify_callback: override that property, or call annotate "
-            "with a callback."
+            f"{self.name} has no classify_callback; override that property, or call annotate with "
+            "a callback."
         )

@@ -1,4 +1,4 @@
-"""Networks with less to compute, and the same results up to rounding.
+"""Turn a network into one with less to compute and the same results up to rounding.
 
 Batch normalisation of a trained network is a scale and a shift per channel, which its convolution
 can do along with its own (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2)::
@@ -36,7 +36,7 @@ _LOOKS_ONLY = {"__get__", "size", "dim"}
 
 @dataclass(frozen=True, slots=True)
 class FoldedNetwork:
-    """A network to be used in place of that of a waveform model.
+    """A network that computes in place of a waveform model's own.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class FoldedNetwork:
 
 
 def fold_batch_norms(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
-    """Return a copy of a network whose convolutions do the work of batch normalisation.
+    """Return a copy of a network with batch normalisation folded into its convolutions.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def fold_batch_norms(network: torch.nn.Module, example: torch.Tensor) -> torch.n
 def fold_components(
     network: torch.nn.Module, example: torch.Tensor, strategy: Literal["clone", "pad"]
 ) -> torch.nn.Module | None:
-    """Return a copy of a network that takes one component; None if that cannot be.
+    """Return a copy of a network that takes one component; None if there is no such network.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def fold_components(
 
 @dataclass(slots=True)
 class _Seen(TorchFunctionMode):
-    """What happened to every tensor in one run of a network."""
+    """Record of what was done to every tensor in one run of a network."""
 
     calls: dict[torch.nn.Module, list[tuple[int, int]]] = field(default_factory=dict)
     uses: Counter[int] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""Read any DAS model, dasdist's own or SeisBench's, through one small description."""
+"""Describe any DAS model, dasdist's own or SeisBench's, for planning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ __all__ = ["ModelSpec", "as_das_model", "check_arguments", "patching_structure"]
 
 RUN_ARGUMENTS = {
     "optimize": (
-        "Fold the model where that is the same, or 'compile' it, too; False computes it as it is",
+        "True folds the model for speed if results are the same, 'compile' also compiles it, "
+        "False computes it as it is",
         True,
     ),
-    "precision": ("Of the model's arithmetic: 'float32', or 'bf16' or 'fp16'", "float32"),
-    "tolerance": ("Largest jitter of coordinates, in samples, that ends no segment", 0.25),
+    "precision": ("Precision of the model's arithmetic: 'float32', 'bf16' or 'fp16'", "float32"),
+    "tolerance": ("Largest jitter of coordinates within a segment, in samples, below 0.5", 0.25),
 }
-"""Arguments of annotate and classify that concern the run and not the model."""
+"""Arguments of annotate and classify that concern the run, not the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,13 @@ class ModelSpec:
         Raises
         ------
         ModelMismatch
-            If the model names no annotation keys.
+            If the model has no annotation keys.
         """
         keys = tuple(model.annotate_keys)
         if not keys:
             raise ModelMismatch(
-                f"{model.name} names no annotate_keys, so nothing of its output would be used; "
-                "pass annotate_keys to its constructor."
+                f"{model.name} has no annotate_keys, so none of its outputs would be used; pass "
+                "annotate_keys to its constructor."
             )
         return cls(
             name=model.name,
@@ -103,8 +104,8 @@ def as_das_model(model: Any) -> torch.nn.Module:
     if isinstance(model, torch.nn.Module) and hasattr(model, "_get_in_pred_samples"):
         return WaveformWrapper(model)
     raise InvalidInput(
-        f"{type(model).__name__} is no model for DAS data; pass a dasdist.DASModel, or a DASModel "
-        "or WaveformModel of SeisBench."
+        f"{type(model).__name__} is not a model for DAS data; pass a dasdist.DASModel, or a "
+        "DASModel or WaveformModel of SeisBench."
     )
 
 
@@ -122,7 +123,7 @@ def _rewrapped(theirs: Any) -> WaveformWrapper:
 
 
 def check_arguments(model: Any, arguments: Mapping[str, Any], also: set[str]) -> None:
-    """Refuse keyword arguments that nothing knows.
+    """Refuse keyword arguments that neither the model nor the run nor the callback takes.
 
     Raises
     ------
@@ -170,8 +171,8 @@ def patching_structure(
     ):
         if window < 1 or out < 1 or not 0 <= first < last <= window:
             raise ModelMismatch(
-                f"The patching structure of {model.name} gives {out} output {axis} over the range "
-                f"{first}..{last} of {window} inputs; it needs at least one output and a range "
-                "inside the patch."
+                f"The patching structure of {model.name} has out_{axis}={out}, in_{axis}={window} "
+                f"and range_{axis}=({first}, {last}); it needs at least one output, and a range "
+                "within the patch."
             )
     return structure

@@ -1,4 +1,4 @@
-"""Transposed convolutions as convolutions, which CPUs compute several times as fast.
+"""Turn transposed convolutions into convolutions, which CPUs compute several times as fast.
 
 A transposed convolution of stride s gives s outputs an input; those at the same place in all groups
 of s are a convolution of the input, with every s-th weight of the kernel (Shi et al. 2016,
@@ -25,7 +25,7 @@ __all__ = ["SubpixelConv1d", "with_subpixels"]
 
 
 class SubpixelConv1d(torch.nn.Module):
-    """What a transposed convolution does, as a convolution with an output per place in a stride.
+    """A transposed convolution, computed as a convolution with an output per place in a stride.
 
     Parameters
     ----------

@@ -16,10 +16,10 @@ from dasdist.models.subpixel import with_subpixels
 __all__ = ["WaveformWrapper"]
 
 NOISE_LABELS = frozenset({"N", "Noise"})
-"""Labels of outputs that say nothing that the other outputs do not."""
+"""Labels of outputs that carry no information beyond the others."""
 
 NON_PHASE_LABELS = NOISE_LABELS | {"Detection"}
-"""Labels of outputs whose peaks are no arrivals."""
+"""Labels of outputs whose peaks are not arrivals."""
 
 LARGEST_PATCH = 1024
 """Channels of a patch, as in SeisBench."""
@@ -50,8 +50,8 @@ class WaveformWrapper(BaseDASModel):
     def __init__(self, model: Any, component_strategy: str = "clone", **kwargs: Any) -> None:
         if getattr(model, "output_type", None) != "array":
             raise InvalidInput(
-                f"{type(model).__name__} cannot be wrapped: only waveform models whose "
-                "output_type is 'array' give a value for every sample; use such a model."
+                f"{type(model).__name__} cannot be used: it must be a waveform model with "
+                "output_type 'array', which gives a value for every sample, such as PhaseNet."
             )
         rate = model.sampling_rate
         dt_range = None if rate is None else (0.5 / rate, 2.0 / rate)
@@ -100,8 +100,8 @@ class WaveformWrapper(BaseDASModel):
         before, after = self._argdict_get_with_default(argdict, "blinding")
         if before < 0 or after < 0 or before + after >= last - first:
             raise InvalidInput(
-                f"A blinding of {(before, after)} samples leaves nothing of the model's "
-                f"{last - first} outputs; use smaller, non-negative values."
+                f"blinding is {(before, after)} samples, but the model has {last - first} outputs; "
+                "use values from 0 up that leave some of them."
             )
         width = min(LARGEST_PATCH, channels)
         return PatchingStructure(
@@ -205,7 +205,7 @@ def filter_of(
     if model.filter_args is None:
         return None
     if isinstance(model.filter_args, dict) or len(model.filter_args) != 1:
-        _warn_of_no_filter(model, f"filter_args {model.filter_args!r} name several filters")
+        _warn_of_no_filter(model, f"filter_args {model.filter_args!r} are several filters")
         return None
     kind, options = model.filter_args[0], model.filter_kwargs
     corners: dict[str, tuple[str, ...]] = {
@@ -215,13 +215,13 @@ def filter_of(
         "highpass": ("freq",),
     }
     if kind not in corners:
-        _warn_of_no_filter(model, f"no causal equivalent of the filter {kind!r} is known")
+        _warn_of_no_filter(model, f"there is no causal equivalent of the filter {kind!r}")
         return None
     order = options["corners"]
     if options.get("zerophase", False):
         warnings.warn(
-            f"{model.name} was trained with a zero-phase filter, which reads the future; a causal "
-            "filter of twice its order is used instead.",
+            f"{model.name} was trained with a zero-phase filter, which needs the whole recording; "
+            "a causal filter of twice its order is used instead.",
             DataWarning,
             stacklevel=3,
         )

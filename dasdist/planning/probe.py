@@ -11,7 +11,7 @@ from dasdist.errors import InvalidInput, ModelMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.inference import Batching, Predictor
 from dasdist.inference.malloc import LARGEST_KEPT
-from dasdist.inference.variant import choose_form
+from dasdist.inference.variant import choose_variant
 from dasdist.models.tensors import tensors_in
 from dasdist.planning.plan import Plan, Resources
 
@@ -71,12 +71,12 @@ def batching(
         for values in (CPU_VALUES, GPU_VALUES)
     )
     callers = resources.threads * resources.cores
-    form = choose_form(predictor.model, arguments, callers)
+    variant = choose_variant(predictor.model, arguments, callers)
     # what is not known to keep no state computes one batch at a time, and so do whole patches:
     # each takes a thousand times the memory of a window
-    parallel = form.kind != "plain" and device.type == "cpu" and channelwise
+    parallel = variant.kind != "plain" and device.type == "cpu" and channelwise
     cores = resources.cores if parallel else 1
-    return Batching(size, on_gpu, channelwise, form, cores)
+    return Batching(size, on_gpu, channelwise, variant, cores)
 
 
 def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -> int:
@@ -124,7 +124,7 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     # the workers of one who plans on a GPU need not have any
     each = max(2 * plan.batching.size * patch + sum(layers), 2 * size * patch)
     threads = plan.resources.threads
-    if plan.batching.form.kind != "plain":
+    if plan.batching.variant.kind != "plain":
         return plan.batching.in_flight * threads * each
     kept = sum(layer for layer in layers if layer <= LARGEST_KEPT)  # by threads that wait
     return each + (threads - 1) * kept

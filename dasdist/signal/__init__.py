@@ -1,4 +1,4 @@
-"""What happens to samples before the model sees them: resampling, causal filters, f-k filter.
+"""Prepare samples for the model: resampling, causal filters, f-k filter.
 
 Every function here is pure and knows, besides its result, *how much input that result needs*:
 `dasdist.geometry.Ratio` for resampling and `settling_samples` for filters give the halo of a block.

@@ -59,21 +59,21 @@ class FKFilter(torch.nn.Module):
     ) -> None:
         super().__init__()
         if mode not in ("pass", "reject"):
-            raise ValueError(f"mode is {mode!r}, but it must be one of two: use 'pass' or 'reject'")
+            raise ValueError(f"mode is {mode!r}; use 'pass' or 'reject'.")
         if not (dt > 0 and dx > 0):
             raise ValueError(
-                f"dt is {dt} s and dx is {dx} m, but both must be positive: "
-                "take the absolute spacing of the axes"
+                f"dt is {dt} s and dx is {dx} m, but both must be positive; use the absolute "
+                "spacing of the axes."
             )
         if v_min is not None and v_max is not None and not v_min < v_max:
             raise ValueError(
-                f"no velocity lies between v_min = {v_min} m/s and v_max = {v_max} m/s: "
-                "give v_min < v_max"
+                f"v_min is {v_min} m/s and v_max is {v_max} m/s, so no velocity lies between them; "
+                "use v_min < v_max."
             )
         if mode == "reject" and v_min is None and v_max is None:
             raise ValueError(
-                "rejecting all velocities would leave only zeros, which look like silence: "
-                "give v_min or v_max, or leave the filter out"
+                "mode 'reject' without v_min and v_max would remove everything; give one of them, "
+                "or leave the filter out."
             )
         self.dt = dt
         self.dx = dx
@@ -103,8 +103,8 @@ class FKFilter(torch.nn.Module):
         """
         if data.ndim != 3 or data.is_complex():
             raise ValueError(
-                f"data have shape {tuple(data.shape)} and type {data.dtype}, but an f-k filter "
-                "takes real (batch, samples, channels): add or remove axes"
+                f"The data has shape {tuple(data.shape)} and type {data.dtype}, but an f-k filter "
+                "takes real numbers of shape (batch, samples, channels); add or remove axes."
             )
         real = data if data.dtype in (torch.float32, torch.float64) else data.to(torch.float32)
         nt, nx = data.shape[1:]
@@ -113,7 +113,7 @@ class FKFilter(torch.nn.Module):
         return filtered.to(data.dtype) if data.is_floating_point() else filtered
 
     def extra_repr(self) -> str:
-        """Describe the filter inside the representation of a model."""
+        """Describe the filter for the printout of a model."""
         return (
             f"dt={self.dt}, dx={self.dx}, v_min={self.v_min}, v_max={self.v_max}, mode={self.mode}"
         )

@@ -1,4 +1,4 @@
-"""Causal filters that can start anywhere.
+"""Causal filters that give the same values wherever they start, after a settling time.
 
 A recursive filter remembers all of its past, but ever more faintly. A filter that starts
 `settling_samples` early has forgotten where it started once it reaches the samples that count::
@@ -59,21 +59,21 @@ def design(spec: tuple[str, Mapping[str, Any]], sampling_rate: float) -> NDArray
     name, kwargs = spec
     if not 0 < sampling_rate < math.inf:
         raise ValueError(
-            f"the sampling rate is {sampling_rate:g} Hz, but it must be positive and finite: "
-            "check the time axis of the data"
+            f"The sampling rate is {sampling_rate:g} Hz, but must be positive and finite; check "
+            "the time axis of the data."
         )
     function = getattr(scipy.signal, name, None)
     if not _designs_sections(function):
         raise ValueError(
-            f"scipy.signal.{name} is not a function that designs second-order sections: "
-            f"use one of {', '.join(_designers())}"
+            f"scipy.signal.{name} is not a function that designs second-order sections; use one of "
+            f"{', '.join(_designers())}."
         )
     assert function is not None
     taken = sorted({"output", "fs"} & kwargs.keys())
     if taken:
         raise ValueError(
-            f"the filter arguments hold {' and '.join(taken)}, which follow from the data: "
-            "leave them out"
+            f"The filter arguments contain {' and '.join(taken)}, which dasdist sets from the "
+            "data; leave them out."
         )
     _check_corners(name, kwargs, sampling_rate)
     try:
@@ -81,13 +81,13 @@ def design(spec: tuple[str, Mapping[str, Any]], sampling_rate: float) -> NDArray
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"scipy.signal.{name} does not accept the filter arguments {dict(kwargs)} at "
-            f"{sampling_rate:g} Hz ({error}): correct them"
+            f"{sampling_rate:g} Hz: {error}."
         ) from error
     return np.asarray(sos, dtype=np.float64)
 
 
 def settling_samples(sos: NDArray[np.float64], tolerance: float = 1e-6) -> int:
-    """Count the samples after which a filter has forgotten its start.
+    """Return the number of samples after which a filter has settled.
 
     Parameters
     ----------
@@ -130,18 +130,15 @@ def settling_samples(sos: NDArray[np.float64], tolerance: float = 1e-6) -> int:
     5898
     """
     if not 0 < tolerance < 1:
-        raise ValueError(
-            f"the tolerance is {tolerance:g}, but it is what remains of a start: "
-            "give a number between 0 and 1, such as 1e-6"
-        )
+        raise ValueError(f"tolerance is {tolerance:g}; use a number between 0 and 1, such as 1e-6.")
     radius = max(
         (float(abs(pole)) for section in sos for pole in np.roots(section[3:])), default=0.0
     )
     if not radius < 1:
         raise ValueError(
-            f"the filter has a pole at a distance of {radius:.9g} from the origin, but only below "
-            "1 does it ever settle: lower its order, or move its corners away from zero and the "
-            "Nyquist frequency"
+            f"The filter never settles: it has a pole at {radius:.9g} from the origin, which must "
+            "be below 1. Lower its order, or move its corners away from 0 Hz and the Nyquist "
+            "frequency."
         )
     # Also without feedback, or with hardly any, a section remembers two samples.
     estimate = 2 * len(sos)
@@ -149,8 +146,8 @@ def settling_samples(sos: NDArray[np.float64], tolerance: float = 1e-6) -> int:
         estimate += math.ceil(math.log(min(tolerance, 1e-3)) / math.log(radius))
     if estimate > _MAX_SETTLING:
         raise ValueError(
-            f"the filter takes about {estimate} samples to settle, but at most {_MAX_SETTLING} "
-            "make a sensible halo: move its corners away from zero and the Nyquist frequency"
+            f"The filter takes about {estimate} samples to settle, but at most {_MAX_SETTLING} can "
+            "be read around each block. Move its corners away from 0 Hz and the Nyquist frequency."
         )
     # Beyond three times the estimate there is about the third power of the tolerance.
     impulse = np.zeros(3 * estimate + 1)
@@ -198,12 +195,12 @@ def causal_filter(x: NDArray[Any], sos: NDArray[np.float64]) -> NDArray[np.float
     """
     if x.ndim != 2:
         raise ValueError(
-            f"x has {x.ndim} dimensions, but filtering takes 2 (samples, channels): "
-            "use x[:, None] for a single channel"
+            f"x has {x.ndim} dimensions, but must have 2 (samples, channels); use x[:, None] for a "
+            "single channel."
         )
     if x.dtype.kind not in "fiub":
         raise ValueError(
-            f"x has type {x.dtype}, but only real numbers can be filtered: convert it to float32"
+            f"x has type {x.dtype}, but only real numbers can be filtered; convert it to float32."
         )
     samples, channels = x.shape
     out = np.empty(x.shape, dtype=np.float64 if x.dtype == np.float64 else np.float32)
@@ -236,7 +233,7 @@ def _check_corners(name: str, kwargs: Mapping[str, Any], sampling_rate: float) -
         for corner in np.ravel(kwargs.get(key, [])):
             if not 0 < corner < nyquist:
                 raise ValueError(
-                    f"the {name} corner {key} = {corner:g} Hz is not between 0 and the Nyquist "
-                    f"frequency of {nyquist:g} Hz: move the corner, or use data with a sampling "
-                    "rate that suits it"
+                    f"The {name} corner {key} = {corner:g} Hz is not between 0 and the Nyquist "
+                    f"frequency of {nyquist:g} Hz; move the corner, or use data with a higher "
+                    "sampling rate."
                 )

@@ -1,4 +1,4 @@
-"""Resampling and filtering where a tensor lies: on a GPU, before the model.
+"""Resample and filter tensors on the device where they are, such as a GPU.
 
 The same results as :func:`~dasdist.signal.resample_span` and :func:`~dasdist.signal.causal_filter`,
 up to rounding, by operations that a GPU is made for::
@@ -34,7 +34,7 @@ _SLAB_VALUES = 2**25
 def resample_tensor(
     x: torch.Tensor, start: int, stop: int, first: int, ratio: Ratio, axis: int = 0
 ) -> torch.Tensor:
-    """Do what :func:`~dasdist.signal.resample_span` does, to a tensor of two dimensions.
+    """Resample a tensor of two dimensions, as :func:`~dasdist.signal.resample_span` does.
 
     Its parameters are those of that function.
 
@@ -58,20 +58,20 @@ def resample_tensor(
     if ratio.is_identity:
         return x.narrow(axis, start - first, stop - start)
     weights, before = _phases(ratio)
-    lanes = x.movedim(axis, 1)
+    signals = x.movedim(axis, 1)
     exact = torch.float64 if x.dtype in _WIDE else torch.float32
     kernel = torch.from_numpy(weights).to(x.device, exact)[:, None]
-    out = torch.empty((lanes.shape[0], stop - start), dtype=exact, device=x.device)
+    out = torch.empty((signals.shape[0], stop - start), dtype=exact, device=x.device)
     if out.numel() == 0:
         return out.movedim(1, axis)
     groups = range(start // ratio.up, -(-stop // ratio.up))
     low = groups.start * ratio.down + before - first
     high = (groups.stop - 1) * ratio.down + before + kernel.shape[2] - first
-    padding = max(0, -low), max(0, high - lanes.shape[1])
-    inner = slice(max(0, low), min(high, lanes.shape[1]))
+    padding = max(0, -low), max(0, high - signals.shape[1])
+    inner = slice(max(0, low), min(high, signals.shape[1]))
     width = max(1, _SLAB_VALUES // max(1, high - low))
-    for row in range(0, lanes.shape[0], width):
-        slab = lanes[row : row + width, inner].to(exact)
+    for row in range(0, signals.shape[0], width):
+        slab = signals[row : row + width, inner].to(exact)
         padded = torch.nn.functional.pad(slab, padding)[:, None]
         with full_precision(x.device):
             found = torch.nn.functional.conv1d(padded, kernel, stride=ratio.down)

@@ -48,7 +48,7 @@ _tf32 = _Setting()
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Within this, the GPU computes with all bits of float32 (no TF32).
+    """Let the GPU compute with all bits of float32 (no TF32) within the context.
 
     Several threads may be in it at once: torch has one setting for the whole process, which is put
     back when the last of them leaves.

@@ -1,4 +1,4 @@
-"""Resampling by a ratio of small integers, one span at a time.
+"""Resample by a ratio of small integers, one span of a signal at a time.
 
 A span of the resampled signal needs a slightly longer span of the input, and nothing else::
 
@@ -34,7 +34,7 @@ _SLAB_VALUES = 2**20
 
 
 def nearest_ratio(step: Fraction, allowed: tuple[float, float] | None, limit: int = 10) -> Ratio:
-    """Choose the resampling ratio that brings a step closest to the model's own.
+    """Choose the resampling ratio that brings a spacing closest to the model's own.
 
     Parameters
     ----------
@@ -79,11 +79,11 @@ def nearest_ratio(step: Fraction, allowed: tuple[float, float] | None, limit: in
     """
     if step <= 0:
         raise ValueError(
-            f"the step is {step}, but only positive steps can be resampled: "
-            "sort the data along this axis first"
+            f"The spacing is {step}, but only positive spacings can be resampled; sort the data "
+            "along this axis first."
         )
     if limit < 1:
-        raise ValueError(f"limit is {limit}, but factors start at 1: give a limit of 1 or more")
+        raise ValueError(f"limit is {limit}; use 1 or more.")
     if allowed is None:
         return Ratio(1, 1)
 
@@ -98,9 +98,9 @@ def nearest_ratio(step: Fraction, allowed: tuple[float, float] | None, limit: in
     ]
     if not admissible:
         raise ValueError(
-            f"the data's step of {float(step):g} cannot be brought into the model's range of "
-            f"{low:g} to {high:g} by up- and downsampling by integers up to {limit}: "
-            "resample the data beforehand, or widen the range (dt_range or dx_range of the model)"
+            f"The data's spacing of {float(step):g} cannot be brought into the model's range of "
+            f"{low:g} to {high:g} (seconds or metres) by resampling with factors up to {limit}. "
+            "Resample the data beforehand, or widen the model's dt_range or dx_range."
         )
     if low <= 0 or high == math.inf:
         return Ratio(*admissible[0])
@@ -118,7 +118,7 @@ def nearest_ratio(step: Fraction, allowed: tuple[float, float] | None, limit: in
 def resample_span(
     x: NDArray[Any], start: int, stop: int, first: int, ratio: Ratio, axis: int = 0
 ) -> NDArray[Any]:
-    """Resample just the span of a signal, from just the input it needs.
+    """Resample one span of a signal, from only the input that it needs.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def resample_span(
     -----
     scipy sums the products of one resampled sample in the order of the input, starting at the
     oldest that the filter reaches. Where a span starts does not change this order, hence the equal
-    bits. Temporary memory is a few slabs of 8 MB (or of one lane along `axis`, if that is longer)
+    bits. Temporary memory is a few slabs of 8 MB (or of one signal along `axis`, if that is longer)
     besides the result.
 
     Examples
@@ -167,17 +167,15 @@ def resample_span(
     up, down = ratio.up, ratio.down
     if x.ndim not in (1, 2):
         raise ValueError(
-            f"x has {x.ndim} dimensions, but 1 or 2 can be resampled: pass one array at a time"
+            f"x has {x.ndim} dimensions, but must have 1 or 2; pass one array at a time."
         )
     if not 0 <= start <= stop:
-        raise ValueError(
-            f"span [{start}, {stop}) runs backwards or below 0: give 0 <= start <= stop"
-        )
-    lanes = np.moveaxis(x, axis, -1)
-    _check_cover(first, lanes.shape[-1], start, stop, ratio)
+        raise ValueError(f"The span from {start} to {stop} is not valid; use 0 <= start <= stop.")
+    signals = np.moveaxis(x, axis, -1)
+    _check_cover(first, signals.shape[-1], start, stop, ratio)
 
     if ratio.is_identity:
-        return np.moveaxis(lanes[..., start - first : stop - first], -1, axis)
+        return np.moveaxis(signals[..., start - first : stop - first], -1, axis)
 
     skip = start - first // down * up
     shape = list(x.shape)
@@ -186,7 +184,7 @@ def resample_span(
     if out.size == 0:
         return out
     # Writing through views leaves the result contiguous in the caller's order of axes.
-    sources = np.atleast_2d(lanes)
+    sources = np.atleast_2d(signals)
     targets = np.atleast_2d(np.moveaxis(out, axis, -1))
     width = max(1, _SLAB_VALUES // sources.shape[1])
     for low in range(0, sources.shape[0], width):
@@ -200,16 +198,16 @@ def _check_cover(first: int, length: int, start: int, stop: int, ratio: Ratio) -
     up, down = ratio.up, ratio.down
     if first < 0 or first % down:
         raise ValueError(
-            f"x starts at sample {first}, but the polyphase grid has its origins at multiples of "
-            f"{down} from 0: read from where Ratio.needs says"
+            f"x starts at sample {first}, but must start at one of the multiples of {down} from 0; "
+            "pass the samples that Ratio.needs returns."
         )
     needed = start if ratio.is_identity else ratio.first_needed(start)
     available = first // down * up + ratio.size(length)
     if first > needed or (start < stop and stop > available):
         raise ValueError(
-            f"x holds input samples [{first}, {first + length}), but resampled samples "
-            f"[{start}, {stop}) at {up}/{down} need them from {needed} and x ends at resampled "
-            f"sample {available}: read the span that Ratio.needs says"
+            f"x has input samples {first} to {first + length} (end excluded), but resampled "
+            f"samples {start} to {stop} at {up}/{down} need them from {needed}, and x ends at "
+            f"resampled sample {available}. Pass the samples that Ratio.needs returns."
         )
 
 

@@ -1,4 +1,4 @@
-"""Recordings: where samples lie, how they are labelled, and how a block reads its own."""
+"""Recordings: arrays of samples with their coordinates, and how selections of them are read."""
 
 from dasdist.sources.array import SourceArray
 from dasdist.sources.base import Recording, SegmentAxes

@@ -1,4 +1,4 @@
-"""What a recording is to the rest of the house.
+"""Recordings: what planning and blocks see of the user's arrays.
 
 ::
 
@@ -73,7 +73,7 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Samples and channels with their coordinates; nothing is read before a selection is.
+    """Samples and channels with their coordinates; only selections of it are read.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Recording:
     members: tuple[Member, ...] = field(repr=False)
 
     def select(self, region: Region) -> Selection:
-        """Return a rectangle of the recording, not yet read.
+        """Select samples and channels, without reading them.
 
         Parameters
         ----------
@@ -143,23 +143,24 @@ class Recording:
             and 0 <= region.distance.start < region.distance.stop <= place.distance.stop
         ):
             raise InvalidInput(
-                f"The {region} does not lie within the recording of {self.shape[0]} samples x "
-                f"{self.shape[1]} channels, there samples {place.time.start} to "
-                f"{place.time.stop} x {place.distance.stop} channels; ask for a rectangle inside "
-                "it that is not empty."
+                f"Samples {region.time.start} to {region.time.stop} and channels "
+                f"{region.distance.start} to {region.distance.stop} are not within one array of "
+                f"the recording, which has samples {place.time.start} to {place.time.stop} and "
+                f"channels 0 to {place.distance.stop} there (ends excluded). Select a range "
+                "inside it that is not empty."
             )
         inside = Region(region.time.shift(-place.time.start), region.distance)
         times = tuple(_touched(member.times, region.time))
         return Selection(region, member.dtype, member.source.select(inside), times)
 
     def identity(self, until: int | None = None) -> str:
-        """Digest what determines the samples ``[0, until)``, without reading any from storage.
+        """Return a hash of what determines the samples ``[0, until)``, without reading any.
 
         Parameters
         ----------
         until : int, optional
-            End of the samples that count; all by default.  A recording that only grew at its end
-            has, up to its old end, its old identity.
+            End of the samples that count; all by default.  A recording that has only grown at its
+            end keeps the identity that it had up to its old end.
 
         Returns
         -------

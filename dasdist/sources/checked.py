@@ -1,7 +1,7 @@
-"""Read the files of an archive index, after a look at whether each still is what was indexed.
+"""Read files of an archive index, and check first that each has the size that was indexed.
 
-The manifest of an index names this reader, an engine of xdas, and beside each path the size of the
-file.  So every read of a tile is checked, whoever asks for it and however the array was sliced.
+An index names this engine of xdas, and the size of each file beside its path.  So every read is
+checked, however the array was sliced.
 """
 
 import os
@@ -18,17 +18,17 @@ CHECKED = "dasdist"
 
 
 def check_size(path: str, size: int) -> None:
-    """Raise OSError if a file is missing, or has not the size that the index states."""
+    """Raise OSError if a file does not exist or does not have the size that the index states."""
     found = os.stat(path).st_size
     if found != size:
         raise OSError(
-            f"{path} has {found} bytes where the index states {size}: it was cut or replaced "
-            "since; index the archive again"
+            f"{path} has {found} bytes, but the index states {size}: it was cut or replaced since. "
+            "Index the archive again"
         )
 
 
 class CheckedEngine(Engine, name=CHECKED):  # type: ignore[call-arg, misc]
-    """Tiles of an archive index; it opens no file by itself, an index names the engine that does.
+    """Engine of xdas for tiles of an archive index; another engine, named there, opens the files.
 
     Importing dasdist makes it known to xdas, so that ``xdas.open("2024.nc", group="archive")`` can
     read an index too.
@@ -44,14 +44,14 @@ class CheckedEngine(Engine, name=CHECKED):  # type: ignore[call-arg, misc]
         modified: int,
         chunk: Any = None,
     ) -> NDArray[Any]:
-        """Read a part of a file.
+        """Read a selection of a file.
 
         Parameters
         ----------
         path : str
             The file.
         selection : tuple of slice
-            What of it.
+            What to read of it.
         engine : mapping
             The engine of xdas that read its header, with ``"name"`` and constants.
         bytes : int

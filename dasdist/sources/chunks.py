@@ -1,4 +1,4 @@
-"""In which chunks HDF5 files store arrays."""
+"""Find the chunks in which HDF5 files store arrays."""
 
 import os
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def storage_chunks(
 def _matches(
     dataset: Any, chunk: tuple[int, ...] | None, shape: tuple[int, int]
 ) -> Iterator[tuple[int, tuple[int, int] | None]]:
-    """Yield in which ways a dataset may hold an array, the surest with the lowest number."""
+    """Yield the ways in which a dataset may hold an array, with the surest numbered lowest."""
     held = dataset.shape
     if len(held) == 2:
         for transposed in (False, True):
@@ -84,6 +84,6 @@ def chunk_of(dataset: Any, path: str) -> tuple[int, ...] | None:
 
 
 def beside(path: str, link: str) -> str:
-    """Return the file that a link means: HDF5 looks beside the linking file first."""
+    """Return the path of a linked file: HDF5 looks beside the linking file first."""
     found = os.path.join(os.path.dirname(path), link)
     return found if os.path.exists(found) else link

@@ -1,4 +1,4 @@
-"""Tie points of coordinates, and the uniform runs they fall into.
+"""Tie points of coordinates, and the evenly spaced runs between gaps.
 
 Coordinates stay what they are, a few ties for many samples: a year at 1 kHz is never written out.
 """
@@ -75,14 +75,15 @@ def runs_of(ties: Ties, name: str, tolerance: float) -> tuple[Run, ...]:
     """
     if ties.values.dtype.kind == "f" and not np.isfinite(ties.values).all():
         raise InvalidInput(
-            f"The {name!r} coordinate holds NaN or infinite values; give every one its position."
+            f"The {name!r} coordinate has NaN or infinite values; give every sample or channel a "
+            "finite one."
         )
     stretches = uniform_stretches(
         ties.indices, ties.values, tolerance, step=ties.step, rounding=ties.rounding
     )
     if ties.is_time and stretches[-1].stop == 1:
         raise InvalidInput(
-            f"The recording has one sample, so that its {name!r} coordinate has no sampling rate; "
+            f"The recording has only one sample, so its {name!r} coordinate has no sampling rate; "
             "pass two samples or more."
         )
     runs = []
@@ -93,9 +94,9 @@ def runs_of(ties: Ties, name: str, tolerance: float) -> tuple[Run, ...]:
             what = "decreases" if stretch.step < 0 else "stays the same"
             raise InvalidInput(
                 f"The {name!r} coordinate {what} from {axis.value(0)} on, for {size} samples or "
-                f"channels; it must {'increase' if ties.is_time else 'change'} from each to the "
-                "next. Drop or sort them (in xdas, `trim_overlaps` and `sortby`), or correct the "
-                "coordinate."
+                f"channels; it must {'increase' if ties.is_time else 'change'} from each one to "
+                "the next. Drop or sort these (in xdas with `trim_overlaps` and `sortby`), or "
+                "correct the coordinate."
             )
         runs.append(Run(Span(stretch.start, stretch.stop), axis))
     return tuple(runs)
@@ -163,7 +164,9 @@ def _numbers(values: NDArray[Any], name: str) -> tuple[NDArray[Any], float]:
     kind = values.dtype.kind
     if kind == "M":
         if np.isnat(values).any():
-            raise InvalidInput(f"The {name!r} coordinate holds NaT; give every sample its time.")
+            raise InvalidInput(
+                f"The {name!r} coordinate has missing times (NaT); give every sample a time."
+            )
         unit, count = np.datetime_data(values.dtype)
         tick = np.ones((), f"timedelta64[{count}{unit}]").astype("timedelta64[ns]").astype(np.int64)
         return values.astype("datetime64[ns]").astype(np.int64), float(tick)

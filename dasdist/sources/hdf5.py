@@ -1,7 +1,7 @@
-"""Rectangles of HDF5 datasets, and how those are stored.
+"""Read rectangles of HDF5 datasets, file by file.
 
 xdas reads a stack of files through a virtual dataset, in which a missing file reads as fill values.
-Here each file is opened by itself, so that a missing one is an error and the others go unread.
+Here each file is opened by itself, so that a missing one is an error.
 """
 
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Hdf5Source:
-    """Pieces of datasets that make an array; what none of them holds reads as missing.
+    """An array made of pieces of HDF5 datasets; samples in none of them read as missing.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Hdf5Source:
         return values if self.time_axis == 0 else values.T
 
     def files(self) -> Sequence[tuple[Span, str]]:
-        """Return the files, and those behind a file that only links to others."""
+        """Return the files, or for a file that only links to others, those others."""
         found: list[tuple[Span, str]] = []
         for piece in self.pieces:
             found += linked_files(piece, self.time_axis) or [(self._samples(piece), piece.path)]
@@ -175,11 +175,13 @@ def read_pieces(
             for piece in of_file:
                 dataset = file[piece.name]
                 if exact and dataset.dtype != dtype:
-                    raise ValueError(f"{path} holds {dataset.dtype} where {dtype} was expected")
+                    raise ValueError(
+                        f"{path} has {dataset.dtype} samples, but {dtype} was expected"
+                    )
                 if not _holds(dataset.shape, piece.index):  # one row would be spread over all
                     raise ValueError(
-                        f"{path} holds {dataset.shape} samples and channels where "
-                        f"{piece.index} were expected"
+                        f"{path} has a dataset of shape {dataset.shape}, too small for "
+                        f"{_shown(piece.index)}"
                     )
                 place = values[piece.rows.slice, piece.columns.slice]
                 if can_inflate(dataset, piece.index):
@@ -198,6 +200,12 @@ def _holds(shape: tuple[int, ...], index: Index) -> bool:
     )
 
 
+def _shown(index: Index) -> str:
+    """Write an index as one types it."""
+    words = [str(i) if isinstance(i, int) else f"{i.start}:{i.stop}" for i in index]
+    return f"[{', '.join(words)}]"
+
+
 def _stacked(pieces: Sequence[Piece], shape: tuple[int, int]) -> bool:
     """Tell whether pieces hold whole rows, one after the other, from the first to the last."""
     ends = [0, *(piece.rows.stop for piece in pieces)]
@@ -207,7 +215,7 @@ def _stacked(pieces: Sequence[Piece], shape: tuple[int, int]) -> bool:
 
 
 def box(space: Any) -> tuple[slice, ...] | None:
-    """Return an HDF5 selection as slices, or None if it is none that slices could make."""
+    """Return an HDF5 selection as slices; None if slices cannot describe it."""
     if space.get_select_type() == h5py.h5s.SEL_HYPERSLABS and space.is_regular_hyperslab():
         start, stride, count, block = space.get_regular_hyperslab()
         if all(b == 1 or c == 1 for b, c in zip(block, count, strict=True)):
@@ -221,7 +229,7 @@ def box(space: Any) -> tuple[slice, ...] | None:
 
 
 def linked_files(piece: Piece, time_axis: int) -> list[tuple[Span, str]]:
-    """Return which files lie behind the samples of a piece of a virtual dataset; never raise."""
+    """Return the files that hold the samples of a piece of a virtual dataset; never raise."""
     entry = piece.index[piece.sliced[time_axis]]
     span = piece.rows if time_axis == 0 else piece.columns
     if not isinstance(entry, slice) or entry.step not in (None, 1):

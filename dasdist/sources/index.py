@@ -44,29 +44,32 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     InvalidInput
-        If there is no such file, if it is no index, or if the index holds no arrays.
+        If there is no such file, it is not an index, or the index lists no readable file.
     """
     where = os.fspath(path)
     if not os.path.exists(where):
         raise InvalidInput(
-            f"There is no file {where!r}; pass an index that `index_archive` made, or open data "
+            f"There is no file {where!r}. Pass an index that `dasdist index` made, or open data "
             "with xdas.open_mfdataarray or xarray.open_zarr first."
         )
     if not is_index(where):
         raise InvalidInput(
-            f"{where!r} is no index of an archive; make one with `index_archive`, or open data "
+            f"{where!r} is not an index of an archive. Make one with `dasdist index`, or open data "
             "with xdas.open_mfdataarray or xarray.open_zarr first."
         )
     with h5py.File(where, "r") as file:
         if ARRAYS not in file:
-            raise InvalidInput(f"The index {where!r} holds no readable file; its problems say why.")
+            raise InvalidInput(
+                f"The index {where!r} lists no readable file; the problems that `dasdist index` "
+                "printed say why."
+            )
     found = xdas.open_datacollection(where, group=ARRAYS)
     members = [found[key] for key in sorted(found, key=int)] if found.ismapping() else list(found)
     return members[0] if len(members) == 1 else xdas.DataCollection(members, ARRAYS)
 
 
 def read_problems(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:
-    """Return what an index lists of files that are not, or not wholly, in its arrays.
+    """Return the problems that an index lists: files that are left out, wholly or in part.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Compressed chunks of HDF5 datasets, decompressed outside of HDF5's lock.
+"""Decompress chunks of HDF5 datasets outside of HDF5's lock.
 
 Only one thread of a process at a time can be in HDF5, which decompresses in there.  Here it hands
 out the chunks as they are stored; zlib and numpy work on them while other threads read::
@@ -21,11 +21,11 @@ __all__ = ["can_inflate", "inflate"]
 _FILTERS = ([h5py.h5z.FILTER_DEFLATE], [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE])
 
 _LEAST_BYTES = 2**14
-"""Of a chunk: for smaller ones HDF5's own loop is faster."""
+"""Smallest chunk that is worth it; for smaller ones HDF5's own loop is faster."""
 
 
 def can_inflate(dataset: Any, index: Sequence[Any]) -> bool:
-    """Tell whether :func:`inflate` can read a part of a dataset.
+    """Tell whether :func:`inflate` can read a selection of a dataset.
 
     Parameters
     ----------
@@ -48,16 +48,16 @@ def can_inflate(dataset: Any, index: Sequence[Any]) -> bool:
 
 
 def inflate(dataset: Any, index: Sequence[Any], target: NDArray[Any]) -> None:
-    """Read a part of a dataset, one chunk after the other.
+    """Read a selection of a dataset, one chunk after the other.
 
     Parameters
     ----------
     dataset : h5py.Dataset
         For which `can_inflate` holds.
     index : sequence of slice
-        The part, within the dataset.
+        What to read of the dataset.
     target : ndarray
-        Where it goes, of the part's shape.
+        Array of the selection's shape, into which it is read.
 
     Raises
     ------
@@ -65,19 +65,19 @@ def inflate(dataset: Any, index: Sequence[Any], target: NDArray[Any]) -> None:
         If a chunk cannot be read, or does not hold what was compressed.
     """
     shuffled = dataset.shuffle
-    first = [part.start // size for part, size in zip(index, dataset.chunks, strict=True)]
-    last = [-(-part.stop // size) for part, size in zip(index, dataset.chunks, strict=True)]
+    first = [along.start // size for along, size in zip(index, dataset.chunks, strict=True)]
+    last = [-(-along.stop // size) for along, size in zip(index, dataset.chunks, strict=True)]
     for place in product(*map(range, first, last)):
         start = tuple(p * size for p, size in zip(place, dataset.chunks, strict=True))
-        low = [max(s, part.start) for s, part in zip(start, index, strict=True)]
+        low = [max(s, along.start) for s, along in zip(start, index, strict=True)]
         ends = [s + size for s, size in zip(start, dataset.chunks, strict=True)]
-        high = [min(end, part.stop) for end, part in zip(ends, index, strict=True)]
+        high = [min(end, along.stop) for end, along in zip(ends, index, strict=True)]
         chunk = _chunk(dataset, start, shuffled)
         if chunk is None:
             values = dataset[tuple(map(slice, low, high))]
         else:
             values = chunk[_box(low, high, start)]
-        target[_box(low, high, [part.start for part in index])] = values
+        target[_box(low, high, [along.start for along in index])] = values
 
 
 def _box(low: Sequence[int], high: Sequence[int], origin: Sequence[int]) -> tuple[slice, ...]:
@@ -85,7 +85,7 @@ def _box(low: Sequence[int], high: Sequence[int], origin: Sequence[int]) -> tupl
 
 
 def _chunk(dataset: Any, start: tuple[int, ...], shuffled: bool) -> NDArray[Any] | None:
-    """Return a chunk; None if only HDF5 knows what it holds, or that it is damaged."""
+    """Return a chunk; None if it must be read through HDF5, which may find it damaged."""
     try:
         skipped, stored = dataset.id.read_direct_chunk(start)
         if skipped:

@@ -1,4 +1,4 @@
-"""A labelled array, whichever library made it: what the opening of a recording asks of it."""
+"""Labelled arrays of any library, in the one shape in which recordings are opened."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Labelled:
 
 
 def is_graph(values: Any) -> bool:
-    """Return whether values are a dask array; dask itself need not be there to say so."""
+    """Return whether values are a dask array, without importing dask."""
     return hasattr(values, "__dask_graph__") and values.__dask_graph__() is not None
 
 
@@ -69,8 +69,8 @@ def in_memory(values: NDArray[Any], time_axis: int) -> ArraySource:
     """
     if isinstance(values, np.ma.MaskedArray):
         raise InvalidInput(
-            "The samples are a masked array, of which models would see what lies under the mask; "
-            "cut the data at the mask, or mark missing samples with NaN: `values.filled(np.nan)`."
+            "The samples are a masked array, and a model would see the values under the mask. Cut "
+            "the data at the mask, or mark missing samples with NaN: `values.filled(np.nan)`."
         )
     return ArraySource(values if time_axis == 0 else values.T)
 
@@ -90,7 +90,7 @@ class GraphSource:
         return np.asarray(self.values)
 
     def files(self) -> tuple[tuple[Span, str], ...]:
-        """Return none: a graph does not tell."""
+        """Return none: a dask graph does not say which files it reads."""
         return ()
 
     def chunks(self) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Open a recording: find its axes, cut it into segments, refuse what no model could work on."""
+"""Open arrays as a recording: find the axes, split at gaps, refuse what no model can take."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ __all__ = ["open_recording"]
 def open_recording(
     data: Any, *, channel_coord_name: str | None = None, tolerance: float = 0.25
 ) -> Recording:
-    """Open labelled arrays of samples and channels as a recording; no sample is read.
+    """Open labelled arrays of samples and channels as a recording, without reading samples.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ def open_recording(
     Raises
     ------
     InvalidInput
-        If `data` is not such an array, has no time or channel axis, holds anything but real
-        numbers, or if its time does not increase; if arrays of a collection name their dimensions
-        differently, or exist only as dask graphs.
+        If `data` is not such an array, has no time or channel axis, its samples are not real
+        numbers, or its time does not increase; if arrays of a collection have other names for
+        their dimensions, or exist only as dask graphs.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def open_recording(
         data = read_index(data)
     arrays = [_labelled(array) for array in _arrays(data)]
     if not arrays:
-        raise InvalidInput("The collection holds no arrays; pass one or more.")
+        raise InvalidInput("The collection is empty; pass one array or more.")
     for array in arrays:
         _check(array)
     time_name = _time_dimension(arrays[0])
@@ -141,8 +141,8 @@ def _labelled(data: Any) -> Labelled:
             return labelled_xdas(data)
     kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
     raise InvalidInput(
-        f"Got a {kind}; a recording is an xdas.DataArray or xarray.DataArray, or a collection of "
-        f"them. {_remedy(data)}"
+        f"The data is a {kind}, but must be an xdas.DataArray, an xarray.DataArray, or a "
+        f"collection of these. {_remedy(data)}"
     )
 
 
@@ -158,12 +158,12 @@ def _remedy(data: Any) -> str:
 def _check(array: Labelled) -> None:
     if len(array.dims) != 2:
         raise InvalidInput(
-            f"The data has {len(array.dims)} dimensions {array.dims}; a recording has two, time "
-            "and the channels along one fibre. Select the others away, one array at a time."
+            f"The data has {len(array.dims)} dimensions {array.dims}, but must have two: time and "
+            "the channels along one fibre. Select one element of the others, such as data[0]."
         )
     if 0 in array.shape:
         sizes = dict(zip(array.dims, array.shape, strict=True))
-        raise InvalidInput(f"The data is empty, {sizes}; select some first.")
+        raise InvalidInput(f"The data is empty ({sizes}); pass at least one sample and channel.")
     if array.dtype.kind not in "iuf":
         remedy = (
             "Take the magnitude, the real or the imaginary part."
@@ -171,7 +171,8 @@ def _check(array: Labelled) -> None:
             else "Convert the samples with `astype`."
         )
         raise InvalidInput(
-            f"The samples are {array.dtype}; models take integer or floating-point ones. {remedy}"
+            f"The samples are {array.dtype}, but models take integers or floating-point numbers. "
+            f"{remedy}"
         )
 
 
@@ -179,14 +180,14 @@ def _check_alike(array: Labelled, time_name: str, channel_name: str, *, alone: b
     """Refuse an array of a collection that could not share a recording with the first one."""
     if set(array.dims) != {time_name, channel_name}:
         raise InvalidInput(
-            f"The collection holds an array with dimensions {array.dims} beside one with "
+            f"The collection has an array with dimensions {array.dims} and one with "
             f"{(time_name, channel_name)}; rename them, or pass one array at a time."
         )
     _channel_dimension(array, _time_dimension(array), channel_name)
     if array.graph is not None and not alone:
         raise InvalidInput(
-            "An array of the collection is a dask graph; pass such arrays one at a time, or arrays "
-            "that are read from files."
+            "The collection has an array that is a dask graph; pass such arrays one at a time, or "
+            "only arrays that are read from files."
         )
 
 
@@ -202,13 +203,13 @@ def _time_dimension(array: Labelled) -> str:
         return dates[0]
     if dates:
         raise InvalidInput(
-            f"Both dimensions {array.dims} have dates for coordinates; name the one that is time "
-            "'time'."
+            f"Both dimensions {array.dims} have dates as coordinates; rename the one that is time "
+            "to 'time'."
         )
     held = ", ".join(f"{dim!r}: {_coordinate_type(array, dim)}" for dim in array.dims)
     raise InvalidInput(
-        f"No dimension has a datetime64 coordinate ({held}), so that no sample has a time. Give "
-        "the time dimension one by `assign_coords`, such as "
+        f"No dimension has datetime64 coordinates ({held}), so samples have no time. Give the time "
+        "dimension some with `assign_coords`, such as "
         "`start + np.rint(1e9 * seconds).astype('timedelta64[ns]')`."
     )
 
@@ -223,23 +224,23 @@ def _channel_dimension(array: Labelled, time_name: str, wanted: str | None) -> s
         if wanted in array.others:
             dim = array.others[wanted]
             raise InvalidInput(
-                f"channel_coord_name={wanted!r} labels the dimension {dim!r} but is not its "
-                f"coordinate; make it that by `data.swap_dims({{{dim!r}: {wanted!r}}})`."
+                f"channel_coord_name={wanted!r} is a coordinate along the dimension {dim!r}, but "
+                f"must be a dimension. Make it one with `data.swap_dims({{{dim!r}: {wanted!r}}})`."
             )
         raise InvalidInput(
-            f"channel_coord_name={wanted!r} is not the dimension along the fibre of {array.dims}, "
-            f"of which {time_name!r} is time; pass {name!r}, or nothing."
+            f"channel_coord_name={wanted!r} is not the dimension along the fibre: the data has "
+            f"{array.dims}, of which {time_name!r} is time. Pass {name!r}, or leave it out."
         )
     if name not in array.coordinates:
         raise InvalidInput(
-            f"The dimension {name!r} has no coordinate, so that channels have no position. Give "
-            "it one, in metres: "
+            f"The dimension {name!r} has no coordinate, so channels have no position. Give it one, "
+            "in metres: "
             f"`data.assign_coords({name}=spacing * np.arange({_size(array, name)}))`."
         )
     if array.coordinates[name].dtype.kind not in "iuf":
         raise InvalidInput(
-            f"The {name!r} coordinate holds {array.coordinates[name].dtype}, not numbers; give the "
-            "channels their distance in metres, or their number."
+            f"The {name!r} coordinate has values of type {array.coordinates[name].dtype}, not "
+            "numbers. Give channels their distance in metres, or their number."
         )
     return name
 

@@ -1,7 +1,7 @@
-"""A rectangle of a recording: read it, or say what is missing from it.
+"""A selection of a recording: read its samples, or say which are missing.
 
-Silence is never data.  A file that is missing or broken, NaN, infinity and the value that stands
-where a file is missing all raise :class:`~dasdist.errors.UnreadableData`; nothing turns into zeros.
+Silence is never data.  Files that are missing or broken, NaN, infinite samples and the value that
+stands for a missing file raise :class:`~dasdist.errors.UnreadableData`; nothing turns into zeros.
 """
 
 import os
@@ -28,7 +28,7 @@ _REMEDY = (
 
 
 class Source(Protocol):
-    """Values somewhere, as samples x channels, and how to get at them."""
+    """Where samples x channels are stored, and how to read them."""
 
     def select(self, region: Region) -> "Source":
         """Return a rectangle of this one, counted from its own first sample and channel."""
@@ -37,18 +37,18 @@ class Source(Protocol):
         """Return the values, shape (samples, channels); keep nothing in memory."""
 
     def files(self) -> Sequence[tuple[Span, str]]:
-        """Return which of the samples lie in which file, as far as known; never raise."""
+        """Return which samples lie in which file, as far as this is known; never raise."""
 
     def chunks(self) -> tuple[int, int] | None:
         """Return samples and channels of a storage chunk, if known and not contiguous."""
 
     def identity(self) -> Iterator[bytes]:
-        """Yield what tells these samples from others, reading none from storage."""
+        """Yield what identifies these samples, without reading any from storage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A rectangle of a recording that can be read anywhere.
+    """Some samples and channels of a recording, which any process can read.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ class Selection:
     --------
     >>> import numpy as np
     >>> from dasdist.geometry import Region, Span
-    >>> part = array_selection(np.zeros((3, 2)), Region(Span(10, 13), Span(0, 2)))
-    >>> part.read().shape
+    >>> selection = array_selection(np.zeros((3, 2)), Region(Span(10, 13), Span(0, 2)))
+    >>> selection.read().shape
     (3, 2)
     """
 
@@ -76,7 +76,7 @@ class Selection:
     times: tuple[Run, ...]
 
     def read(self) -> NDArray[Any]:
-        """Return the samples.
+        """Read the samples.
 
         Returns
         -------
@@ -88,12 +88,12 @@ class Selection:
         ------
         UnreadableData
             If a file does not exist or the samples cannot be read (the error of the reading library
-            is its cause), if any is NaN or infinite, or if integers of *all* channels at one time,
-            or signed ones of one channel at all times, hold the lowest integer of their type, which
-            is what xdas fills in for a missing file.  A single sample that is clipped to that
-            integer is data.  The attributes `path` (str or None), `start`
-            and `stop` (numpy.datetime64 or None) tell the first file concerned and the times of
-            the first and last sample.
+            is its cause), if any sample is NaN or infinite, or if integers of *all* channels at one
+            time, or signed ones of one channel at all times, are the lowest integer of their type,
+            which is what xdas fills in for a missing file.  A single sample that is clipped to that
+            integer is data.  The attributes `path` (str or None), `start` and `stop`
+            (numpy.datetime64 or None) are the first file concerned and the times of the first and
+            last sample.
         """
         if self.dtype.kind != "f":
             self._refuse_absent_files()
@@ -118,7 +118,7 @@ class Selection:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of samples that travel with the part; 0 where it reads them from storage."""
+        """Bytes of samples that it carries itself; 0 where it reads them from storage."""
         return self.source.values.nbytes if isinstance(self.source, ArraySource) else 0
 
     @property
@@ -126,7 +126,7 @@ class Selection:
         return Span(0, self.region.time.size)
 
     def _refuse_absent_files(self) -> None:
-        """Floats of a missing file read as NaN; integers of one may look like any others."""
+        """Refuse missing files: their integers could look like data (their floats are NaN)."""
         gone = [
             (span, path)
             for span, path in self.source.files()
@@ -163,11 +163,11 @@ class Selection:
         ]
         what = (
             f"{missing.samples.size} of {self.region.time.size} samples on {missing.channels} of "
-            f"{self.region.distance.size} channels {missing.what}, {self._times(span)}"
+            f"{self.region.distance.size} channels {missing.what}: {self._times(span)}"
         )
         if missing.dead.size:
             dead = _some((missing.dead + self.region.distance.start).tolist())
-            what += f"; of channels {dead} that is all there is: leave dead ones out of the data"
+            what += f"; channels {dead} have nothing else: leave dead channels out of the data"
         return self._unreadable(what, span, paths)
 
     def _unreadable(self, what: str, span: Span, paths: Sequence[str]) -> UnreadableData:
@@ -226,9 +226,9 @@ class ArraySource:
 
 
 def file_identity(path: str) -> bytes:
-    """Return what the file system says of a file: base name, size, time of modification.
+    """Return base name, size and time of modification of a file.
 
-    Of a folder or an address it is the name alone, of a missing file that it is missing.
+    For a folder or an address it is only the name, for a missing file that it is missing.
     """
     name = os.path.basename(path)
     try:
@@ -241,7 +241,7 @@ def file_identity(path: str) -> bytes:
 
 
 def array_selection(values: NDArray[Any], region: Region, time: Axis | None = None) -> Selection:
-    """Return a part around samples that are in memory already, such as a chunk handed to a task.
+    """Return samples that are in memory as a selection, such as a chunk handed to a task.
 
     Parameters
     ----------
@@ -250,13 +250,13 @@ def array_selection(values: NDArray[Any], region: Region, time: Axis | None = No
     region : Region
         Which samples and channels of the recording they are.
     time : Axis, optional
-        Time axis whose element 0 is the first of these samples, of whatever size; without it an
-        error tells samples but no times.
+        Time axis whose element 0 is the first of these samples, of any size; without it errors
+        state samples but no times.
 
     Returns
     -------
     Selection
-        With the checks, and the messages, of one that is read from storage.
+        It makes the same checks as one that is read from storage.
     """
     runs = () if time is None else (Run(region.time, time),)
     return Selection(region, values.dtype.newbyteorder("="), ArraySource(values), runs)
@@ -285,7 +285,7 @@ def _missing(values: NDArray[Any]) -> _Missing | None:
     if unsigned and values.shape[1] == 1:
         return None
     lowest = np.iinfo(values.dtype).min
-    what = f"hold {lowest}, the value that stands for a missing file"
+    what = f"are {lowest}, the value that stands for a missing file"
     samples = np.flatnonzero(values[:, 0] == lowest)  # mostly none, and that is quick to see
     samples = samples[(values[samples] == lowest).all(axis=1)]
     if samples.size:

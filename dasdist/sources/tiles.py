@@ -1,10 +1,10 @@
-"""Recordings of many files that xdas opened as a tile array.
+"""Read recordings of many files that xdas opened as a tile array.
 
 ::
 
     tiles      0 .. 31 | 32 .. 63 | 64 .. 95 | ...      of the whole recording
     window                [.....]                       of a block; cut where it is read
-    travels            | 32 .. 63 |                     with the window, to a worker
+    sent               | 32 .. 63 |                     with the window, to a worker
 
 xdas takes the better part of a millisecond to cut an array, or to unpickle one, however small.  A
 client that did so for every block would keep few workers busy.  It cuts and pickles a section once,
@@ -32,11 +32,11 @@ from dasdist.sources.selection import file_identity
 __all__ = ["TileSource", "tile_source"]
 
 _TOGETHER = 32
-"""Tiles along time of a section: their paths travel with every block of it, some 50 bytes each."""
+"""Tiles along time of a section: their paths are sent with every block, some 50 bytes each."""
 
 
 def tile_source(array: TileArray, time_axis: int) -> "TileSource":
-    """Return a tile array as a source."""
+    """Return the source of a tile array."""
     time, distance = array.shape[time_axis], array.shape[1 - time_axis]
     return TileSource(_Tiles(array, time_axis), Region(Span(0, time), Span(0, distance)))
 
@@ -137,7 +137,7 @@ class TileSource:
         return values if section.time_axis == 0 else values.T
 
     def files(self) -> Sequence[tuple[Span, str]]:
-        """Return the files, and those behind a single one that only links to others."""
+        """Return the files, or for a single file that only links to others, those others."""
         array, time_axis = self.tiles.cut(self.window), self.tiles.time_axis
         piece = _single_piece(array)
         found = linked_files(piece, time_axis) if piece else []
@@ -151,7 +151,7 @@ class TileSource:
         return found
 
     def chunks(self) -> tuple[int, int] | None:
-        """Return the storage chunk of the first tile, as the index states it if there is one."""
+        """Return the storage chunk of the first tile, from the index if there is one."""
         array = self.tiles.cut(self.window)
         (rows, *_), (columns, *_) = array.chunks
         if array.engine["name"] == CHECKED:
@@ -163,7 +163,7 @@ class TileSource:
         return chunk if chunk is None or self.tiles.time_axis == 0 else chunk[::-1]
 
     def identity(self) -> Iterator[bytes]:
-        """Yield the manifest, every column written out, and what the files are if it is silent."""
+        """Yield the table of tiles, and the identity of files whose size it does not state."""
         array = self.tiles.cut(self.window)
         header = _header(array)
         grid = {f"tile_{axis}": count for axis, count in enumerate(header.pop("ntiles"))}
@@ -199,7 +199,7 @@ def _unpacked(packed: bytes, time_axis: int) -> _Tiles:
 def _touched(
     tiles: Sequence[tuple[Piece, int | None]], rows: Span, columns: Span
 ) -> Iterator[Piece]:
-    """Yield what lies in these rows and columns, of files that have the size that is stated."""
+    """Yield the pieces within these rows and columns, after checking the sizes of their files."""
     for tile, size in tiles:
         piece = tile.cut(rows, columns)
         if piece is not None:

@@ -1,4 +1,4 @@
-"""Recordings that xarray opened: numpy, dask, or lazy values of a Zarr store or NetCDF file."""
+"""Read arrays that xarray opened: numpy, dask, or lazy values of a Zarr store or NetCDF file."""
 
 import pickle
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ __all__ = ["LazySource", "labelled_xarray"]
 
 
 def labelled_xarray(data: xarray.DataArray) -> Labelled:
-    """Return what opening asks of a :class:`xarray.DataArray`; only coordinates are loaded."""
+    """Describe a :class:`xarray.DataArray` for opening it; only coordinates are loaded."""
     coordinates, others = {}, {}
     for name, coordinate in data.coords.items():
         if coordinate.dims == (name,):
@@ -91,13 +91,13 @@ class LazySource:
             yield file_identity(path)
 
     def __reduce__(self) -> Any:
-        """Refuse with a remedy what has no path to be opened by elsewhere."""
+        """Pickle the variable; refuse one that no other process could open."""
         try:
             held = pickle.dumps(self.variable, protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:
             raise InvalidInput(
-                "This xarray.DataArray reads from something that cannot be sent to a worker "
-                f"({error}), such as an open file. Open the file by its path, or load the data."
+                "This xarray.DataArray reads from an object that cannot be sent to a worker, such "
+                f"as an open file ({error}). Open the file by its path, or load the data first."
             ) from error
         return _reopened, (held, self.time_axis)
 

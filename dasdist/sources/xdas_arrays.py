@@ -1,4 +1,4 @@
-"""Recordings that xdas opened: tiles, HDF5 stacks, numpy, dask."""
+"""Read arrays that xdas opened: tiles, HDF5 stacks, numpy, dask."""
 
 import os
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ __all__ = ["labelled_xdas"]
 
 
 def labelled_xdas(data: DataArray) -> Labelled:
-    """Return what opening asks of an :class:`xdas.DataArray`.
+    """Describe an :class:`xdas.DataArray` for opening it.
 
     Raises
     ------
     InvalidInput
-        If its values are of a kind that could not travel to a worker.
+        If its values are of a kind that cannot be sent to a worker.
     """
     values = data.data
     shape = tuple(values.shape)  # once: a long stack adds it up anew each time
@@ -60,9 +60,9 @@ def _source(values: Any, shape: tuple[int, int], time_axis: int) -> Source:
         return Hdf5Source.of(pieces, shape, np.dtype(values.dtype), time_axis)
     raise InvalidInput(
         f"The values of this xdas.DataArray are a {type(values).__module__}."
-        f"{type(values).__qualname__}, which cannot be read piece by piece on a worker; it takes "
-        "the virtual arrays of xdas, numpy or dask. Open the files with xdas.open_mfdataarray, or "
-        "a Zarr store with xarray.open_zarr."
+        f"{type(values).__qualname__}, but must be a virtual array of xdas, numpy or dask to be "
+        "read on a worker. Open files with xdas.open_mfdataarray, or a Zarr store with "
+        "xarray.open_zarr."
     )
 
 
@@ -140,7 +140,6 @@ def _flat(index: tuple[slice, ...]) -> Index:
 
 def _layout_too_complex() -> InvalidInput:
     return InvalidInput(
-        "This xdas.VirtualLayout holds selections with steps or points, which cannot be sent to a "
-        "worker piece by piece. Write it to a file with `to_netcdf(path, virtual=True)` and open "
-        "that."
+        "This xdas.VirtualLayout has selections with steps or points, which cannot be sent to a "
+        "worker. Write it to a file with `to_netcdf(path, virtual=True)` and open that file."
     )

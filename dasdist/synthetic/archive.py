@@ -26,7 +26,7 @@ SECONDS = 60.0  # of a file
 
 @dataclass(frozen=True)
 class Synthetic:
-    """An archive that was written.
+    """Paths and sizes of a synthetic archive that was written.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def write_minutes(
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, files: None,
 ) -> Synthetic:
-    """Write a recording as one-minute files that xdas opens, with the truth beside them.
+    """Write a recording as one-minute files that xdas opens, with its true arrivals beside them.
 
     The same command again writes what is missing; with more hours, it makes the archive grow.
     Memory is that of a few files, however many are written.
@@ -78,7 +78,7 @@ def write_minutes(
     overwrite : bool
         Whether to remove another archive that is there.
     progress : callable, optional
-        Is told the files done and the files of all, after each.
+        Called after each file with the numbers of files done and of all files.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def write_minutes(
     minutes = int(np.ceil(round(60 * hours, 6)))
     kept = [m for m in range(minutes) if not any(a <= m < b for a, b in gaps)]
     if not kept:
-        raise InvalidInput(f"The gaps leave nothing of {minutes} minutes; shorten them.")
+        raise InvalidInput(f"The gaps cover all {minutes} minutes of the archive; shorten them.")
     recipe, truth = (beside(out, suffix) for suffix in ("recipe.json", "truth.parquet"))
     claim(out, recipe, {**asdict(recording), "gaps": [list(gap) for gap in gaps]}, overwrite)
     shape = (samples, recording.channels)
@@ -128,50 +128,54 @@ def write_minutes(
 
 
 def check(hours: float, recording: Endless, gaps: tuple[tuple[int, int], ...]) -> int:
-    """Refuse what cannot be written, and return the samples of a file."""
+    """Refuse arguments that make no archive, and return the samples of a file."""
     if not hours > 0:
-        raise InvalidInput(f"An archive of {hours} hours has no file; write 0.1 or more.")
+        raise InvalidInput(f"hours is {hours}; use more than 0, such as 0.1.")
     if recording.dtype not in ("float32", "int16"):
-        raise InvalidInput(f"Samples are float32 or int16, not {recording.dtype!r}.")
+        raise InvalidInput(f"dtype is {recording.dtype!r}; use 'float32' or 'int16'.")
     if recording.channels < 2 or not recording.rate > 0 or not recording.dx > 0:
         raise InvalidInput(
-            f"{recording.channels} channels every {recording.dx} m at {recording.rate} Hz are no "
-            "fibre; take 2 channels or more, and a spacing and rate above 0."
+            f"The fibre has {recording.channels} channels every {recording.dx} m at "
+            f"{recording.rate} Hz; use 2 channels or more, and a spacing and a rate above 0."
         )
     if recording.events_per_hour < 0 or recording.seed < 0:
         raise InvalidInput(
-            f"{recording.events_per_hour} events per hour and a seed of {recording.seed}: neither "
-            "may be negative."
+            f"events_per_hour is {recording.events_per_hour} and seed is {recording.seed}; use 0 "
+            "or more for both."
         )
     samples = SECONDS * recording.rate
     if samples < 2 or abs(samples - round(samples)) > 1e-6:
         raise InvalidInput(
-            f"A minute at {recording.rate} Hz is {samples} samples, and a file holds a whole "
-            "number of 2 or more; round the rate."
+            f"A file is a minute, which at {recording.rate} Hz has {samples} samples; use a rate "
+            "with a whole number of samples a minute, 2 or more."
         )
     for start, stop in gaps:
         if not 0 <= start < stop:
             raise InvalidInput(
-                f"A gap from minute {start} to minute {stop} has no length; a gap ends after it "
-                "begins, and begins at 0 or later."
+                f"A gap goes from minute {start} to minute {stop}; it must begin at 0 or later, "
+                "and end after it begins."
             )
     return round(samples)
 
 
 def claim(out: Path, recipe: Path, wanted: dict[str, Any], overwrite: bool) -> None:
-    """Take the folder for a recipe, unless it holds something else."""
+    """Make the folder and write the recipe, unless the folder has something else."""
     if overwrite and recipe.exists():
         shutil.rmtree(out, ignore_errors=True)
         recipe.unlink()
     if recipe.exists():
         found = json.loads(recipe.read_text())
-        other = [f"{k} {found.get(k)} is not {v}" for k, v in wanted.items() if found.get(k) != v]
+        other = [
+            f"{k} {found.get(k)} instead of {v}" for k, v in wanted.items() if found.get(k) != v
+        ]
         if other:
             raise OutputExists(
-                f"{out} holds another synthetic archive ({'; '.join(other)}); choose another "
-                "folder, or overwrite it."
+                f"{out} has another synthetic archive ({'; '.join(other)}); choose another folder, "
+                "or replace it with overwrite=True (--overwrite)."
             )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputExists(f"{out} holds something else; choose another folder.")
+        raise OutputExists(
+            f"{out} has files that are not a synthetic archive; choose another folder."
+        )
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(recipe, json.dumps(wanted, indent=2) + "\n")

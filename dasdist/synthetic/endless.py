@@ -1,4 +1,4 @@
-"""A synthetic recording without end, so cheap that a disk is the slower of the two.
+"""A synthetic recording without end, rendered faster than a disk can write it.
 
 What `dasdist.synthetic.section` renders anew for every stretch is rendered once here and reused:
 noise is one loop of grains that closes on itself, and earthquakes come from a few families, whose
@@ -40,7 +40,7 @@ TOGETHER = 256  # channels that are rendered at a time: the memory beside what i
 
 @dataclass(frozen=True)
 class Family:
-    """Earthquakes of one place, as the fibre records one of unit size.
+    """Earthquakes at one place: the traces of one of unit size.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class Endless:
         return data
 
     def arrivals(self, first: int, count: int) -> pd.DataFrame:
-        """List what arrives in samples `first` to `first + count`.
+        """List the arrivals in samples `first` to `first + count`.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class Endless:
         return np.asarray(sums.astype(np.int16))
 
     def family(self, index: int) -> Family:
-        """Render a family, or take it from those rendered before."""
+        """Return a family of earthquakes, rendered once."""
         return rendered(self, index)
 
     @cached_property
@@ -194,7 +194,7 @@ class Endless:
 
     @cached_property
     def cable(self) -> Cable:
-        """Its coupling."""
+        """Coupling and noise of each channel."""
         return draw_cable(np.random.default_rng([self.seed, 54]), self.channels)
 
     @cached_property
@@ -217,11 +217,11 @@ class Endless:
         # noise made by a Fourier transform closes on itself
         laser = NoiseLevels().common * coloured(rng, (len(out), 1), 0.5 / self.rate, 1.0)
         for columns in sections(self.channels):
-            part = Cable(self.cable.coupling[columns], self.cable.optical[columns])
-            noise = np.repeat(laser, len(part.coupling), axis=1)
+            near = Cable(self.cable.coupling[columns], self.cable.optical[columns])
+            noise = np.repeat(laser, len(near.coupling), axis=1)
             for grain in range(LOOP):
                 seed = self.seed + 1_000_003 * columns.start
-                values = ground_grain(part, own, self.rate, seed, grain)
+                values = ground_grain(near, own, self.rate, seed, grain)
                 after = (grain + 1) % LOOP
                 noise[grain * GRAIN : (grain + 1) * GRAIN] += values[:GRAIN]
                 noise[after * GRAIN : (after + 1) * GRAIN] += values[GRAIN:]
@@ -269,10 +269,10 @@ def rendered(recording: Endless, index: int) -> Family:
     snr = {phase: np.zeros(fibre.channels) for phase in PHASES}
     coupling = np.array(recording.cable.coupling)
     for columns in sections(fibre.channels):
-        near, part = seen_from(event, fibre, columns)
-        begin, _ = event_span(near, part, rate)
-        waves = event_traces.__wrapped__(near, part, rate) * coupling[columns].astype(np.float32)
-        peaks = phase_peaks(near, part, rate, begin, sosfilt(highpass(rate), waves, axis=0))
+        near, stretch = seen_from(event, fibre, columns)
+        begin, _ = event_span(near, stretch, rate)
+        waves = event_traces.__wrapped__(near, stretch, rate) * coupling[columns].astype(np.float32)
+        peaks = phase_peaks(near, stretch, rate, begin, sosfilt(highpass(rate), waves, axis=0))
         for phase in PHASES:
             snr[phase][columns] = peaks[phase] / recording.noise_level[columns]
         stop = min(length, begin - start + len(waves))

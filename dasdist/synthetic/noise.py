@@ -1,4 +1,4 @@
-"""What a fibre records when the Earth is quiet: the instrument, the ground and the road.
+"""Noise that a fibre records: of the instrument, the ground and the road.
 
 Each function renders any stretch of an endless recording, so that a file can be
 written without its neighbours and still continues them sample for sample:

@@ -1,4 +1,4 @@
-"""What surrounds a fibre, drawn from a seed: earthquakes, traffic, the cable's own faults."""
+"""Draw a scene from a seed: a fibre with its faults, earthquakes and traffic."""
 
 from dataclasses import dataclass
 
@@ -88,12 +88,12 @@ def draw_scene(
     events: int | None = None,
     quiet: tuple[float, float] | None = None,
 ) -> Scene:
-    """Draw the scene of a demo: earthquakes evenly spread over some minutes, a road.
+    """Draw a scene with earthquakes evenly spread over some minutes, and a road.
 
     Parameters
     ----------
     seed : int
-        Determines everything.
+        Determines everything that is drawn.
     channels, dx, rate
         Of the fibre; metres and Hz.
     seconds : float

@@ -1,4 +1,4 @@
-"""Synthetic DAS sections and archives with their true arrivals.
+"""Render synthetic DAS sections and archives with their true arrivals.
 
 `make_section` renders any stretch of a `Scene`, and two neighbouring stretches continue
 each other exactly, so an archive of any length is written file by file in the memory of one.
@@ -121,14 +121,14 @@ def write_archive(
     events: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Write an archive of many HDF5 files with a gap, and the truth beside it.
+    """Write an archive of many HDF5 files with a gap, and a table of its true arrivals.
 
     Open it lazily with ``xdas.open_mfdataarray(f"{folder}/*.nc", vtype="tiles")``.
 
     Parameters
     ----------
     folder : path
-        Is created; holds one file per `file_seconds` (float32, nanostrain/s, named by
+        Created if needed.  It gets one file per `file_seconds` (float32, nanostrain/s, named by
         its first sample's time) and ``truth.parquet``.
     seed : int
         The same seed and sizes give the same bytes of data.

@@ -1,4 +1,4 @@
-"""How the demo picker's weights were made.
+"""Train the demo picker: this is how its weights were made.
 
 ``python -m dasdist.training.picker --steps N --out DIR`` makes them again.
 
@@ -96,7 +96,7 @@ def glitches(rng: np.random.Generator, data: Float32) -> Float32:
 
 
 def soft_labels(arrivals: pd.DataFrame, scene: Scene) -> tuple[Float32, Float32]:
-    """Targets and weights of a window.
+    """Return targets and weights for training on a window.
 
     Returns
     -------
@@ -134,13 +134,13 @@ class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Draw a batch from the run's seed and its index."""
-        parts = []
+        scenes = []
         for scene_index in range(SCENES):
             rng = np.random.default_rng([self.seed, 41, index, scene_index])
             scene = draw_training_scene(rng)
             data, arrivals = make_section(scene, 0, WINDOW)
-            parts.append((glitches(rng, data).T, *soft_labels(arrivals, scene)))
-        windows, targets, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+            scenes.append((glitches(rng, data).T, *soft_labels(arrivals, scene)))
+        windows, targets, weights = (np.concatenate(each) for each in zip(*scenes, strict=True))
         return torch.from_numpy(windows), torch.from_numpy(targets), torch.from_numpy(weights)
 
 
@@ -230,11 +230,15 @@ def evaluate(network: PickNetwork, *, scenes: int, threshold: float = 0.3) -> di
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="Batches of 128 windows.")] = 1500,
-    out: Annotated[Path, typer.Option(help="Folder for demo.pt and demo.json.")] = Path(),
-    seed: Annotated[int, typer.Option(help="Seed of the weights and of every batch.")] = 0,
-    width: Annotated[int, typer.Option(help="Features of the network's first level.")] = 24,
-    scenes: Annotated[int, typer.Option(help="Held-out sections of the scores.")] = 160,
+    steps: Annotated[
+        int, typer.Option(help="Number of training batches, of 128 windows each.")
+    ] = 1500,
+    out: Annotated[Path, typer.Option(help="Folder to write demo.pt and demo.json to.")] = Path(),
+    seed: Annotated[int, typer.Option(help="Seed of the weights and of all batches.")] = 0,
+    width: Annotated[
+        int, typer.Option(help="Number of features of the network's first level.")
+    ] = 24,
+    scenes: Annotated[int, typer.Option(help="Number of held-out sections to score on.")] = 160,
 ) -> None:
     """Train the demo picker on synthetic sections and write its weights with its scores."""
     torch.set_num_threads(1)

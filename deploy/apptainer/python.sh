@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# The image's Python, for what wants the path of a Python: DASDIST_PYTHON of the batch scripts.
-# DASDIST_IMAGE names the image; folders beyond your home and the current one: APPTAINER_BIND.
-exec apptainer exec --nv "${DASDIST_IMAGE:?name the image, dasdist.sif}" python "$@"
+# Python of the image, as one file: set DASDIST_PYTHON to it for the batch scripts.
+# DASDIST_IMAGE is the image; APPTAINER_BIND lists folders beyond your home and the current one.
+exec apptainer exec --nv "${DASDIST_IMAGE:?is not set; it is the path of the image dasdist.sif}" python "$@"

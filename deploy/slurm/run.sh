@@ -5,9 +5,9 @@
 #     node 1   scheduler, client (dasdist COMMAND), workers
 #     node n                                        workers
 #
-# TERM, which SLURM sends before the end of the job, goes to the client: it begins no new blocks,
-# lets running ones finish, and leaves. If blocks are left, the job is queued again and resumes.
-# Ends with the exit code of the client. classify.sbatch explains the variables.
+# SLURM sends TERM before the end of the job. It goes to the client, which begins no new blocks, lets
+# running ones finish, and ends. If blocks are left, the job is queued again and resumes.
+# The exit code is that of the client. classify.sbatch explains the variables.
 #
 # In a job array, task n is month n of DASDIST_YEAR: it gets --from and --to, and {month} in its
 # arguments becomes, for instance, 2024-03.
@@ -25,12 +25,13 @@ arguments=("$@")
 # ---------------------------------------------------------------- a month of an array
 
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
-    first=$((${DASDIST_YEAR:?say which year the array splits} * 12 + SLURM_ARRAY_TASK_ID - 1))
+    : "${DASDIST_YEAR:?is not set; a job array needs a year, such as DASDIST_YEAR=2024}"
+    first=$((DASDIST_YEAR * 12 + SLURM_ARRAY_TASK_ID - 1))
     month=$(printf '%04d-%02d' $((first / 12)) $((first % 12 + 1)))
     next=$(printf '%04d-%02d' $(((first + 1) / 12)) $(((first + 1) % 12 + 1)))
     arguments=("${arguments[@]//\{month\}/$month}")
     if [ "${arguments[*]}" = "$*" ]; then
-        say 'the tasks of an array would share one output; write {month} in its name'
+        say 'all tasks of the array would write the same output; put {month} into its name'
         exit 1
     fi
     job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID # the number of one task is that of the array, too
@@ -75,7 +76,7 @@ folder, interface, *nodes = sys.argv[1:]
 print(listening_address(interface or ("lo" if len(nodes) == 1 else None), nodes))
 ' "$folder" "${DASDIST_INTERFACE:-}" "${nodes[@]}")
 
-# scheduler, workers and client read these; they name files, and hold no key
+# scheduler, workers and client read these; they hold paths, not the key
 export DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=true
 export DASK_DISTRIBUTED__COMM__TLS__CA_FILE=$folder/certificate.pem
 for role in SCHEDULER WORKER CLIENT; do
@@ -90,7 +91,7 @@ scheduler=$!
 
 interface=(--towards "$address") # workers listen where the scheduler reaches them
 [ -z "${DASDIST_INTERFACE:-}" ] || interface=(--interface "$DASDIST_INTERFACE")
-# a node that fails takes no other with it
+# when one node fails, the others go on
 srun --overlap --export=ALL --nodes="${#nodes[@]}" --ntasks="${#nodes[@]}" --ntasks-per-node=1 \
     --cpus-per-task="$cpus" --kill-on-bad-exit=0 --wait=0 \
     "$python" -m dasdist.cluster.worker --scheduler-file "$file" "${interface[@]}" \
@@ -98,7 +99,7 @@ srun --overlap --export=ALL --nodes="${#nodes[@]}" --ntasks="${#nodes[@]}" --nta
     --dashboard-address 127.0.0.1:0 --death-timeout 120 >"$folder/workers.log" 2>&1 &
 workers=$!
 
-# how large blocks may be follows from the workers that are there
+# the size of blocks follows from the workers, so they must be there first
 "$python" -c '
 import asyncio, sys
 from distributed import Client
@@ -107,13 +108,13 @@ with Client(scheduler_file=sys.argv[1], timeout=120, set_as_default=False) as cl
         client.wait_for_workers(int(sys.argv[2]), timeout=120)
     except (TimeoutError, asyncio.TimeoutError):
         found = len(client.scheduler_info(n_workers=-1)["workers"])
-        print(f"dasdist: {found} workers on {sys.argv[2]} nodes after 120 s", file=sys.stderr)
+        print(f"dasdist: {found} workers after 120 s on {sys.argv[2]} nodes", file=sys.stderr)
         sys.exit(found == 0)
     port = client.scheduler_info()["services"].get("dashboard")
     if port:
         print(f"dasdist: dashboard: ssh -N -L 8787:127.0.0.1:{port} {sys.argv[3]}", file=sys.stderr)
 ' "$file" "${#nodes[@]}" "$(hostname -f)" || {
-    say "no cluster: see $folder/scheduler.log and $folder/workers.log"
+    say "the cluster did not start; the reason is in $folder/scheduler.log or $folder/workers.log"
     exit 1
 }
 
@@ -130,7 +131,7 @@ lost=''
 while [ -n "$client" ] && runs "$client"; do
     if [ -z "$lost" ] && ! runs "$workers"; then
         lost=yes
-        say "all workers have ended: see $folder/workers.log"
+        say "all workers have ended; the reason is in $folder/workers.log"
         kill -TERM "$client" || true
         sleep 2
         kill -TERM "$client" || true # at once: nothing is left that could finish a block
@@ -155,12 +156,12 @@ esac
 state=$(sed -n 's/^ *JobState=\([A-Z]*\).*/\1/p' <<<"$about")
 if [ -n "$told" ] && [ "$state" = RUNNING ]; then # not one that is cancelled
     if [ "$restarts" -ge "${DASDIST_RESTARTS:-50}" ]; then
-        say "queued again $restarts times already; sbatch goes on where this stopped"
+        say "not queued again after $restarts restarts (DASDIST_RESTARTS); the same sbatch resumes"
     else
         finish
         trap - EXIT
         say 'queued again, to go on with the blocks that are left'
-        scontrol requeue "$job" || say 'SLURM does not take it; sbatch goes on where this stopped'
+        scontrol requeue "$job" || say 'SLURM refused to queue it again; the same sbatch resumes'
     fi
 fi
 exit "$code"

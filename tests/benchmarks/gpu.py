@@ -12,7 +12,7 @@ import numpy as np
 import dasdist
 from dasdist.geometry import Block
 from dasdist.inference import annotate_patches, prepare
-from dasdist.inference.cuda import lane
+from dasdist.inference.cuda import own_stream
 from dasdist.inference.replica import predictor_of
 from dasdist.run.options import RunOptions
 from dasdist.run.request import Request
@@ -91,7 +91,7 @@ def gpu_overlap(quick: bool) -> Iterator[Contest]:
         def reading() -> int:
             return sum(len(samples_of(block)) for block in blocks)
 
-        with lane(predictor.device):
+        with own_stream(predictor.device):
             prepared = [
                 prepare(samples_of(block), block, plan.sections[block.segment], predictor.device)
                 for block in blocks
