@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import dask.config
 from distributed import Client, LocalCluster
 
-from dasdist.planning.plan import Resources
+from dasdist.executors.resources import resident_bytes
+from dasdist.planning.plan import WORKER_BYTES, Resources
 
 __all__ = ["PROMISED", "cluster_resources", "current_client", "nannies_kept", "synchronous"]
 
@@ -27,9 +28,12 @@ def current_client() -> Client | None:
 def cluster_resources(client: Client) -> Resources:
     """Return what a cluster's workers have, or will have; of unequal ones, the least.
 
-    Workers that are promised count from the beginning.
+    Workers that are promised count from the beginning.  Where Dask pauses them is what this
+    process's configuration says.
     """
-    workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    workers = list(found.values())
+    within = any(address.startswith("inproc:") for address in found)
     promised = Resources(**client.get_metadata([PROMISED], {}))
     limits = [w["memory_limit"] for w in workers if w["memory_limit"]]
     if promised.memory:
@@ -38,7 +42,15 @@ def cluster_resources(client: Client) -> Resources:
         workers=max(len(workers), promised.workers),
         threads=max([promised.threads, *(w["nthreads"] for w in workers)]),
         memory=min(limits) if limits else None,
+        process=resident_bytes() if within else WORKER_BYTES,
+        pause=_pause(),
     )
+
+
+def _pause() -> float:
+    """Return the share of its memory at which Dask pauses a worker, else at which it ends one."""
+    shares = (dask.config.get(f"distributed.worker.memory.{at}") for at in ("pause", "terminate"))
+    return float(next(filter(None, shares), 1.0))
 
 
 @contextmanager

@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from dasdist.errors import BlockTooLarge, InvalidInput
 from dasdist.geometry import SegmentGrid
-from dasdist.geometry.choose import choose_core
-from dasdist.planning.plan import PROCESS_BYTES, Needs, Plan, readable_bytes
+from dasdist.geometry.choose import Work, choose_core
+from dasdist.planning.files import file_samples
+from dasdist.planning.plan import Needs, Plan
+from dasdist.planning.speed import nominal, page_channels
+from dasdist.planning.too_large import too_large
 from dasdist.sources import Recording
 
 __all__ = ["with_blocks"]
@@ -19,9 +24,6 @@ PLANNED_SHARE = 0.5
 
 TIGHT_SHARE = 0.75
 """Share that they may fill on small workers, of which libraries and model take the first half."""
-
-LARGEST_SHARE = 0.8
-"""Share that no block may exceed; Dask pauses a worker there."""
 
 
 def with_blocks(
@@ -33,12 +35,11 @@ def with_blocks(
 ) -> Plan:
     """Give every segment its core, number the blocks and check that they fit."""
     wanted = _given_core(block or {}, recording.channel_name)
-    memory = plan.resources.memory
     chosen: dict[Any, tuple[int, int]] = {}
     # of segments that differ in length only, the longest tells what blocks should be
     for grid in sorted(plan.grids, key=lambda grid: -grid.shape[0]):
-        if _kind(grid) not in chosen:
-            chosen[_kind(grid)] = _core(grid, plan, needs, wanted)
+        if _kind(grid) not in chosen and (block or grid.index >= len(cores)):
+            chosen[_kind(grid)] = _core(grid, plan, needs, wanted, recording)
     grids: list[SegmentGrid] = []
     first = 0
     for grid in plan.grids:
@@ -47,13 +48,8 @@ def with_blocks(
         grids.append(replace(grid, core=core, first_block=first))
         first += len(grids[-1])
     plan = replace(plan, grids=tuple(grids))
-    if memory and plan.peak_bytes > LARGEST_SHARE * memory:
-        raise BlockTooLarge(
-            f"A block of {plan.grids[0].core[0]} x {plan.grids[0].core[1]} outputs needs "
-            f"{readable_bytes(plan.peak_bytes)} on a worker of {readable_bytes(memory)} with "
-            f"{plan.resources.threads} task threads, of which {LARGEST_SHARE:.0%} may be used; "
-            "choose smaller blocks (block=), fewer threads or larger workers."
-        )
+    if plan.peak_bytes > plan.resources.usable:
+        raise BlockTooLarge(too_large(plan, given=bool(block or cores)))
     return plan
 
 
@@ -63,9 +59,10 @@ def _kind(grid: SegmentGrid) -> tuple[Any, ...]:
     return grid.ratios, rows, grid.columns, grid.settling, grid.pick_halo
 
 
-def _core(grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int]) -> tuple[int, int]:
+def _core(
+    grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int], recording: Recording
+) -> tuple[int, int]:
     """Return the core that is wanted; where it is not given, as it is best for a segment."""
-    resources = plan.resources
     fixed = [
         min(size, given) if given else 0 for size, given in zip(grid.shape, wanted, strict=True)
     ]
@@ -73,8 +70,8 @@ def _core(grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int]) 
     if not all(fixed):
         chosen = choose_core(
             replace(grid, core=(fixed[0] or grid.shape[0], fixed[1] or grid.shape[1])),
+            _work(grid, plan, recording),
             chunks=plan.chunks,
-            slots=resources.workers * resources.threads,
             bytes_needed=plan.bytes_needed,
             budget=_budget(plan),
             fixed=(fixed[0], fixed[1]),
@@ -85,13 +82,25 @@ def _core(grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int]) 
     return fixed[0] or chosen[0], along_fibre
 
 
+def _work(grid: SegmentGrid, plan: Plan, recording: Recording) -> Work:
+    speed = plan.speed or nominal(grid)
+    outputs = sum(other.shape[0] * other.shape[1] for other in plan.grids)
+    return Work(
+        slots=plan.resources.workers * plan.resources.threads,
+        seconds=partial(plan.seconds_of, speed=speed),
+        share=grid.shape[0] * grid.shape[1] / outputs,
+        page=page_channels(grid, plan.dtype.itemsize),
+        file=file_samples(recording, grid.recorded),
+    )
+
+
 def _budget(plan: Plan) -> float:
     """Return the bytes that a chosen block, and all that is there besides, may take."""
     memory = plan.resources.memory
     if not memory:
-        return float("inf")
-    tight = PROCESS_BYTES + plan.batch_bytes > 0.8 * PLANNED_SHARE * memory
-    return (TIGHT_SHARE if tight else PLANNED_SHARE) * memory
+        return inf
+    tight = plan.process_bytes + plan.batch_bytes > 0.8 * PLANNED_SHARE * memory
+    return min((TIGHT_SHARE if tight else PLANNED_SHARE) * memory, plan.resources.usable)
 
 
 def _given_core(block: Mapping[str, int], channel_name: str) -> tuple[int, int]:
