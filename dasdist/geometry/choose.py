@@ -28,10 +28,10 @@ __all__ = ["Cost", "Limits", "Work", "choose_core", "recompute_factor", "samples
 AMPLIFICATION_LIMIT = 1.1
 """What a plan may read over what the archive holds, if memory allows."""
 
-WORST_RECOMPUTE, WORST_AMPLIFICATION, WORST_PIECES = 1.5, 2.0, 8
-"""Patch evaluations over the patches of the grid, samples read over the fewest that any size would
-read, and pieces of what storage reads at once, beyond which a size is nonsense: it is taken only
-where no other is possible, however little memory it needs."""
+WORST_RECOMPUTE, WORST_AMPLIFICATION, WORST_TOIL = 1.5, 2.0, 3.0
+"""Patch evaluations over the patches of the grid, and, over the least that any size would cost,
+samples read and seconds of all workers together.  Beyond any of these a size is nonsense: taken
+only where no other is possible, whatever memory there is."""
 
 SHORTEST, AIM, LONGEST = 5.0, 9.0, 20.0
 """Seconds of a block that one can wait for, and that one loses gladly when a run is stopped."""
@@ -46,8 +46,8 @@ cost of each that is missing."""
 TASK_SECONDS = 0.02
 """Seconds of a block besides its samples: scheduling it (1 to 5 ms) and opening its files."""
 
-PIECE_COST = 0.005
-"""Cost of reading a file's rows in one more piece: files mostly hold one time after the other."""
+PIECE_COST = 0.01
+"""Cost of reading rows in twice as many pieces: files mostly hold one time after the other."""
 
 BORDER_COST = 0.005
 """Cost of blocks that do not end where files do: next to nothing."""
@@ -84,8 +84,6 @@ class Work:
         Seconds that the largest block of a grid takes.
     share : float
         Of the whole recording's work, what this segment is.
-    page : int
-        Channels of a row below which reading fewer saves nothing.
     file : int
         Samples of each of the files that the segment begins with; 0 if unknown.
     """
@@ -93,7 +91,6 @@ class Work:
     slots: int
     seconds: Callable[[SegmentGrid], float]
     share: float = 1.0
-    page: int = 1
     file: int = 0
 
 
@@ -104,7 +101,7 @@ class Cost:
     Parameters
     ----------
     nonsense : bool
-        Whether recomputing or reading is far beyond the limits.
+        Whether it computes or reads far more than another size would.
     memory : int
         Bytes beyond what a worker has.
     excess : float
@@ -165,7 +162,14 @@ def choose_core(
         trial = replace(grid, core=core)
         return _recomputed(trial, axis), _read(trial, axis, chunks)
 
-    least = min(along(0, n)[1] for n in lengths) * min(along(1, n)[1] for n in widths)
+    @cache
+    def toil(core: tuple[int, int]) -> float:
+        share = core[0] * core[1] / (grid.shape[0] * grid.shape[1])
+        return work.seconds(replace(grid, core=core)) / share
+
+    sizes = list(product(lengths, widths))
+    fewest = min(along(0, n)[1] for n in lengths) * min(along(1, n)[1] for n in widths)
+    least = min(map(toil, sizes))
 
     def cost(core: tuple[int, int]) -> Cost:
         trial = replace(grid, core=core)
@@ -174,8 +178,8 @@ def choose_core(
         amplification = samples * channels / (grid.time.size * grid.distance.size)
         nonsense = (
             recompute > WORST_RECOMPUTE
-            or samples * channels > WORST_AMPLIFICATION * least
-            or core[1] * WORST_PIECES < work.page
+            or toil(core) > WORST_TOIL * least
+            or samples * channels > WORST_AMPLIFICATION * fewest
         )
         return Cost(
             nonsense=nonsense,
@@ -184,12 +188,12 @@ def choose_core(
             + max(0.0, amplification - AMPLIFICATION_LIMIT),
             duration=_duration(trial, work)
             * (0.8 + 0.2 * amplification)
-            * (1 + PIECE_COST * (trial.blocks[1] - 1))
+            * (1 + PIECE_COST * log2(trial.blocks[1]))
             * (1 + BORDER_COST * (not _ends_with_files(core[0], border)))
             * (1 + max(0.0, _window_samples(trial) / limits.work - 1)),
         )
 
-    return min(product(lengths, widths), key=cost)
+    return min(sizes, key=cost)
 
 
 def _duration(grid: SegmentGrid, work: Work) -> float:

@@ -13,7 +13,7 @@ from dasdist.geometry import SegmentGrid
 from dasdist.geometry.choose import Work, choose_core
 from dasdist.planning.files import file_samples
 from dasdist.planning.plan import Needs, Plan
-from dasdist.planning.speed import nominal, page_channels
+from dasdist.planning.speed import nominal
 from dasdist.planning.too_large import too_large
 from dasdist.sources import Recording
 
@@ -89,7 +89,6 @@ def _work(grid: SegmentGrid, plan: Plan, recording: Recording) -> Work:
         slots=plan.resources.workers * plan.resources.threads,
         seconds=partial(plan.seconds_of, speed=speed),
         share=grid.shape[0] * grid.shape[1] / outputs,
-        page=page_channels(grid, plan.dtype.itemsize),
         file=file_samples(recording, grid.recorded),
     )
 

@@ -17,10 +17,10 @@ from dasdist.report import Skipped
 
 __all__ = ["Needs", "Plan", "Resources", "readable_bytes"]
 
-WORKER_BYTES = 620 * 2**20
+WORKER_BYTES = 650 * 2**20
 """What a worker holds before its first batch: the interpreter, Dask, torch, numba, xdas, PyArrow.
-645 MB were measured: the peak of a nanny's worker after small blocks of the demo's picker, less
-batch and block (Linux, Python 3.11, torch 2.13 for CPUs)."""
+645 to 680 MB were measured: peaks of nannies' workers with the demo's picker, picks in memory or in
+Parquet, less batch and block (Linux, Python 3.11, torch 2.13 for CPUs)."""
 
 PAUSE = 0.8
 """Share of a worker's memory at which Dask pauses it, unless it is configured otherwise."""

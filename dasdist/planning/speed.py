@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dasdist.geometry import Block, SegmentGrid
 
-__all__ = ["Speed", "area", "nominal", "page_channels", "patches_of"]
+__all__ = ["Speed", "area", "nominal", "patches_of"]
 
 READ_RATE = 2e8
 """Bytes a second that a worker is taken to read.  A guess, as storage is not tried: contiguous HDF5
@@ -56,7 +56,7 @@ class Speed:
             Annotation keys.
         """
         block = grid.largest_block()
-        width = max(block.read.distance.size, page_channels(grid, itemsize))
+        width = max(block.read.distance.size, min(grid.distance.size, PAGE_BYTES // itemsize))
         return (
             block.read.time.size * width * itemsize / READ_RATE
             + area(block.inputs.shape) * self.sample
@@ -69,11 +69,6 @@ def nominal(grid: SegmentGrid) -> Speed:
     """Return what a picking network on a core takes, about, for a segment that is not tried."""
     width = 1 if grid.channelwise else grid.columns.window
     return Speed(grid.rows.window * width / MODEL_RATE, 1 / PREPARE_RATE)
-
-
-def page_channels(grid: SegmentGrid, itemsize: int) -> int:
-    """Return the channels of a row below which reading fewer saves nothing."""
-    return min(grid.distance.size, PAGE_BYTES // itemsize)
 
 
 def patches_of(grid: SegmentGrid, block: Block) -> int:
