@@ -426,7 +426,7 @@ def test_blocks_that_read_the_archive_many_times_are_refused(tmp_path, monkeypat
             plan = planned(Channelwise(), data, Needs(1.0), Resources(2, memory=int(memory)))
         except dasdist.BlockTooLarge:
             continue
-        assert plan.grids[0].core[1] >= 1000
+        assert plan.grids[0].core[1] >= 100  # of 2000
         assert len(plan) < 500
         break
     else:

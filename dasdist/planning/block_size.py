@@ -98,8 +98,13 @@ def _budget(plan: Plan) -> float:
     memory = plan.resources.memory
     if not memory:
         return inf
-    tight = plan.process_bytes + plan.batch_bytes > 0.8 * PLANNED_SHARE * memory
-    return min((TIGHT_SHARE if tight else PLANNED_SHARE) * memory, plan.resources.usable)
+    before = plan.process_bytes + plan.batch_bytes
+    share = PLANNED_SHARE
+    if before > 0.8 * PLANNED_SHARE * memory:
+        share = TIGHT_SHARE
+    if before > 0.9 * TIGHT_SHARE * memory:  # what is left is little, so all of it is taken
+        share = plan.resources.pause
+    return min(share * memory, plan.resources.usable)
 
 
 def _given_core(block: Mapping[str, int], channel_name: str) -> tuple[int, int]:
