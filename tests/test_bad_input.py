@@ -80,9 +80,6 @@ def test_sampling_that_no_ratio_reaches():
 
 
 def test_a_block_too_large_for_the_worker(model):
-    class Small:
-        """A cluster of one worker with 600 MB."""
-
     from dasdist.callbacks import Needs
     from dasdist.inference.replica import predictor_of
     from dasdist.planning.fit import make_plan
@@ -92,16 +89,14 @@ def test_a_block_too_large_for_the_worker(model):
 
     data = recording(np.broadcast_to(np.float32(0), (2_000_000, 40)))
     job = Request.of(model, data, RunOptions(), {})
-    with pytest.raises(
-        dasdist.BlockTooLarge, match=r"MB on a worker of 600\.0 MB .* choose smaller"
-    ):
+    with pytest.raises(dasdist.BlockTooLarge, match=r"B on a worker of 1\.0 GB .* choose smaller"):
         make_plan(
             job.recording,
             predictor_of(job.payload.token),
             {},
             needs=Needs(),
-            resources=Resources(memory=600_000_000),
-            block={"time": 10**6},
+            resources=Resources(memory=1_000_000_000),
+            block={"time": 10**6, "distance": 40},
         )
 
 

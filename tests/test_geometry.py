@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Axis, PatchGrid, Ratio, Region, SegmentGrid, Span
-from dasdist.geometry.choose import recompute_factor, samples_read
+from dasdist.geometry.choose import (
+    Limits,
+    Work,
+    choose_core,
+    recompute_factor,
+    samples_read,
+)
 
 
 @st.composite
@@ -160,3 +166,96 @@ def test_a_window_longer_than_the_segment_is_refused():
         PatchGrid(9, 10, 5, 10, (0, 10))
     with pytest.raises(InvalidInput, match="no step between patches of 10"):
         PatchGrid(20, 10, 0, 10, (0, 10))
+
+
+@given(
+    patch_grids(600),
+    st.integers(1, 90),
+    st.integers(0, 20),
+    st.integers(1, 9),
+    st.floats(1e-9, 1e3),
+    st.integers(0, 200),
+    st.integers(1, 30),
+    st.integers(1, 10**5),
+    st.booleans(),
+)
+def test_whatever_is_chosen_every_output_is_owned_once(
+    rows, width, halo, slots, cost, file, chunk, budget, channelwise
+):
+    columns = PatchGrid(width, width, width, width, (0, width))
+    grid = segment(rows, columns, core=(rows.out_size, width), halo=halo, channelwise=channelwise)
+    core = choose_core(
+        grid,
+        Work(slots, lambda trial: cost * trial.core[0] * trial.core[1], file=file),
+        chunks=(chunk, 1),
+        bytes_needed=lambda trial: 8 * trial.core[0] * trial.core[1],
+        budget=budget,
+    )
+    owned = np.zeros(grid.shape, dtype=int)
+    for block in replace(grid, core=core):
+        owned[block.core.time.slice, block.core.distance.slice] += 1
+    assert (owned == 1).all()
+
+
+def chosen(seconds, *, slots=1, file=0, budget=float("inf"), samples=360_000, width=1000, **kwargs):
+    """Blocks of an hour that takes so many seconds in all, as a picker has them."""
+    rows = PatchGrid(samples, 3000, 1500, 3000, (0, 3000))
+    columns = PatchGrid(width, width, width, width, (0, width))
+    grid = segment(rows, columns, core=(samples, width), channelwise=True)
+    each = seconds / (rows.count * width)
+
+    def takes(trial):
+        block = trial.largest_block()
+        return each * block.rows.size * block.core.distance.size
+
+    core = choose_core(
+        grid,
+        Work(slots, takes, file=file),
+        chunks=None,
+        bytes_needed=lambda trial: 8 * trial.core[0] * trial.core[1],
+        budget=budget,
+        **kwargs,
+    )
+    found = replace(grid, core=core)
+    return found, takes(found)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 7, 64])
+@pytest.mark.parametrize("seconds", [100.0, 300.0, 1000.0])
+def test_blocks_take_seconds_and_every_slot_has_several(slots, seconds):
+    grid, each = chosen(seconds * slots, slots=slots)
+    assert 3.0 <= each <= 20.0
+    assert len(grid) >= 3 * slots
+    assert recompute_factor(grid) <= Limits().recompute
+    rounds = -(-len(grid) // slots)
+    assert rounds * each <= 1.25 * seconds
+
+
+@pytest.mark.parametrize(("seconds", "slots"), [(0.2, 1), (0.2, 8), (2.0, 2)])
+def test_what_is_soon_done_is_not_cut_into_crumbs(seconds, slots):
+    grid, _ = chosen(seconds, slots=slots)
+    assert slots <= len(grid) <= 4 * slots
+
+
+@pytest.mark.parametrize("file", [250, 3000, 6000])
+@pytest.mark.parametrize("seconds", [30.0, 300.0, 3000.0])
+def test_blocks_end_where_files_do_if_that_is_free(file, seconds):
+    with_files, each = chosen(seconds, file=file)
+    length = with_files.core[0]
+    assert length % file == 0 or file % length == 0
+    _, without = chosen(seconds)
+    assert each == pytest.approx(without, rel=0.5)
+
+
+def test_a_run_of_very_many_blocks_has_longer_ones():
+    decades, each = chosen(5e6, samples=4 * 10**9, slots=100)
+    assert 20.0 < each <= 60.0
+    assert len(decades) <= 1.5e5
+
+
+def test_a_size_that_fits_but_is_nonsense_is_not_taken():
+    grid, _ = chosen(1000.0, budget=8 * 20)  # bytes of these outputs
+    assert recompute_factor(grid) <= 1.5
+    roomy, _ = chosen(1000.0, budget=8 * 10**6)
+    assert roomy.core[0] * roomy.core[1] <= 10**6
+    assert recompute_factor(roomy) <= Limits().recompute

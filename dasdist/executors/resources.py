@@ -1,14 +1,19 @@
 """What a run may use: of this machine, or of a cluster."""
 
+import dask.config
+import psutil
 import torch
 from distributed import Client
 from distributed.system import MEMORY_LIMIT
 
 from dasdist.executors.clients import PROMISED
 from dasdist.inference.cuda import STREAMS
-from dasdist.planning.plan import Resources
+from dasdist.planning.plan import WORKER_BYTES, Resources
 
-__all__ = ["resources_of", "resources_of_cluster"]
+__all__ = ["resident_bytes", "resources_of", "resources_of_cluster"]
+
+_YET_TO_COME = 32 * 2**20
+"""Bytes of modules that the first block imports, and of stacks of threads."""
 
 
 def resources_of(client: Client | None, device: torch.device) -> Resources:
@@ -23,17 +28,22 @@ def resources_of(client: Client | None, device: torch.device) -> Resources:
     """
     if client is not None:
         return resources_of_cluster(client)
+    process = resident_bytes() + _YET_TO_COME
     if device.type == "cuda":
-        return Resources(threads=STREAMS, memory=MEMORY_LIMIT)
-    return Resources(memory=MEMORY_LIMIT, cores=torch.get_num_threads())
+        return Resources(threads=STREAMS, memory=MEMORY_LIMIT, process=process, here=True)
+    cores = torch.get_num_threads()
+    return Resources(memory=MEMORY_LIMIT, cores=cores, process=process, here=True)
 
 
 def resources_of_cluster(client: Client) -> Resources:
     """Return what a cluster's workers have, or will have; of unequal ones, the least.
 
-    Workers that are promised count from the beginning.
+    Workers that are promised count from the beginning.  Where Dask pauses them is what this
+    process's configuration says.
     """
-    workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    workers = list(found.values())
+    within = any(address.startswith("inproc:") for address in found)
     promised = Resources(**client.get_metadata([PROMISED], {}))
     limits = [w["memory_limit"] for w in workers if w["memory_limit"]]
     if promised.memory:
@@ -42,4 +52,17 @@ def resources_of_cluster(client: Client) -> Resources:
         workers=max(len(workers), promised.workers),
         threads=max([promised.threads, *(w["nthreads"] for w in workers)]),
         memory=min(limits) if limits else None,
+        process=resident_bytes() if within else WORKER_BYTES,
+        pause=_pause(),
     )
+
+
+def resident_bytes() -> int:
+    """Return the bytes that this process has in memory now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def _pause() -> float:
+    """Return the share of its memory at which Dask pauses a worker, else at which it ends one."""
+    shares = (dask.config.get(f"distributed.worker.memory.{at}") for at in ("pause", "terminate"))
+    return float(next(filter(None, shares), 1.0))

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,11 @@ import numpy as np
 from dasdist.callbacks.needs import Needs
 from dasdist.errors import BlockTooLarge, InvalidInput
 from dasdist.geometry import SegmentGrid
-from dasdist.geometry.choose import Limits, choose_core
-from dasdist.planning.plan import PROCESS_BYTES, Plan, readable_bytes
+from dasdist.geometry.choose import Limits, Work, choose_core
+from dasdist.planning.files import file_samples
+from dasdist.planning.plan import Plan
+from dasdist.planning.speed import nominal
+from dasdist.planning.too_large import too_large
 from dasdist.sources import Recording
 
 __all__ = ["with_blocks"]
@@ -20,9 +25,6 @@ PLANNED_SHARE = 0.5
 
 TIGHT_SHARE = 0.75
 """Share that they may fill on small workers, of which libraries and model take the first half."""
-
-LARGEST_SHARE = 0.8
-"""Share that no block may exceed; Dask pauses a worker there."""
 
 
 def with_blocks(
@@ -35,12 +37,11 @@ def with_blocks(
 ) -> Plan:
     """Give every segment its core, number the blocks and check that they fit."""
     wanted = _given_core(block or {}, recording.channel_name)
-    memory = plan.resources.memory
     chosen: dict[Any, tuple[int, int]] = {}
     # of segments that differ in length only, the longest tells what blocks should be
     for grid in sorted(plan.grids, key=lambda grid: -grid.shape[0]):
-        if _kind(grid) not in chosen:
-            chosen[_kind(grid)] = _core(grid, plan, needs, wanted, limits)
+        if _kind(grid) not in chosen and (block or grid.index >= len(cores)):
+            chosen[_kind(grid)] = _core(grid, plan, needs, wanted, recording, limits)
     grids: list[SegmentGrid] = []
     first = 0
     for grid in plan.grids:
@@ -49,13 +50,8 @@ def with_blocks(
         grids.append(replace(grid, core=core, first_block=first))
         first += len(grids[-1])
     plan = replace(plan, grids=tuple(grids))
-    if memory and plan.peak_bytes > LARGEST_SHARE * memory:
-        raise BlockTooLarge(
-            f"A block of {plan.grids[0].core[0]} x {plan.grids[0].core[1]} outputs needs "
-            f"{readable_bytes(plan.peak_bytes)} on a worker of {readable_bytes(memory)} with "
-            f"{plan.resources.threads} task threads, of which {LARGEST_SHARE:.0%} may be used; "
-            "choose smaller blocks (block=), fewer threads or larger workers."
-        )
+    if plan.peak_bytes > plan.resources.usable:
+        raise BlockTooLarge(too_large(plan, given=bool(block or cores)))
     return plan
 
 
@@ -66,10 +62,14 @@ def _kind(grid: SegmentGrid) -> tuple[Any, ...]:
 
 
 def _core(
-    grid: SegmentGrid, plan: Plan, needs: Needs, wanted: tuple[int, int], limits: Limits
+    grid: SegmentGrid,
+    plan: Plan,
+    needs: Needs,
+    wanted: tuple[int, int],
+    recording: Recording,
+    limits: Limits,
 ) -> tuple[int, int]:
     """Return the core that is wanted; where it is not given, as it is best for a segment."""
-    resources = plan.resources
     fixed = [
         min(size, given) if given else 0 for size, given in zip(grid.shape, wanted, strict=True)
     ]
@@ -77,8 +77,8 @@ def _core(
     if not all(fixed):
         chosen = choose_core(
             replace(grid, core=(fixed[0] or grid.shape[0], fixed[1] or grid.shape[1])),
+            _work(grid, plan, recording),
             chunks=plan.chunks,
-            slots=resources.workers * resources.threads,
             bytes_needed=plan.bytes_needed,
             budget=_budget(plan),
             fixed=(fixed[0], fixed[1]),
@@ -89,13 +89,29 @@ def _core(
     return fixed[0] or chosen[0], along_fibre
 
 
+def _work(grid: SegmentGrid, plan: Plan, recording: Recording) -> Work:
+    speed = plan.speed or nominal(grid)
+    outputs = sum(other.shape[0] * other.shape[1] for other in plan.grids)
+    return Work(
+        slots=plan.resources.workers * plan.resources.threads,
+        seconds=partial(plan.seconds_of, speed=speed),
+        share=grid.shape[0] * grid.shape[1] / outputs,
+        file=file_samples(recording, grid.recorded),
+    )
+
+
 def _budget(plan: Plan) -> float:
     """Return the bytes that a chosen block, and all that is there besides, may take."""
     memory = plan.resources.memory
     if not memory:
-        return float("inf")
-    tight = PROCESS_BYTES + plan.batch_bytes > 0.8 * PLANNED_SHARE * memory
-    return (TIGHT_SHARE if tight else PLANNED_SHARE) * memory
+        return inf
+    before = plan.process_bytes + plan.batch_bytes
+    share = PLANNED_SHARE
+    if before > 0.8 * PLANNED_SHARE * memory:
+        share = TIGHT_SHARE
+    if before > 0.9 * TIGHT_SHARE * memory:  # what is left is little, so all of it is taken
+        share = plan.resources.pause
+    return min(share * memory, plan.resources.usable)
 
 
 def _given_core(block: Mapping[str, int], channel_name: str) -> tuple[int, int]:

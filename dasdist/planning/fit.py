@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from dasdist.inference import Predictor
 from dasdist.models import ModelSpec, patching_structure
 from dasdist.planning.block_size import with_blocks
 from dasdist.planning.plan import Plan, Resources
-from dasdist.planning.probe import batch_bytes, batching
+from dasdist.planning.probe import batching, first_pass, model_bytes
+from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
 from dasdist.signal import design, nearest_ratio, settling_samples
 from dasdist.sources import Recording, SegmentAxes
@@ -47,7 +49,7 @@ def make_plan(
     recording : Recording
         The data.
     predictor : Predictor
-        The model; one batch of zeros goes through it.
+        The model; a patch or two of zeros go through it, and a small block of them.
     arguments : mapping
         Arguments of ``annotate``, defaults of the model included.
     needs : Needs
@@ -113,10 +115,14 @@ def make_plan(
         sections=tuple(sections),
         keys=len(spec.annotate_keys),
         held_outputs=needs.held_outputs,
+        model_bytes=model_bytes(predictor, resources),
         batch_bytes=0,
         resources=resources,
     )
-    plan = replace(plan, batch_bytes=batch_bytes(predictor, plan, arguments))
+    found = first_pass(predictor, plan, arguments)
+    plan = replace(plan, batch_bytes=found.batch_bytes)
+    if len(cores) < len(grids) and isinf(limits.work):
+        plan = replace(plan, speed=speed_of(predictor, plan, arguments, found.patch_seconds))
     return with_blocks(plan, block, needs, recording, cores, limits)
 
 

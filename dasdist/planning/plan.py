@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.geometry.choose import recompute_factor, samples_read
+from dasdist.planning.speed import Speed
 from dasdist.report import Skipped
 
 if TYPE_CHECKING:  # with torch, which whoever scans an archive does not need
@@ -17,8 +19,13 @@ if TYPE_CHECKING:  # with torch, which whoever scans an archive does not need
 
 __all__ = ["Plan", "Resources", "readable_bytes"]
 
-PROCESS_BYTES = 500 * 2**20
-"""What a worker process holds before any block: the interpreter and its libraries."""
+WORKER_BYTES = 650 * 2**20
+"""What a worker holds before its first batch: the interpreter, Dask, torch, numba, xdas, PyArrow.
+645 to 680 MB were measured: peaks of nannies' workers with the demo's picker, picks in memory or in
+Parquet, less batch and block (Linux, Python 3.11, torch 2.13 for CPUs)."""
+
+PAUSE = 0.8
+"""Share of a worker's memory at which Dask pauses it, unless it is configured otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +41,26 @@ class Resources:
         threads as they have cores, and Dask's nannies set OMP_NUM_THREADS to 1.
     memory : int or None
         Bytes of memory per worker process; None is no limit.
+    process : int
+        Bytes that such a process holds before its first batch.
+    pause : float
+        Share of the memory that no plan may pass: there Dask pauses a worker.
+    here : bool
+        Whether it is this process that computes, and `process` has the model in it.
     """
 
     workers: int = 1
     threads: int = 1
     memory: int | None = None
     cores: int = 1
+    process: int = WORKER_BYTES
+    pause: float = PAUSE
+    here: bool = False
+
+    @property
+    def usable(self) -> float:
+        """Bytes that a worker process may reach."""
+        return self.pause * self.memory if self.memory else inf
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,10 +87,14 @@ class Plan:
         Number of annotation keys.
     held_outputs : int
         See :class:`~dasdist.callbacks.needs.Needs`.
+    model_bytes : int
+        Memory of the model and of the libraries that it brings, where they are not there yet.
     batch_bytes : int
         Memory of a batch and of what the model makes of it.
     resources : Resources
         What the run may use.
+    speed : Speed or None
+        How fast a small block was; None where the blocks of an earlier run are kept.
     """
 
     model: str
@@ -81,8 +106,10 @@ class Plan:
     sections: tuple[NDArray[np.float64] | None, ...]
     keys: int
     held_outputs: int
+    model_bytes: int
     batch_bytes: int
     resources: Resources
+    speed: Speed | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self.grids))
@@ -124,6 +151,22 @@ class Plan:
         return self.read_bytes / self.archive_bytes
 
     @property
+    def block_seconds(self) -> float | None:
+        """About how many seconds the largest block takes on its worker; None if not tried."""
+        if self.speed is None:
+            return None
+        return max(self.seconds_of(grid, self.speed) for grid in self.grids)
+
+    def seconds_of(self, grid: SegmentGrid, speed: Speed) -> float:
+        """Return about how many seconds the largest block of a segment takes on its worker."""
+        return speed.seconds(grid, self.dtype.itemsize, self.keys)
+
+    @property
+    def process_bytes(self) -> int:
+        """Bytes that a worker process holds before its first batch, its model included."""
+        return self.resources.process + self.model_bytes
+
+    @property
     def peak_bytes(self) -> int:
         """Bytes that a worker process needs at the most."""
         return max(self.bytes_needed(grid) for grid in self.grids)
@@ -133,14 +176,18 @@ class Plan:
 
         Every task thread holds a block; how many have a batch in the model, `batch_bytes` knows.
         """
+        blocks = self.resources.threads * self._thread_bytes(grid)
+        return self.process_bytes + self.batch_bytes + blocks
+
+    def _thread_bytes(self, grid: SegmentGrid) -> int:
+        """Bytes that a task thread needs for a block of a segment, besides its batches."""
         block = grid.largest_block()
         read = block.read.shape[0] * block.read.shape[1] * self.dtype.itemsize
         inputs = block.inputs.shape[0] * block.inputs.shape[1]
         channels = block.core.distance.size if grid.channelwise else grid.columns.out
         rows = 3 * grid.rows.out * channels * self.keys * 4
         held = self.held_outputs * block.core.shape[0] * block.core.shape[1] * self.keys * 4
-        thread = read + self._prepared_bytes(grid, inputs) + rows + held
-        return PROCESS_BYTES + self.batch_bytes + self.resources.threads * thread
+        return read + self._prepared_bytes(grid, inputs) + rows + held
 
     def _prepared_bytes(self, grid: SegmentGrid, inputs: int) -> int:
         """Bytes of the copies that preprocessing makes, each freed as the next but one is made."""
@@ -173,7 +220,11 @@ class Plan:
             ("segments", f"{len(self.grids)} ({len(self.skipped)} too short)"),
             ("data", f"{readable_bytes(self.archive_bytes)}, {self.data_seconds:,.1f} s"),
             ("patches", f"{sum(g.rows.count * g.columns.count for g in self.grids):,}"),
-            ("blocks", f"{len(self):,} of up to {seconds:,.1f} s x {along_fibre:,} channels"),
+            (
+                "blocks",
+                f"{len(self):,} of up to {seconds:,.1f} s x {along_fibre:,} channels"
+                + self._about_seconds(),
+            ),
             ("output samples", " + ".join(f"{a:,} x {b:,}" for a, b in self._shapes())),
             ("recompute factor", f"{self.recompute_factor:.3f}"),
             (
@@ -182,6 +233,12 @@ class Plan:
             ),
             ("peak per worker", f"{readable_bytes(self.peak_bytes)} of {available}"),
         ]
+
+    def _about_seconds(self) -> str:
+        seconds = self.block_seconds
+        if seconds is None:
+            return ""
+        return f", about {seconds:,.0f} s each" if seconds > 1 else ", less than a second each"
 
     def _shapes(self) -> list[tuple[int, int]]:
         return [grid.shape for grid in self.grids[:3]]

@@ -1,6 +1,9 @@
 """Try a model before the run: choose its batches, check its outputs, weigh its memory."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,17 @@ from dasdist.inference.variant import choose_variant
 from dasdist.models.tensors import tensors_in
 from dasdist.planning.plan import Plan, Resources
 
-__all__ = ["batch_bytes", "batching"]
+__all__ = ["FirstPass", "batching", "first_pass", "model_bytes"]
 
 CPU_VALUES, GPU_VALUES = 2**16, 2**23
 """Input values of a batch: what a picker makes of them stays in the caches of a core (PhaseNet on
 21 windows; from 64 on it is a third slower on 1 MB a core), or enough to fill a GPU."""
+
+SEISBENCH_BYTES = 54 * 2**20
+"""What SeisBench and ObsPy add to a worker: 55 MB were measured with PhaseNet."""
+
+COPIES = 3
+"""Of a model's tensors in a worker: the bytes that came, the replica, and its folded form."""
 
 
 def batching(
@@ -79,8 +88,44 @@ def batching(
     return Batching(size, on_gpu, channelwise, variant, cores)
 
 
-def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -> int:
-    """Send zeros through the model, check its outputs' shapes and return a batch's bytes.
+@dataclass(frozen=True, slots=True)
+class FirstPass:
+    """What a patch or two of zeros told of a model.
+
+    Parameters
+    ----------
+    batch_bytes : int
+        Bytes of the batches that are in the model at once, of their results and, on the CPU, of the
+        outputs of all layers, also of those whose memory other task threads keep.
+    patch_seconds : float
+        Seconds for each patch, or window, of this pass; what a model does the first time included.
+    """
+
+    batch_bytes: int
+    patch_seconds: float
+
+
+def model_bytes(predictor: Predictor, resources: Resources) -> int:
+    """Return the bytes that the model adds to a process, with the libraries that it brings.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    resources : Resources
+        What the run may use; a process that plans for itself has its model already.
+    """
+    modules = list(predictor.model.modules())
+    tensors = chain(predictor.model.parameters(), predictor.model.buffers())
+    size = sum(tensor.nbytes for tensor in tensors)
+    if resources.here:
+        return size  # once more, folded
+    brings = any(type(module).__module__.startswith("seisbench.") for module in modules)
+    return COPIES * size + SEISBENCH_BYTES * brings
+
+
+def first_pass(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -> FirstPass:
+    """Send zeros through the model, check its outputs' shapes, weigh and time it.
 
     Parameters
     ----------
@@ -90,12 +135,6 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
         With its segments and batching.
     arguments : mapping
         Arguments of ``annotate``.
-
-    Returns
-    -------
-    int
-        Bytes of the batches that are in the model at once, of their results and, on the CPU, of the
-        outputs of all layers, also of those whose memory other task threads keep.
 
     Raises
     ------
@@ -110,7 +149,12 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     number = min(2, size)
     batch, across = (1, number) if plan.batching.channelwise else (number, 1)
     shape = (batch, grid.rows.window, across * width)
+    started = perf_counter(), process_time()
     outputs, sizes = _traced(predictor, grid, shape, arguments)
+    # another process may have kept this one waiting, or a GPU have had the work
+    seconds = perf_counter() - started[0]
+    if predictor.device.type == "cpu":
+        seconds = min(seconds, process_time() - started[1])
     layers = [plan.batching.size * size // number for size in sizes]
     expected = (batch, grid.rows.out, across * out_width)
     for key, values in outputs.items():
@@ -125,9 +169,9 @@ def batch_bytes(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) 
     each = max(2 * plan.batching.size * patch + sum(layers), 2 * size * patch)
     threads = plan.resources.threads
     if plan.batching.variant.kind != "plain":
-        return plan.batching.in_flight * threads * each
+        return FirstPass(plan.batching.in_flight * threads * each, seconds / number)
     kept = sum(layer for layer in layers if layer <= LARGEST_KEPT)  # by threads that wait
-    return each + (threads - 1) * kept
+    return FirstPass(each + (threads - 1) * kept, seconds / number)
 
 
 def _traced(

@@ -1,0 +1,81 @@
+"""How long blocks take.
+
+::
+
+    a block   =   reading   +   preprocessing   +   the model   +   picks, stacking
+                  a guess       tried               tried           a guess
+"""
+
+from dataclasses import dataclass
+
+from dasdist.geometry import Block, SegmentGrid
+
+__all__ = ["Speed", "area", "nominal", "patches_of"]
+
+READ_RATE = 2e8
+"""Bytes a second that a worker is taken to read.  A guess, as storage is not tried: contiguous HDF5
+files on a local disk gave 0.2 GB/s in pieces of 625 of 10,000 channels and 2.6 in whole rows; a
+file system that many share gives less."""
+
+PAGE_BYTES = 4096
+"""Bytes of a row that are read in any case: reading fewer costs as much."""
+
+MODEL_RATE, PREPARE_RATE = 2e6, 5e7
+"""Samples of windows that a model computes in a second, and samples that are prepared, where
+neither is tried: those of PhaseNet on a core, and of scipy's resampling by a tenth."""
+
+REDUCE_RATE = 5e7
+"""Output values a second that are picked or stacked.  A guess, as callbacks are not tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What patches and samples cost one task thread.
+
+    Parameters
+    ----------
+    patch : float
+        Seconds for a patch in the model; for a window of a channel where these share batches.
+    sample : float
+        Seconds to prepare a sample of what the model sees.
+    """
+
+    patch: float
+    sample: float
+
+    def seconds(self, grid: SegmentGrid, itemsize: int, keys: int) -> float:
+        """Return about how many seconds the largest block of a segment takes.
+
+        Parameters
+        ----------
+        grid : SegmentGrid
+            The segment with its blocks.
+        itemsize : int
+            Bytes of a recorded sample.
+        keys : int
+            Annotation keys.
+        """
+        block = grid.largest_block()
+        width = max(block.read.distance.size, min(grid.distance.size, PAGE_BYTES // itemsize))
+        return (
+            block.read.time.size * width * itemsize / READ_RATE
+            + area(block.inputs.shape) * self.sample
+            + patches_of(grid, block) * self.patch
+            + area(block.core.shape) * keys / REDUCE_RATE
+        )
+
+
+def nominal(grid: SegmentGrid) -> Speed:
+    """Return what a picking network on a core takes, about, for a segment that is not tried."""
+    width = 1 if grid.channelwise else grid.columns.window
+    return Speed(grid.rows.window * width / MODEL_RATE, 1 / PREPARE_RATE)
+
+
+def patches_of(grid: SegmentGrid, block: Block) -> int:
+    """Return the patches of a block, or the windows of channels where these share batches."""
+    return block.rows.size * (block.core.distance.size if grid.channelwise else block.columns.size)
+
+
+def area(shape: tuple[int, int]) -> int:
+    """Return samples times channels."""
+    return shape[0] * shape[1]
