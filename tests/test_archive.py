@@ -378,7 +378,7 @@ def test_wrong_arguments_are_refused_before_anything_is_read(tmp_path):
     for match, arguments in {
         "no file or folder '.*nowhere'": {"paths": tmp_path / "nowhere"},
         r"no file or folder '.*\*\.h5'": {"paths": tmp_path / "*.h5"},
-        "no paths": {"paths": []},
+        "No paths": {"paths": []},
         "engine is 'none such'": {"engine": "none such"},
         "processes is 0": {"processes": 0},
         "seconds_per_file is 0": {"seconds_per_file": 0},

@@ -221,7 +221,8 @@ def test_a_plan_is_that_of_the_run(data):
     model = dasdist.from_pretrained("demo")
     expected = dasdist.plan(model, xdas.open_mfdataarray(data, vtype="tiles"), block={"time": 6000})
     assert end["blocks"] == len(expected) > 5
-    assert end["peak_bytes"] == expected.peak_bytes
+    assert end["peak_bytes"] > 10**8  # of this process as it is at that moment
+    assert end["recompute_factor"] == expected.recompute_factor
 
 
 def test_a_run_tells_programs_how_it_began_went_and_ended(picked):
@@ -377,9 +378,7 @@ def test_failures_are_a_line_each_however_long_their_errors_are(monkeypatch):
     assert more == "In full: dasdist status picks --json"
 
 
-@pytest.mark.parametrize(
-    ("word", "number"), [(None, None), ("0", 0), ("17", 17), ("any", sys.maxsize)]
-)
+@pytest.mark.parametrize(("word", "number"), [(None, None), ("0", 0), ("17", 17), ("any", "any")])
 def test_any_number_of_blocks_may_fail_if_one_says_so(word, number):
     assert Failing(max_failures=word).arguments()["max_failures"] == number
 

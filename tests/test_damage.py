@@ -17,7 +17,7 @@ from dasdist.archive import store
 from dasdist.archive.reader import read_header
 from dasdist.archive.scan_journal import Journal, journal_path
 from dasdist.journal.ledger import Ledger, read_ledger
-from dasdist.report import Done
+from dasdist.report import BlockResult
 from dasdist.storage.json_lines import JsonLines, read_json_lines
 
 from .toys import START, Toy, noise, recording
@@ -204,7 +204,7 @@ def test_of_two_ledgers_one_may_be_damaged(tmp_path):
 def test_what_no_run_has_written_ends_what_is_trusted(tmp_path, other):
     path = tmp_path / "ledger.jsonl"
     with Ledger(path) as ledger:
-        ledger.add(0, Done({"picks": 2}, {}, 1))
+        ledger.add(BlockResult(0, {"picks": 2}, {}, 1))
     whole = path.read_bytes()
     path.write_bytes(whole + json.dumps(other).encode() + b"\n" + whole.replace(b"0", b"1", 1))
     history = read_ledger(path, blocks=5)
@@ -213,7 +213,7 @@ def test_what_no_run_has_written_ends_what_is_trusted(tmp_path, other):
     assert set(history.parts) <= {0}
     with Ledger(path, blocks=5) as ledger:
         assert ledger.damage == history.damage
-        ledger.add(4, Done({"picks": 1}, {}, 1))
+        ledger.add(BlockResult(4, {"picks": 1}, {}, 1))
     assert dict(read_ledger(path).parts) == {**history.parts, 4: {"picks": 1}}
 
 
@@ -222,9 +222,9 @@ def test_what_is_named_behind_the_damage_does_not_count(tmp_path):
     path = tmp_path / "ledger.jsonl"
     with Ledger(path) as ledger:
         for block in range(4):
-            ledger.add(block, Done({"picks": block}, {}, 1))
+            ledger.add(BlockResult(block, {"picks": block}, {}, 1))
         ledger.forget([0, 1])
-        ledger.add(1, Done({"picks": 9}, {}, 1))
+        ledger.add(BlockResult(1, {"picks": 9}, {}, 1))
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:4], lines[4][:-2] + lines[5], b"\0\0\n", lines[6]]))
     assert set(read_ledger(path).parts) == {2, 3}
@@ -239,7 +239,7 @@ def test_a_part_that_is_no_mapping_of_counts_is_refused_when_it_is_written(tmp_p
         Ledger(tmp_path / "ledger.jsonl") as ledger,
         pytest.raises(TypeError, match="mapping of names to counts"),
     ):
-        ledger.add(0, Done([1, 2], {}, 1))
+        ledger.add(BlockResult(0, [1, 2], {}, 1))
 
 
 # ---------------------------------------------------------------- the journal of a scan

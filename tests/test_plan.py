@@ -13,7 +13,7 @@ from distributed import Client
 
 import dasdist
 from dasdist.callbacks import Needs
-from dasdist.executors.resources import resident_bytes, resources_of_cluster
+from dasdist.executors.resources import resident_bytes, resources_of, resources_of_cluster
 from dasdist.geometry.choose import Work, choose_core, samples_read
 from dasdist.inference.replica import predictor_of
 from dasdist.planning import trial
@@ -331,7 +331,7 @@ def test_a_trial_leaves_no_trace():
     threads = torch.get_num_threads()
     plan = job.plan(Needs(), None)
     predictor = predictor_of(job.payload.token)
-    assert predictor.notes(plan.batching.form) == ()
+    assert predictor.notes(plan.batching.variant) == ()
     assert torch.get_num_threads() == threads
 
 

@@ -62,10 +62,12 @@ class JsonView:
     def __init__(self, event: Callable[..., None]) -> None:
         self._event = event
         self._last = -float("inf")
+        self._told: Progress | None = None
         self._latest: Progress | None = None
 
     def start(self, progress: Progress) -> None:
         """Tell what there is to do."""
+        self._told = progress
         self._last = time.monotonic()
         self._event(
             "start",
@@ -76,6 +78,9 @@ class JsonView:
 
     def update(self, progress: Progress) -> None:
         """Tell how far it is, now and then."""
+        told = self._told
+        if told and (told.share, told.failed) == (progress.share, progress.failed):
+            return  # nothing is new but the time
         self._latest = progress
         if time.monotonic() - self._last >= _JSON_SECONDS:
             self._tell(progress)
@@ -98,7 +103,7 @@ class JsonView:
             seconds_left=None if left is None else round(left, 1),
         )
         self._last = time.monotonic()
-        self._latest = None
+        self._told, self._latest = progress, None
 
 
 @contextmanager

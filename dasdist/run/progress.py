@@ -7,6 +7,7 @@ Progress counts output samples, those of running blocks included, so that it mov
 
 import time
 from dataclasses import dataclass
+from math import inf
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
@@ -70,7 +71,7 @@ class ProgressView(Protocol):
 
 
 class RunProgress:
-    """Listens to the events of a run and shows how far it is; a context manager.
+    """Listens to the events of a run and, within its context, shows how far it is.
 
     Parameters
     ----------
@@ -91,9 +92,11 @@ class RunProgress:
         self._running: dict[int, int] = {}
         self._began = time.monotonic()
         self._first: tuple[float, int] | None = None
-        self._shown = 0.0
+        self._shown = inf  # nothing before the view has started
 
     def __enter__(self) -> "RunProgress":
+        self._began = time.monotonic()
+        self._shown = 0.0
         self._view.start(self._progress())
         return self
 
@@ -116,7 +119,8 @@ class RunProgress:
             self._running[event.block] = event.samples
             self._note_first()
         now = time.monotonic()
-        if event.state in ("done", "failed") or now - self._shown >= _SHORTEST:
+        ended = event.state in ("done", "failed") and self._shown < inf
+        if ended or now - self._shown >= _SHORTEST:
             self._shown = now
             self._view.update(self._progress())
 

@@ -109,14 +109,18 @@ def _compute(
     executor: Executor = SerialExecutor(plan.resources.threads)
     if client is not None:
         executor = ClusterExecutor(client, options.block_timeout)
-    with RunProgress(plan, progress_view(options.pbar)) as progress, stopping() as stop:
-        listen = EventStream((progress, *options.listeners))
-        state.tell_skipped(listen)
+    progress = RunProgress(plan, progress_view(options.pbar))
+    listen = EventStream((progress, *options.listeners))
+    state.tell_skipped(listen)
+    with (
+        progress,
+        stopping() as stop,
         # whatever happens here, nothing stays in flight
-        with closing(executor.run(spec, tasks, stop, listen)) as outcomes:
-            for outcome in outcomes:
-                state.take(outcome, listen)
-                limit = limit.after(outcome)
+        closing(executor.run(spec, tasks, stop, listen)) as outcomes,
+    ):
+        for outcome in outcomes:
+            state.take(outcome, listen)
+            limit = limit.after(outcome)
 
 
 def _recipes(request: Request, plan: Plan, callback: DASAnnotateCallback) -> tuple[Recipe, ...]:
