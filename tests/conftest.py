@@ -102,6 +102,8 @@ def _order(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads them
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Spread a run of the whole suite over processes, where pytest-xdist is; ``-n0`` does not."""
+    if hasattr(config, "workerinput"):  # one of these processes, which must not have its own
+        return
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
     if whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
         waits = config.getoption("tier") != "loop" and _has_slurm()  # one process does little else

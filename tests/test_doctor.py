@@ -179,7 +179,7 @@ def process(*command, **environ):
             yield running
         finally:
             running.terminate()
-            running.wait(30)
+            running.wait()
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def ill(tmp_path_factory):
         client = stack.enter_context(
             Client(scheduler_file=str(file), timeout=60, set_as_default=False)
         )
-        client.wait_for_workers(2, timeout=90)
+        client.wait_for_workers(2)
         names = {w["name"]: a for a, w in client.scheduler_info(n_workers=-1)["workers"].items()}
         yield client, shared, names
 
