@@ -4,6 +4,7 @@ The interface is SeisBench's: ``model.annotate(data, callback)`` and ``model.cla
 """
 
 from importlib.metadata import version
+from warnings import filterwarnings
 
 from dasdist.annotations import open_annotations
 from dasdist.api import (
@@ -89,3 +90,7 @@ __all__ = [
     "slurm_cluster",
     "status",
 ]
+
+# numpy 2.5 warns where xdas 0.2.10 compares times with a timedelta of no unit: nobody but xdas can
+# change that, and with warnings as errors no archive would open
+filterwarnings("ignore", "The 'generic' unit for NumPy timedelta", DeprecationWarning, r"xdas\.")
