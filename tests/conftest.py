@@ -49,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests off the user's screen and out of the user's caches; let workers be forks."""
     from .forked import fork_workers
 
+    # threads of several processes that wait for each other's cores make seconds into minutes
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     settings.load_profile(config.getoption("tier"))
     os.environ.setdefault("MPLBACKEND", "Agg")
     if "SEISBENCH_CACHE_ROOT" not in os.environ:  # SeisBench reads it once, when imported

@@ -258,6 +258,7 @@ def test_status_of_a_run_for_people_and_programs(picked):
     assert end["exit_code"] == 0
 
 
+@pytest.mark.slow
 def test_a_quiet_cluster_of_its_own_with_a_model_of_ones_own_gives_the_same(picked, data, tmp_path):
     (tmp_path / "my_models.py").write_text(
         "import dasdist\nfrom dasdist.demo.model import DemoPicker\n\n"
@@ -349,7 +350,10 @@ def lines_of(path):
 
 @pytest.mark.parametrize(
     ("number", "extra"),
-    [(signal.SIGINT, ["--workers", "2"]), (signal.SIGTERM, [])],
+    [
+        pytest.param(signal.SIGINT, ["--workers", "2"], marks=pytest.mark.slow),
+        (signal.SIGTERM, []),
+    ],
     ids=["ctrl-c, cluster", "sigterm, one process"],
 )
 def test_a_stopped_run_ends_with_130_and_the_command_that_goes_on(
