@@ -8,7 +8,9 @@ import re
 import sys
 from dataclasses import replace
 from importlib.resources import files
+from importlib.util import find_spec
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ import xarray
 import xdas
 
 import dasdist
+from dasdist.cluster.forking import LOADED
 from dasdist.cluster.local import local_client
 from dasdist.demo.run import run_demo, score
 from dasdist.plotting import waterfall
@@ -211,6 +214,24 @@ def test_workers_on_this_machine_end_without_tracebacks_of_heartbeats(capfd):
     said = capfd.readouterr().err
     assert "what is wrong is said" in said
     assert "heartbeat" not in said
+
+
+def test_workers_on_this_machine_are_forks_of_what_has_loaded_everything():
+    assert [name for name in LOADED if find_spec(name) is None] == []
+    with dask.config.set({METHOD: "spawn"}), local_client(1) as client:
+        (server,) = client.run(parent).values()
+        (threads,) = client.run(torch.get_num_threads).values()
+        assert "forkserver" in server
+        assert threads == 1
+
+
+METHOD = "distributed.worker.multiprocessing-method"
+
+
+def parent():
+    import psutil
+
+    return " ".join(psutil.Process().parent().cmdline())
 
 
 def test_score_counts_found_missed_and_false():
