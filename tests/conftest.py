@@ -63,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     fork_workers()
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of the tier, and skip what this machine lacks."""
     left_out = {"loop": {"slow", "slurm", "deep"}, "ci": {"deep"}, "deep": set()}
@@ -104,14 +105,18 @@ def _order(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads them
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Spread a run of the whole suite over processes, where pytest-xdist is; ``-n0`` does not."""
-    if hasattr(config, "workerinput"):  # one of these processes, which must not have its own
+    option = config.option
+    if hasattr(config, "workerinput"):  # this is one of these processes, and must not have its own
+        option.loadgroup = True  # which it would know from the command line only
         return
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
-    if whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
+    if not whole or not hasattr(option, "numprocesses") or option.usepdb:
+        return
+    if option.numprocesses is None:
         waits = config.getoption("tier") != "loop" and _has_slurm()  # one process does little else
-        config.option.numprocesses = min(len(os.sched_getaffinity(0)), 4) + waits
-        config.option.dist = "loadgroup"
-        config.option.loadscopereorder = False  # keep the order of _order
+        option.numprocesses = min(len(os.sched_getaffinity(0)), 4) + waits
+    option.dist = "loadgroup"
+    option.loadscopereorder = False  # keep the order of _order
 
 
 def _has_cuda() -> bool:
