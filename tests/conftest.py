@@ -63,7 +63,6 @@ def pytest_configure(config: pytest.Config) -> None:
     fork_workers()
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of the tier, and skip what this machine lacks."""
     left_out = {"loop": {"slow", "slurm", "deep"}, "ci": {"deep"}, "deep": set()}
@@ -91,32 +90,42 @@ def _skip_what_is_missing(items: list[pytest.Item]) -> None:
 
 
 def _order(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest: the queue, where tests wait; then files with slow tests.
+    """Begin with what takes longest: the queue, whose tests wait; then files with slow tests."""
+    slow = {_together(i.nodeid) for i in items if i.get_closest_marker("slow")}
+    items.sort(key=lambda item: _together(item.nodeid) not in slow)
+    items.sort(key=lambda item: _together(item.nodeid) != QUEUE)
 
-    A file is one group, for its fixtures; the queue, which its tests fill, is one for all.
-    """
-    groups = {i: "slurm" if "slurm" in i.keywords else i.nodeid.partition("::")[0] for i in items}
-    slow = {group for item, group in groups.items() if "slow" in item.keywords}
-    items.sort(key=lambda item: (groups[item] != "slurm", groups[item] not in slow))
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
+
+QUEUE = "the queue"
+
+
+def _together(nodeid: str) -> str:
+    """Name what one process runs: a file, for its fixtures; or the queue, which its tests fill."""
+    file = nodeid.partition("::")[0]
+    return QUEUE if "/test_slurm_" in file else file
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads them
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Spread a run of the whole suite over processes, where pytest-xdist is; ``-n0`` does not."""
     option = config.option
-    if hasattr(config, "workerinput"):  # this is one of these processes, and must not have its own
-        option.loadgroup = True  # which it would know from the command line only
-        return
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
-    if not whole or not hasattr(option, "numprocesses") or option.usepdb:
-        return
-    if option.numprocesses is None:
+    mine = not hasattr(config, "workerinput")  # and not one of these processes
+    if whole and mine and getattr(option, "numprocesses", 0) is None and not option.usepdb:
         waits = config.getoption("tier") != "loop" and _has_slurm()  # one process does little else
         option.numprocesses = min(len(os.sched_getaffinity(0)), 4) + waits
-    option.dist = "loadgroup"
-    option.loadscopereorder = False  # keep the order of _order
+        option.loadscopereorder = False  # keep the order of _order
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _together(nodeid)
+
+    return Together(config, log)
 
 
 def _has_cuda() -> bool:
