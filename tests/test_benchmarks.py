@@ -21,7 +21,7 @@ ON_GPU = [name for name, one in BENCHMARKS.items() if one.gpu]
 # whose sides other tests compare on smaller data: parity, the writer, the executors
 DEEP = {"annotate-zarr", "classify-events", "classify-integers", "classify-quiet"}
 DEEP |= {"simulation", "workers"}
-SLOW = {"classify-light"}
+SLOW = {"classify-light", "model", "second-thread"}
 
 
 def marks(name):
