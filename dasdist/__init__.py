@@ -91,7 +91,7 @@ __all__ = [
     "status",
 ]
 
-# numpy 2.5 warns where xdas 0.2.10 compares times with a timedelta of no unit, and reads TDMS files:
-# nobody but xdas can change that, and with warnings as errors no archive would open
+# numpy 2.5 warns where xdas 0.2.10 compares times with a timedelta of no unit, and where it reads
+# TDMS files: nobody but xdas can change that, and with warnings as errors no archive would open
 for _said in ("The 'generic' unit for NumPy timedelta", "Setting the shape on a NumPy array"):
     filterwarnings("ignore", _said, DeprecationWarning, r"xdas\.")
