@@ -7,6 +7,7 @@ Names are loaded when they are first used: torch, xdas and Dask take seconds.
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from warnings import filterwarnings
 
 if TYPE_CHECKING:
     from dasdist.annotations import open_annotations
@@ -172,3 +173,9 @@ def _module(name: str) -> Any:
         if error.name != full:
             raise
     raise AttributeError(f"module 'dasdist' has no attribute {name!r}", name=name)
+
+
+# numpy 2.5 warns where xdas 0.2.10 compares times with a timedelta of no unit, and where it reads
+# TDMS files: nobody but xdas can change that, and with warnings as errors no archive would open
+for _said in ("The 'generic' unit for NumPy timedelta", "Setting the shape on a NumPy array"):
+    filterwarnings("ignore", _said, DeprecationWarning, r"xdas\.")

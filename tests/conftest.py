@@ -23,17 +23,22 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# How hard property tests try: HYPOTHESIS_PROFILE=deep python -m pytest
-settings.register_profile(
-    "ci",
-    deadline=None,
-    derandomize=True,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.register_profile("dev", deadline=None, max_examples=100)
-settings.register_profile("deep", deadline=None, max_examples=500)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+TIERS = ("loop", "ci", "deep")
+
+# How hard property tests try, by tier
+hard = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("loop", **hard, derandomize=True, max_examples=10)
+settings.register_profile("ci", **hard, derandomize=True, max_examples=25)
+settings.register_profile("deep", **hard, max_examples=500)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--tier",
+        choices=TIERS,
+        default="ci",
+        help="loop: neither slow tests nor a SLURM; ci: all but the deep ones; deep: every round",
+    )
 
 
 def _data_folder() -> Path:
@@ -41,7 +46,12 @@ def _data_folder() -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the tests off the user's screen and out of the user's caches."""
+    """Keep the tests off the user's screen and out of the user's caches; let workers be forks."""
+    from .forked import fork_workers
+
+    # threads of several processes that wait for each other's cores make seconds into minutes
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    settings.load_profile(config.getoption("tier"))
     os.environ.setdefault("MPLBACKEND", "Agg")
     if "SEISBENCH_CACHE_ROOT" not in os.environ:  # SeisBench reads it once, when imported
         cache = Path(tempfile.mkdtemp(prefix="dasdist-seisbench-"))
@@ -50,10 +60,22 @@ def pytest_configure(config: pytest.Config) -> None:
         if trained.is_dir():  # from_pretrained("original") then works offline
             shutil.copytree(trained, cache, dirs_exist_ok=True, copy_function=shutil.copyfile)
         os.environ["SEISBENCH_CACHE_ROOT"] = str(cache)
+    fork_workers()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine lacks; a marker names the need, and only here is it looked for."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of the tier, and skip what this machine lacks."""
+    left_out = {"loop": {"slow", "slurm", "deep"}, "ci": {"deep"}, "deep": set()}
+    others = left_out[config.getoption("tier")]
+    dropped = {one for one in items if others & {mark.name for mark in one.iter_markers()}}
+    items[:] = [one for one in items if one not in dropped]
+    config.hook.pytest_deselected(items=list(dropped))
+    _skip_what_is_missing(items)
+    _order(items)
+
+
+def _skip_what_is_missing(items: list[pytest.Item]) -> None:
+    """A marker names the need, and only here is it looked for."""
     missing = {}
     if not _has_cuda():
         missing["gpu"] = "needs a CUDA device"
@@ -65,6 +87,45 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker):  # keywords hold names of folders, too
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _order(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: the queue, whose tests wait; then files with slow tests."""
+    slow = {_together(i.nodeid) for i in items if i.get_closest_marker("slow")}
+    items.sort(key=lambda item: _together(item.nodeid) not in slow)
+    items.sort(key=lambda item: _together(item.nodeid) != QUEUE)
+
+
+QUEUE = "the queue"
+
+
+def _together(nodeid: str) -> str:
+    """Name what one process runs: a file, for its fixtures; or the queue, which its tests fill."""
+    file = nodeid.partition("::")[0]
+    return QUEUE if "/test_slurm_" in file else file
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads them
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Spread a run of the whole suite over processes, where pytest-xdist is; ``-n0`` does not."""
+    option = config.option
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    mine = not hasattr(config, "workerinput")  # and not one of these processes
+    if whole and mine and getattr(option, "numprocesses", 0) is None and not option.usepdb:
+        waits = config.getoption("tier") != "loop" and _has_slurm()  # one process does little else
+        option.numprocesses = min(len(os.sched_getaffinity(0)), 4) + waits
+        option.loadscopereorder = False  # keep the order of _order
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _together(nodeid)
+
+    return Together(config, log)
 
 
 def _has_cuda() -> bool:

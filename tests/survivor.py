@@ -1,9 +1,9 @@
-"""A run that a test kills: ``python -m tests.survivor FOLDER [options]`` in a process of its own.
+"""A run that a test kills: `run`, in a process of its own.
 
 Every block leaves a line in ``FOLDER/begun``, when it begins, and in ``FOLDER/finished``, when its
 results are written, with the process that it ran in, so that a test can count what ran twice.  A
 process that kills itself leaves in ``FOLDER/lost`` how many blocks it takes with it: those that
-it began and that are in no ledger yet.  Options, as JSON::
+it began and that are in no ledger yet.  Options::
 
     scheduler   address of a cluster; else two worker processes of its own
     die         blocks that kill their process once, by the phase in which they do
@@ -14,7 +14,6 @@ it began and that are in no ledger yet.  Options, as JSON::
 import json
 import os
 import signal
-import sys
 import time
 import warnings
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ import dasdist
 from dasdist.journal.journal import Journal
 from dasdist.journal.ledger import read_ledger
 from dasdist.storage.staging import Staging
+from tests.forked import fork_workers
 from tests.toys import Toy, noise, recording
 
 BLOCK = {"time": 100, "distance": 6}
@@ -165,9 +165,13 @@ def callback(folder: Path, options):
     return Watched([picks, store], folder, options)
 
 
-def run(folder, options):
+def run(folder: Path, options: dict[str, Any]) -> None:
+    """Run, in a process that does nothing else; ``FOLDER/report.json`` says how it went."""
     from distributed import Client, LocalCluster
 
+    np.seterr(all="raise")
+    warnings.simplefilter("ignore")
+    fork_workers("tests.survivor")
     if "client_dies" in options:
         watch_ledger(*options["client_dies"])
     if "scheduler" in options:
@@ -182,15 +186,9 @@ def run(folder, options):
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         )
         client = Client(cluster)
-    print("ready", flush=True)
     report = Toy(gain=3.0).annotate(
         data(), callback(folder, options), block=BLOCK, client=client, pbar=False
     )
-    print(json.dumps({"before": report.before, "finished": report.finished}), flush=True)
+    found = {"before": report.before, "finished": report.finished}
+    (folder / "report.json").write_text(json.dumps(found))
     client.close()
-
-
-if __name__ == "__main__":
-    np.seterr(all="raise")
-    warnings.simplefilter("ignore")
-    run(Path(sys.argv[1]), json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})

@@ -18,13 +18,17 @@ pytestmark = pytest.mark.seisbench
 
 ON_CPU = [name for name, one in BENCHMARKS.items() if not one.gpu]
 ON_GPU = [name for name, one in BENCHMARKS.items() if one.gpu]
-CLUSTERS = {"workers", "dask", "simulation", "second-thread", "slow-storage"}
+# whose sides other tests compare on smaller data: parity, the writer, the executors
+DEEP = {"annotate-zarr", "classify-events", "classify-integers", "classify-quiet"}
+DEEP |= {"simulation", "workers"}
+SLOW = {"classify-light", "model", "second-thread"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow if n in CLUSTERS else ()) for n in ON_CPU],
-)
+def marks(name):
+    return [pytest.mark.deep] * (name in DEEP) + [pytest.mark.slow] * (name in SLOW)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in ON_CPU])
 def test_sides_agree(name):
     rows = run(name, quick=True)
     assert len({row.side for row in rows}) == len(rows) > 1

@@ -81,14 +81,12 @@ def data(archive):
 
 @pytest.fixture(scope="module")
 def picked(archive, data):
-    """A run of its own process, with all that it left."""
-    done = command(
-        *("classify", data, "--model", "demo", "-o", "picks.parquet", "--threshold", "P=0.3"),
-        *("--threshold", "S=0.6", "--json", *BLOCKS),
-        folder=archive,
-    )
-    assert done.returncode == 0, done.stderr
-    return archive / "picks.parquet", done
+    """A run, with all that it left."""
+    out = archive / "picks.parquet"
+    words = ["--threshold", "P=0.3", "--threshold", "S=0.6", "--json", *BLOCKS]
+    done = here("classify", data, "--model", "demo", "-o", out, *words)
+    assert done.exit_code == 0, done.stderr
+    return out, done
 
 
 # ---------------------------------------------------------------- usage
@@ -275,6 +273,7 @@ def test_status_of_a_run_for_people_and_programs(picked):
     assert end["exit_code"] == 0
 
 
+@pytest.mark.slow
 def test_a_quiet_cluster_of_its_own_with_a_model_of_ones_own_gives_the_same(picked, data, tmp_path):
     (tmp_path / "my_models.py").write_text(
         "import dasdist\nfrom dasdist.demo.model import DemoPicker\n\n"
@@ -415,11 +414,14 @@ def lines_of(path):
 
 @pytest.mark.parametrize(
     ("number", "extra"),
-    [(signal.SIGINT, ["--workers", "2"]), (signal.SIGTERM, [])],
+    [
+        pytest.param(signal.SIGINT, ["--workers", "2"], marks=pytest.mark.slow),
+        (signal.SIGTERM, []),
+    ],
     ids=["ctrl-c, cluster", "sigterm, one process"],
 )
 def test_a_stopped_run_ends_with_130_and_the_command_that_goes_on(
-    data, picked, tmp_path, number, extra
+    data, picked, tmp_path, monkeypatch, number, extra
 ):
     words = ["classify", data, "--model", "demo", "-o", "picks", "--block", "time=2000", *extra]
     words += ["--threshold", "P=0.3", "--threshold", "S=0.6"]
@@ -439,15 +441,16 @@ def test_a_stopped_run_ends_with_130_and_the_command_that_goes_on(
         os.killpg(process.pid, number)  # as a terminal does: the workers get it, too
     else:
         process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate()
     assert process.returncode == 130, said
     assert "Traceback" not in said
     before = lines_of(ledger)
     assert 2 <= before < 27
     (resume,) = re.findall(r"^  (dasdist .*)$", said, re.M)
     assert shlex.split(resume)[1:] == words  # all but --overwrite
-    done = command(*shlex.split(resume)[1:], "--json", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    done = here(*shlex.split(resume)[1:], "--json")
+    assert done.exit_code == 0, done.stderr
     told = events(done.stdout)
     (start,) = [one for one in told if one["event"] == "start"]
     assert start["done"] == before

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
 import sys
 from dataclasses import replace
 from importlib.resources import files
+from importlib.util import find_spec
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +20,7 @@ import xarray
 import xdas
 
 import dasdist
+from dasdist.cluster.forking import LOADED
 from dasdist.cluster.local import local_client
 from dasdist.demo.run import run_demo, score
 from dasdist.plotting import waterfall
@@ -200,17 +204,36 @@ def test_demo_on_a_cluster_picks_the_same(result, tmp_path, client):
     pd.testing.assert_frame_equal(*tables)
 
 
-def test_workers_on_this_machine_end_without_tracebacks_of_heartbeats(capfd):
+def test_workers_on_this_machine_end_without_tracebacks_of_heartbeats():
     def speak():
-        log = logging.getLogger("distributed.worker")
+        log, said = logging.getLogger("distributed.worker"), io.StringIO()
+        handler = logging.StreamHandler(said)
+        log.addHandler(handler)
         log.error("Failed to communicate with scheduler during heartbeat.")
         log.error("what is wrong is said")
+        log.removeHandler(handler)
+        return said.getvalue()
 
     with local_client(1) as client:
-        client.run(speak)
-    said = capfd.readouterr().err
-    assert "what is wrong is said" in said
-    assert "heartbeat" not in said
+        assert list(client.run(speak).values()) == ["what is wrong is said\n"]
+
+
+def test_workers_on_this_machine_are_forks_of_what_has_loaded_everything():
+    assert [name for name in LOADED if find_spec(name) is None] == []
+    with dask.config.set({METHOD: "spawn"}), local_client(1) as client:
+        (server,) = client.run(parent).values()
+        (threads,) = client.run(torch.get_num_threads).values()
+        assert "forkserver" in server
+        assert threads == 1
+
+
+METHOD = "distributed.worker.multiprocessing-method"
+
+
+def parent():
+    import psutil
+
+    return " ".join(psutil.Process().parent().cmdline())
 
 
 def test_score_counts_found_missed_and_false():

@@ -95,6 +95,31 @@ def test_import_is_quiet():
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
+def test_what_numpy_deprecates_in_xdas_stops_nobody_and_the_rest_does():
+    """Whichever numpy is here: all but the last are warnings of numpy 2.5."""
+    options = ["-W", "error::DeprecationWarning:xdas.coordinates.core"]
+    run = subprocess.run(
+        [sys.executable, *options, "-c", DEPRECATED], capture_output=True, text=True, check=False
+    )
+    assert run.stdout.split() == ["another"]
+
+
+DEPRECATED = """
+import warnings
+import dasdist
+
+for name, said in {
+    "generic": "The 'generic' unit for NumPy timedelta is deprecated, and will raise an error",
+    "shape": "Setting the shape on a NumPy array has been deprecated in NumPy 2.5.",
+    "another": "Something else is deprecated",
+}.items():
+    try:
+        warnings.warn_explicit(said, DeprecationWarning, "core.py", 1, "xdas.coordinates.core")
+    except DeprecationWarning:
+        print(name)
+"""
+
+
 @pytest.mark.parametrize("name", errors.__all__)
 def test_error_tree_has_one_root(name):
     kind = getattr(errors, name)

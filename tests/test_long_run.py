@@ -96,6 +96,7 @@ class Watch:
             self.seen.append((size, page * int(Path("/proc/self/statm").read_text().split()[1])))
 
 
+@pytest.mark.slow
 def test_memory_of_the_client_is_flat_and_resuming_is_quick(client, index, tmp_path):
     out = tmp_path / "picks.parquet"
     ledger = tmp_path / "picks.parquet.dasdist/ledger.jsonl"

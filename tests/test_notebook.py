@@ -26,7 +26,7 @@ def test_notebooks_run(notebook, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel draws into the notebook
     client = nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+        notebook, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     )
     client.execute()  # raises at the first cell that fails
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]

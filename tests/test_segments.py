@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from fractions import Fraction
 from itertools import pairwise
 
@@ -140,9 +139,7 @@ def test_a_year_of_one_minute_files_is_cut_at_once(case):
     elif case == "gap a file":
         starts += np.arange(n) * 1000 * MS
     ties = files(starts)
-    begun = time.perf_counter()
     found = uniform_stretches(*ties)
-    assert time.perf_counter() - begun < 10  # measured: 0.2 s, and 1.2 s with a gap after each file
     assert len(found) == {"gap a day": 365, "gap a file": n}.get(case, 1)
 
 

@@ -1,24 +1,21 @@
 """Whatever dies, and whenever: the same command ends with what an undisturbed run gives."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from distributed.cli import dask_scheduler, dask_worker
 
 import dasdist
 from dasdist.callbacks.parquet import StoredPicks
 from tests import survivor
-from tests.conftest import REPOSITORY
+from tests.forked import Forked
 from tests.survivor import done, held, noted
 from tests.toys import Toy
 
@@ -31,50 +28,23 @@ def start(tmp_path):
     started = []
 
     def start(**options):
-        command = [sys.executable, "-m", "tests.survivor", str(tmp_path), json.dumps(options)]
-        started.append(
-            subprocess.Popen(
-                command,
-                cwd=REPOSITORY,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-        )
+        log = tmp_path / f"run-{len(started)}.log"
+        started.append(Forked(log, survivor.run, tmp_path, options))
         return started[-1]
 
     yield start
     for process in started:
-        kill_all(process)
+        process.kill_all()
 
 
-def finish(process):
-    """Wait for the end of a run and return what it says."""
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err[-3000:]
-    return json.loads(out.splitlines()[-1])
-
-
-def kill_all(process):
-    """SIGKILL a run, its nannies and its workers."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    if not process.stdout.closed:
-        process.communicate(timeout=60)
+def finish(process, folder):
+    """Wait for the end of a run and return its report."""
+    assert process.wait() == 0, process.said[-3000:]
+    return json.loads((folder / "report.json").read_text())
 
 
 def ran(folder, name="begun"):
     return Counter(number for number, _ in noted(folder / name))
-
-
-def wait_for(condition, process):
-    """Wait until something holds; tell whether it did before the process ended."""
-    while process.poll() is None:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +69,7 @@ def check_results(folder, undisturbed):
 
 def test_workers_die_in_every_phase(tmp_path, start, undisturbed):
     phases = {"read": 5, "model": 17, "write": 30, "written": 43}
-    report = finish(start(die=phases))
+    report = finish(start(die=phases), tmp_path)
     assert report == {"before": 0, "finished": survivor.BLOCKS}
     assert {path.name for path in tmp_path.glob("once-*")} == {f"once-{p}" for p in phases}
     check_results(tmp_path, undisturbed)
@@ -113,20 +83,17 @@ def test_workers_are_killed_at_random(tmp_path, start, undisturbed):
     chance = random.Random(1)
     process = start(pause=0.15)
     kills, lost, count = 0, 0, 0
-    while wait_for(lambda: ran(tmp_path).total() > count, process):  # noqa: B023
-        workers = [
-            child
-            for child in psutil.Process(process.pid).children()
-            if "spawn_main" in " ".join(child.cmdline())
-        ]
-        if workers:
-            worker = chance.choice(workers)
+    while process.wait_for(lambda: ran(tmp_path).total() > count):  # noqa: B023
+        begun = {pid for _, pid in noted(tmp_path / "begun")}
+        alive = [pid for pid in sorted(begun) if psutil.pid_exists(pid)]
+        if alive:
+            worker = psutil.Process(chance.choice(alive))
             worker.suspend()  # so that it begins no other block while these are counted
             lost += held(tmp_path, worker.pid)
             worker.kill()
             kills += 1
         count = ran(tmp_path).total() + chance.randint(5, 15)
-    assert finish(process)["finished"] == survivor.BLOCKS
+    assert finish(process, tmp_path)["finished"] == survivor.BLOCKS
     assert kills > 3
     check_results(tmp_path, undisturbed)
     assert ran(tmp_path).total() - survivor.BLOCKS <= lost
@@ -135,49 +102,58 @@ def test_workers_are_killed_at_random(tmp_path, start, undisturbed):
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_the_client_dies_around_an_entry_of_the_ledger(tmp_path, start, undisturbed, when):
     process = start(client_dies=[20, when])
-    process.communicate(timeout=240)
-    assert process.returncode == -signal.SIGKILL
-    kill_all(process)
+    assert process.wait() == -signal.SIGKILL
+    process.kill_all()
     known = done(tmp_path)
     assert 15 <= len(known) <= 21
     (tmp_path / "begun").unlink()
-    report = finish(start())
+    report = finish(start(), tmp_path)
     assert report == {"before": len(known), "finished": survivor.BLOCKS}
     assert not known & set(ran(tmp_path))  # nothing is done twice that the ledger had
     check_results(tmp_path, undisturbed)
 
 
-def test_everything_dies_again_and_again(tmp_path, start, undisturbed):
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.deep)])
+def test_everything_dies_again_and_again(tmp_path, start, undisturbed, rounds):
     chance = random.Random(0)
-    for _ in range(10):
+    for _ in range(rounds):
         known, before = done(tmp_path), ran(tmp_path)
         process = start(pause=0.03)
         wanted = before.total() + chance.randint(15, 25)
-        was_killed = wait_for(lambda: ran(tmp_path).total() >= wanted, process)  # noqa: B023
+        was_killed = process.wait_for(lambda: ran(tmp_path).total() >= wanted)  # noqa: B023
         if not was_killed:
             break
-        kill_all(process)
+        process.kill_all()
         assert not known & set(ran(tmp_path) - before)
-    assert finish(process)["finished"] == survivor.BLOCKS
+    else:
+        process = start()
+    assert finish(process, tmp_path)["finished"] == survivor.BLOCKS
     check_results(tmp_path, undisturbed)
 
 
 def test_the_scheduler_dies(tmp_path, start, undisturbed):
     with scheduler_and_workers(tmp_path / "first.json") as (scheduler, address):
         process = start(scheduler=address, pause=0.03)
-        assert wait_for(lambda: len(ran(tmp_path, "finished")) >= 20, process)
+        assert process.wait_for(lambda: len(ran(tmp_path, "finished")) >= 20)
         scheduler.kill()
-        _, error = process.communicate(timeout=240)
-        assert process.returncode == 1
-        assert "ClusterLost: The connection to the scheduler" in error
+        assert process.wait() == 1
+        assert "ClusterLost: The connection to the scheduler" in process.said
     known = done(tmp_path)
     assert len(known) >= 10
     (tmp_path / "begun").unlink()
     with scheduler_and_workers(tmp_path / "second.json") as (_, address):
-        report = finish(start(scheduler=address))
+        report = finish(start(scheduler=address), tmp_path)
     assert report == {"before": len(known), "finished": survivor.BLOCKS}
     assert not known & set(ran(tmp_path))
     check_results(tmp_path, undisturbed)
+
+
+def run_scheduler(words):
+    dask_scheduler.main(words)
+
+
+def run_worker(words):
+    dask_worker.main(words)
 
 
 @contextmanager
@@ -186,28 +162,18 @@ def scheduler_and_workers(file):
     processes = []
 
     def spawn(command, *options):
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.{command}", *map(str, options)],
-            cwd=REPOSITORY,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        processes.append(process)
-        return process
+        words = [str(option) for option in (*options, "--host", "127.0.0.1", "--no-dashboard")]
+        log = file.with_suffix(f".{len(processes)}.log")
+        processes.append(Forked(log, command, words))
+        return processes[-1]
 
     try:
-        scheduler = spawn(
-            "dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard",
-            "--scheduler-file", file,
-        )  # fmt: skip
-        assert wait_for(lambda: file.exists() and file.read_text().endswith("}"), scheduler)
+        scheduler = spawn(run_scheduler, "--port", 0, "--scheduler-file", file)
+        assert scheduler.wait_for(lambda: file.exists() and file.read_text().endswith("}"))
         address = json.loads(file.read_text())["address"]
         for _ in range(2):
-            spawn("dask_worker", address, "--nthreads", 1, "--host", "127.0.0.1", "--no-dashboard")
+            spawn(run_worker, address, "--nthreads", 1, "--no-nanny")
         yield scheduler, address
     finally:
         for process in processes:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=30)
+            process.kill_all()

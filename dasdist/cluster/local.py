@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from dasdist.cluster.forking import forked_workers
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -44,6 +46,7 @@ def local_client(
 
     dashboard = find_spec("bokeh") is not None
     with (
+        forked_workers(),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=threads,
