@@ -114,7 +114,7 @@ def test_results_read_well():
     assert found.P[0].phase == "P"
     assert found.P[0].channel == 20.0
     assert "blocks" in str(found.report)
-    with pytest.raises(AttributeError, match="'S' is no result"):
+    with pytest.raises(AttributeError, match="There is no result 'S'"):
         _ = found.S
 
 

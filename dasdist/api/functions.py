@@ -343,7 +343,7 @@ def _classify_callback(model: Any) -> type:
         named: type = model.classify_callback
     except NotImplementedError as error:
         raise InvalidInput(
-            f"{type(model).__name__} names no classify_callback: override that property, or call "
+            f"{type(model).__name__} has no classify_callback: override that property, or call "
             "annotate with a callback."
         ) from error
     if named.__module__.startswith("seisbench.") and named.__name__ == "DASPickingCallback":

@@ -45,7 +45,7 @@ class ClassifyOutput:
         if name in results:
             value = results[name]
             return value.read() if isinstance(value, StoredPicks) else value
-        raise AttributeError(f"{name!r} is no result; there are {sorted(results)}.")
+        raise AttributeError(f"There is no result {name!r}; the results are {sorted(results)}.")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._results]

@@ -90,6 +90,6 @@ def _checked(found: Any, pair: Pair, name: str) -> type:
     if isinstance(found, type) and issubclass(found, torch.nn.Module):
         return found
     raise InvalidInput(
-        f"{pair.path} belongs to {name!r}, which is no model of SeisBench or dasdist; call "
+        f"{pair.path} belongs to {name!r}, which is not a model of SeisBench or dasdist; call "
         "from_pretrained on its own class."
     )

@@ -69,7 +69,7 @@ class MultiCallback(SinkCallback):
     Raises
     ------
     TypeError
-        If one of them is no callback.
+        If one of them is not a callback.
 
     Notes
     -----

@@ -275,7 +275,7 @@ def _thresholds_by_key(
     missing = [key for key in phases if key not in thresholds]
     if missing:
         raise InvalidInput(
-            f"thresholds names no threshold for {', '.join(map(repr, missing))}; give one for each "
+            f"thresholds has no value for {', '.join(map(repr, missing))}; give one for each "
             "phase, or a single number for all."
         )
     return tuple((key, float(thresholds[key])) for key in keys if key in thresholds)

@@ -103,17 +103,44 @@ def ready(
     network = load_model(asked.model)
     if callback is not None:
         check_settings(network, asked.settings, callback)
+        if nothing_left(asked, recording):
+            yield network, recording, False  # it takes no cluster to say so
+            return
     with computing(voice, asked.where, asked.queue) as client:
         yield network, recording, client
 
 
 def check_settings(network: Any, settings: Mapping[str, Any], callback: str) -> None:
-    """Refuse settings that neither the model nor the callback takes."""
+    """Refuse settings that neither the model nor the callback takes, and values out of range."""
     import dasdist
-    from dasdist.models import as_das_model, check_arguments
+    from dasdist.callbacks import Context
+    from dasdist.models import ModelSpec, as_das_model, check_arguments
 
-    taken = set(inspect.signature(getattr(dasdist, callback)).parameters)
-    check_arguments(as_das_model(network), settings, taken)
+    model = as_das_model(network)
+    kind = getattr(dasdist, callback)
+    taken = set(inspect.signature(kind).parameters)
+    check_arguments(model, settings, taken)
+    given = {name: value for name, value in settings.items() if name in taken}
+    kind("not written", **given)
+    if "thresholds" in given:
+        spec = ModelSpec.of(model)
+        context = Context(spec.annotate_keys, (), ("time", "distance"), phases=spec.phases)
+        dasdist.DASPickingCallback(given["thresholds"]).setup(context)
+
+
+def nothing_left(asked: Asked, recording: Any) -> bool:
+    """Tell whether an earlier run has done, or given up, all blocks of all outputs."""
+    failing = asked.failing
+    if failing.overwrite or failing.retry_failed or not asked.outputs:
+        return False
+    from dasdist.journal.status import is_complete, journal_folder
+    from dasdist.sources import open_recording
+
+    if not all(journal_folder(output) for output in asked.outputs):
+        return False
+    tolerance = asked.settings.get("tolerance", 0.25)
+    identity = open_recording(recording, tolerance=tolerance).identity()
+    return all(is_complete(output, identity) for output in asked.outputs)
 
 
 @contextmanager

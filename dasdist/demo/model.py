@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from dasdist.api.model import DASModel
+from dasdist import DASModel
 from dasdist.callbacks import DASPickingCallback
 from dasdist.demo.network import CLASSES, WINDOW, PickNetwork
 from dasdist.geometry import PatchingStructure

@@ -18,7 +18,7 @@ from dasdist.report import Failure
 from dasdist.storage.lock import holder_of
 from dasdist.storage.staging import journal_of
 
-__all__ = ["Status", "status"]
+__all__ = ["Status", "is_complete", "status"]
 
 _PICTURE = (16, 64)  # cells along the fibre and along time
 _LISTED = 10
@@ -169,6 +169,29 @@ def status(path: str | Path) -> Status:
         holder=holder,
         report=_report(folder),
         damage=history.damage,
+    )
+
+
+def is_complete(path: str | Path, identity: str) -> bool:
+    """Tell whether a run left no block of a recording to compute, done or given up.
+
+    Parameters
+    ----------
+    path : str or Path
+        The output.
+    identity : str
+        Of the recording, see :meth:`dasdist.sources.Recording.identity`.
+    """
+    folder = journal_folder(path)
+    fingerprint = read_fingerprint(folder) if folder else None
+    if folder is None or fingerprint is None or (folder / "begun").exists():
+        return False
+    total = sum(len(grid_from_description(grid)) for grid in fingerprint["segments"])
+    history = read_ledger(folder / "ledger.jsonl", total)
+    return (
+        not history.damage
+        and len(history.parts) + len(history.failures) == total
+        and fingerprint["recording"]["identity"] == identity
     )
 
 

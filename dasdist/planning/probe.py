@@ -162,7 +162,7 @@ def first_pass(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -
             raise ModelMismatch(
                 f"{plan.model} returned {key!r} with shape {tuple(values.shape)} for an input of "
                 f"shape {shape}, but its patching structure promises {expected}; "
-                "mend out_samples, out_channels or forward."
+                "correct out_samples, out_channels or forward."
             )
     patch = grid.rows.window * width * 4 + grid.rows.out * out_width * 4 * len(outputs)
     # the workers of one who plans on a GPU need not have any
