@@ -1,7 +1,6 @@
 """Collect facts about a worker process: its node, job and GPUs, and where it listens."""
 
 import os
-import resource
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,8 +40,6 @@ class Surroundings:
         Version of CUDA that torch was built for.
     compute_threads : int
         Threads with which torch computes one task.
-    open_files : int
-        Files that the process may open.
     """
 
     node: str
@@ -56,7 +53,6 @@ class Surroundings:
     installed_gpus: int
     torch_cuda: str | None
     compute_threads: int
-    open_files: int
 
     @property
     def place(self) -> tuple[str, str]:
@@ -87,7 +83,6 @@ def look() -> Surroundings:
         installed_gpus=len(list(Path("/proc/driver/nvidia/gpus").glob("*"))),
         torch_cuda=torch.version.cuda,
         compute_threads=torch.get_num_threads(),
-        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
     )
 
 

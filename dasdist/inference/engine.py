@@ -30,8 +30,8 @@ class CompiledNetwork:
         In evaluation mode; returns a tensor, or a tuple of them.
     example : Tensor
         An input of the shape of all inputs.
-    callers, threads : int
-        Threads that call it at once, and the cores that each call uses.
+    callers : int
+        Threads that call it at once; each call uses a core.
 
     Raises
     ------
@@ -39,9 +39,7 @@ class CompiledNetwork:
         If OpenVINO is missing, or torch or OpenVINO cannot read the network.
     """
 
-    def __init__(
-        self, network: torch.nn.Module, example: torch.Tensor, callers: int = 1, threads: int = 1
-    ) -> None:
+    def __init__(self, network: torch.nn.Module, example: torch.Tensor, callers: int = 1) -> None:
         openvino = _openvino()
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of torch and OpenVINO about each other
@@ -49,7 +47,7 @@ class CompiledNetwork:
             converted = openvino.convert_model(exported)
         options = {
             "NUM_STREAMS": callers,
-            "INFERENCE_NUM_THREADS": callers * threads,
+            "INFERENCE_NUM_THREADS": callers,
             "INFERENCE_PRECISION_HINT": "f32",  # else it takes bf16 where the processor has it
             "ENABLE_CPU_PINNING": False,  # else all processes of a machine take its first cores
         }

@@ -46,14 +46,13 @@ class Variant:
         See the module.
     precision : {"float32", "bf16", "fp16"}
         Of the arithmetic; the lower ones by ``torch.autocast``.
-    callers, threads : int
-        Threads that compute batches at once in a process, and cores for each of these.
+    callers : int
+        Threads that compute batches at once in a process, a core each.
     """
 
     kind: Literal["plain", "folded", "compiled"] = "plain"
     precision: str = "float32"
     callers: int = 1
-    threads: int = 1
 
 
 PLAIN = Variant()
@@ -128,7 +127,7 @@ def build(
     if model.device.type == "cuda":
         return replace(folded, network=torch.compile(network, dynamic=False))
     example = torch.zeros(shape[0], folded.components, shape[1])
-    compiled = CompiledNetwork(network, example, variant.callers, variant.threads)
+    compiled = CompiledNetwork(network, example, variant.callers)
     return replace(folded, network=compiled)
 
 

@@ -1,25 +1,30 @@
 """What a callback promises: its results do not depend on where, when and how often blocks ran."""
 
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dasdist.callbacks import DASAnnotateCallback, adapt_callback
-from dasdist.geometry import Block
-from dasdist.testing.sample import accumulated, context_of, same, sample_grids
+from dasdist.geometry import Block, SegmentGrid
+from dasdist.testing.sample import KEYS, accumulated, context_of, same, sample_grids
 
 __all__ = ["check_callback"]
 
 
-def check_callback(make: Callable[[], Any], *, segments: int = 2) -> None:
+def check_callback(
+    make: Callable[[], Any], *, keys: Sequence[str] = KEYS, segments: int = 2
+) -> None:
     """Check that a callback gives the same results however its blocks are run.
 
     Parameters
     ----------
     make : callable
-        Returns a new callback; its model has the annotation keys P and S.
+        Returns a new callback.
+    keys : sequence of str
+        Annotation keys of the model that it is for.
     segments : int
         Segments of the recording: 1 for callbacks that know no more, such as SeisBench's.
 
@@ -37,33 +42,66 @@ def check_callback(make: Callable[[], Any], *, segments: int = 2) -> None:
     """
     grids = sample_grids()[:segments]
     blocks = [block for grid in grids for block in grid]
-    expected = _reduce(make(), grids, blocks, grouped=len(blocks))
+    sample = _Sample(grids, keys)
+    expected = sample.reduce(make(), blocks, grouped=len(blocks))
     shuffled = [blocks[i] for i in np.random.default_rng(1).permutation(len(blocks))]
     in_order = adapt_callback(make()).needs.in_order
     for size in (1, 2, 5):
-        found = _reduce(make(), grids, blocks if in_order else shuffled, grouped=size)
+        found = sample.reduce(make(), blocks if in_order else shuffled, grouped=size)
         assert same(expected, found), (
             f"Results differ when blocks run in another order and parts are combined by {size}. "
             "combine() must give the same whatever the order and the grouping of the parts."
         )
-    again = _reduce(make(), grids, blocks, grouped=len(blocks))
+    again = sample.reduce(make(), blocks, grouped=len(blocks))
     assert same(expected, again), "Results differ from one run to the next, on the same data."
-    _check_repeats(adapt_callback(make()), grids, blocks)
-    _check_empty(adapt_callback(make()), grids)
+    sample.check_repeats(adapt_callback(make()), blocks)
+    sample.check_empty(adapt_callback(make()))
 
 
-def _reduce(callback: Any, grids: Any, blocks: Iterable[Block], *, grouped: int) -> Any:
-    """Do what a run does, with everything that travels pickled; return the results."""
-    callback = adapt_callback(callback)
-    callback.setup(context_of(grids))
-    mapper = _travelled(callback.mapper(), "mapper() (or the callback itself, for map_block)")
-    parts = []
-    for block in blocks:
-        part = _travelled(accumulated(mapper(block), block).part(), "a part")
-        parts.append(callback.consume(part, block) if callback.needs.in_order else part)
-    groups = [parts[i : i + grouped] for i in range(0, len(parts), grouped)]
-    callback.finalize(callback.combine([callback.combine(group) for group in groups]))
-    return callback.get_results_dict()
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Segments, and the annotation keys of what a model says of them."""
+
+    grids: tuple[SegmentGrid, ...]
+    keys: Sequence[str]
+
+    def reduce(self, callback: Any, blocks: Iterable[Block], *, grouped: int) -> Any:
+        """Do what a run does, with everything that travels pickled; return the results."""
+        callback = adapt_callback(callback)
+        callback.setup(context_of(self.grids, self.keys))
+        mapper = _travelled(callback.mapper(), "mapper() (or the callback itself, for map_block)")
+        parts = []
+        for block in blocks:
+            part = _travelled(accumulated(mapper(block), block, self.keys).part(), "a part")
+            parts.append(callback.consume(part, block) if callback.needs.in_order else part)
+        groups = [parts[i : i + grouped] for i in range(0, len(parts), grouped)]
+        callback.finalize(callback.combine([callback.combine(group) for group in groups]))
+        return callback.get_results_dict()
+
+    def check_repeats(self, callback: DASAnnotateCallback, blocks: list[Block]) -> None:
+        """Compute a block, another one, and the first again."""
+        callback.setup(context_of(self.grids, self.keys))
+        mapper = callback.mapper()
+        once, _, twice = (
+            accumulated(mapper(block), block, self.keys).part()
+            for block in (blocks[0], blocks[1], blocks[0])
+        )
+        assert same(_plain(once), _plain(twice)), (
+            "The part of a block differs when it is computed again after another block. A part "
+            "must depend on its block alone: keep nothing between blocks."
+        )
+
+    def check_empty(self, callback: DASAnnotateCallback) -> None:
+        """Finalize a run of which every block failed."""
+        callback.setup(context_of(self.grids, self.keys))
+        try:
+            callback.finalize(callback.combine([]))
+            callback.get_results_dict()
+        except Exception as error:
+            raise AssertionError(
+                f"Without any part, {type(error).__name__}: {error}. When all blocks failed, "
+                "combine([]) is called, and finalize() with what it returned."
+            ) from error
 
 
 def _travelled(thing: Any, what: str) -> Any:
@@ -78,32 +116,8 @@ def _travelled(thing: Any, what: str) -> Any:
         ) from error
 
 
-def _check_repeats(callback: DASAnnotateCallback, grids: Any, blocks: list[Block]) -> None:
-    callback.setup(context_of(grids))
-    mapper = callback.mapper()
-    once = accumulated(mapper(blocks[0]), blocks[0]).part()
-    accumulated(mapper(blocks[1]), blocks[1]).part()
-    twice = accumulated(mapper(blocks[0]), blocks[0]).part()
-    assert same(_plain(once), _plain(twice)), (
-        "The part of a block differs when it is computed again after another block. A part must "
-        "depend on its block alone: keep nothing between blocks."
-    )
-
-
 def _plain(part: Any) -> Any:
     """Return a part as what can be compared: patches hold arrays."""
     if isinstance(part, list | tuple):
         return [_plain(item) for item in part]
     return dict(part.annotations) if hasattr(part, "annotations") else part
-
-
-def _check_empty(callback: DASAnnotateCallback, grids: Any) -> None:
-    callback.setup(context_of(grids))
-    try:
-        callback.finalize(callback.combine([]))
-        callback.get_results_dict()
-    except Exception as error:
-        raise AssertionError(
-            f"Without any part, {type(error).__name__}: {error}. When all blocks failed, "
-            "combine([]) is called, and finalize() with what it returned."
-        ) from error

@@ -46,12 +46,13 @@ def sample_grids(lengths: Sequence[int] = (400, 260)) -> tuple[SegmentGrid, ...]
     return tuple(grids)
 
 
-def context_of(grids: Sequence[SegmentGrid], **options: Any) -> Context:
+def context_of(grids: Sequence[SegmentGrid], keys: Sequence[str] = KEYS, **options: Any) -> Context:
     """Return what a callback learns of a run on these segments."""
-    return Context(KEYS, tuple(grids), ("time", "distance"), {"model": "sample"}, **options)
+    names = ("time", "distance")
+    return Context(tuple(keys), tuple(grids), names, {"model": "sample"}, **options)
 
 
-def patches_of(block: Block) -> Iterator[Patch]:
+def patches_of(block: Block, keys: Sequence[str] = KEYS) -> Iterator[Patch]:
     """Yield the patches of a block, in grid order; of the same patch always the same values."""
     grid, rows, columns = block.grid, block.rows, block.columns
     for row, column in product(range(rows.start, rows.stop), range(columns.start, columns.stop)):
@@ -64,13 +65,13 @@ def patches_of(block: Block) -> Iterator[Patch]:
             channel=grid.columns.out_start(column),
             inset=0,
             width=grid.columns.out,
-            annotations={key: random.random(shape, dtype=np.float32) for key in KEYS},
+            annotations={key: random.random(shape, dtype=np.float32) for key in keys},
         )
 
 
-def accumulated(accumulator: Accumulator, block: Block) -> Accumulator:
+def accumulated(accumulator: Accumulator, block: Block, keys: Sequence[str] = KEYS) -> Accumulator:
     """Give an accumulator all patches of its block."""
-    for patch in patches_of(block):
+    for patch in patches_of(block, keys):
         accumulator.add(patch)
     return accumulator
 
