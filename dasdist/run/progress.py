@@ -19,7 +19,7 @@ from dasdist.planning.plan import Plan
 __all__ = ["NoView", "Progress", "ProgressView", "RunProgress", "progress_view"]
 
 _SHORTEST = 0.05
-"""Seconds between two looks of a view at the progress, except at the end of a block."""
+"""Seconds between two looks of a view at the progress: blocks may take milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class RunProgress:
         self._sizes = np.concatenate([grid.areas().ravel() for grid in plan.grids])
         self._total = int(self._sizes.sum())
         self._ended = np.zeros(len(plan), dtype=bool)
+        self._count = 0
         self._behind = 0
         self._before = 0
         self._failed = 0
@@ -119,8 +120,7 @@ class RunProgress:
             self._running[event.block] = event.samples
             self._note_first()
         now = time.monotonic()
-        ended = event.state in ("done", "failed") and self._shown < inf
-        if ended or now - self._shown >= _SHORTEST:
+        if now - self._shown >= _SHORTEST:
             self._shown = now
             self._view.update(self._progress())
 
@@ -128,6 +128,7 @@ class RunProgress:
         size = int(self._sizes[event.block])
         self._running.pop(event.block, None)
         self._ended[event.block] = True
+        self._count += 1
         self._behind += size
         self._failed += event.state == "failed"
         if event.state == "skipped":
@@ -150,7 +151,7 @@ class RunProgress:
         left = self._total - self._before - computed
         return Progress(
             blocks=len(self._plan),
-            ended=int(self._ended.sum()),
+            ended=self._count,
             failed=self._failed,
             share=(self._before + computed) / self._total,
             data_seconds=self._plan.data_seconds,
