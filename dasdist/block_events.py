@@ -6,9 +6,10 @@
                   ^            |           |
                   '--- again, if a worker dies     failed, or skipped: an earlier run did it
 
-Workers send events of what they are doing, now and then; the end of a block is told by the process
-that asked for the run, exactly once a block.  Nothing depends on events: one that is lost, or late,
-changes no result.
+Workers send events of what they are doing, now and then: short blocks leave states out.  The end of
+a block is told by the process that asked for the run, exactly once a block.  Nothing depends on
+events: one that is lost, or late, changes no result.  Where a block lies is told by
+``dasdist.plan(...).block(event.block)``, with the same arguments.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +43,7 @@ class BlockEvent:
     worker : str
         Address of the worker; empty in this process.
     seconds : float
-        Since the block began on its worker.
+        While it runs: since it began on its worker.  Once it is done: of its stages together.
     stages : mapping of str to float
         Once it is done: seconds by stage.
     error : str

@@ -257,6 +257,12 @@ def test_the_same_command_again_has_nothing_to_do_and_another_is_refused(picked,
     assert again.exit_code == 0
     assert [one["event"] for one in events(again.stdout)] == ["start", "end"]
     assert events(again.stdout)[0]["done"] == 9
+    parts = sorted(Path(out).iterdir())
+    whole = parts[3].read_bytes()
+    parts[3].unlink()  # then it is not as it was, and the run looks
+    mended = here(*words, "--threshold", "P=0.3", "--threshold", "S=0.6", "--json")
+    assert events(mended.stdout)[0]["done"] == 8
+    assert parts[3].read_bytes() == whole
     other = here(*words, "--threshold", "0.2")
     assert other.exit_code == 1
     assert "thresholds" in other.stderr

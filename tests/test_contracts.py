@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray
 
@@ -233,7 +234,7 @@ def open_text(path):
 
 
 def test_a_format_that_was_registered_is_read_like_any_other(tmp_path, monkeypatch):
-    from .toys import Toy, noise
+    from .toys import Toy, noise, recording
 
     monkeypatch.setattr("dasdist.sources.formats._registered", {})
     values = noise(600, 5, seed=4)
@@ -245,11 +246,15 @@ def test_a_format_that_was_registered_is_read_like_any_other(tmp_path, monkeypat
         np.savetxt(paths[-1], piece)
     dasdist.register_format("text", open_text)
     data = dasdist.open_files(paths, "text")
-    check_source(data[0].source, (300, 5))
+    (member,) = open_recording(data).members
+    check_source(member.source, (600, 5))
     options = {"thresholds": 0.6, "blinding": (1, 1), "pbar": False, "block": {"time": 100}}
     picks = dasdist.classify(Toy(), data, **options).picks
+    whole = np.concatenate([np.loadtxt(path, dtype="float32") for path in paths])
+    expected = dasdist.classify(Toy(), recording(whole), **options).picks
     assert len(picks) > 10
-    assert set(picks["segment"]) == {0, 1}
+    columns = ["channel_index", "phase", "sample_index", "confidence", "segment"]
+    pd.testing.assert_frame_equal(picks[columns], expected[columns])  # across the files' border
     with pytest.raises(dasdist.InvalidInput, match="did you mean 'text'"):
         dasdist.open_files(paths, "txt")
     with pytest.raises(dasdist.InvalidInput, match="registered already"):
@@ -264,4 +269,8 @@ def test_a_format_of_a_package_is_found_by_its_entry_point(tmp_path, monkeypatch
     (tmp_path / "reader.py").write_text("def open_it(path):\n    return ('opened', path)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "h5text" in dasdist.sources.known_formats()
-    assert dasdist.open_files(["a.h5"], "h5text") == [("opened", "a.h5")]
+    assert list(dasdist.open_files(["a.h5"], "h5text")) == [("opened", "a.h5")]
+    with pytest.raises(dasdist.InvalidInput, match="pass a list"):
+        dasdist.open_files("a.h5", "h5text")
+    with pytest.raises(dasdist.InvalidInput, match="pass a function"):
+        dasdist.register_format("h5", 5)

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 import dasdist
 from dasdist.cli import app
+from dasdist.synthetic.archive import write_minutes
+from dasdist.synthetic.endless import Endless
 from tests.toys import Toy, noise, recording
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -294,3 +296,17 @@ def test_an_output_that_another_run_holds_is_refused_before_a_cluster_starts(no_
         done = CliRunner().invoke(app, [*run, "--model", "demo"])
     assert done.exit_code == 1
     assert "is in use by run other" in done.stderr
+
+
+@pytest.mark.slow
+def test_that_all_is_done_is_said_without_a_library_of_data(tmp_path):
+    write_minutes(tmp_path / "fibre", 1 / 60, Endless(4, 10.0, 100.0, 0.0, 0, "float32"))
+    words = ["classify", tmp_path / "fibre" / "*.nc", "--model", "demo", "-o", tmp_path / "picks"]
+    assert loaded_by(*words)[0] == 0
+    code, said, names = loaded_by(*words, "--workers", "2")
+    assert code == 0, said
+    assert "Nothing was left to do" in said
+    assert names & {"torch", "numba", "xdas", "distributed"} <= {"numba"}
+    code, said, _ = loaded_by(*words, "--threshold", "0.4")
+    assert code == 1
+    assert "begun by another run" in said

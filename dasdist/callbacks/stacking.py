@@ -157,7 +157,14 @@ class _StackedBlock:
         self.stacker.add(patch)
 
     def part(self) -> Any:
-        return self.map_block(self.block, self.stacker.outputs())
+        part = self.map_block(self.block, self.stacker.outputs())
+        if part is None:
+            name = getattr(self.map_block, "__qualname__", repr(self.map_block))
+            raise InvalidInput(
+                f"{name} returned None for block {self.block.index}: return the block's part, such "
+                "as an empty list where there is nothing."
+            )
+        return part
 
 
 def _overlap(start: int, stop: int, first: int, size: int) -> tuple[slice, slice]:

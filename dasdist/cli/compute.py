@@ -34,6 +34,7 @@ def local(voice: Voice, workers: int, threads: int, memory: int | str) -> Iterat
     """Yield a client of a cluster on this machine, and say where its dashboard is."""
     from dasdist.cluster.local import local_client
 
+    voice.say(f"Starting {workers} worker process{'es' * (workers > 1)}")
     with local_client(workers, threads=threads, memory=memory) as client:
         link = client.dashboard_link
         if link.startswith("http"):

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, Literal
 
 from dasdist.cli import options as opt
-from dasdist.errors import InvalidInput
+from dasdist.errors import BlockTooLarge, InvalidInput
 
 __all__ = ["Failing", "Period", "Queue", "Where", "grouped"]
 
@@ -45,7 +45,9 @@ class Where:
             raise InvalidInput("--cluster excludes --scheduler and --workers; give one of them.")
         if not queued and self.workers is None and self.memory is not None:
             raise InvalidInput("--memory needs --workers or --cluster, whose memory it limits.")
-        self.memory_bytes()
+        memory = self.memory_bytes()
+        if self.workers is not None and isinstance(memory, int):
+            check_worker(memory)
 
     def memory_bytes(self) -> int | str:
         """Return the memory of a worker or job in bytes, or "auto"."""
@@ -158,6 +160,19 @@ def failures(word: str | None) -> int | Literal["any"] | None:
     if not word.isdecimal():
         raise InvalidInput(f"--max-failures {word} is neither a number from 0 up nor any.")
     return int(word)
+
+
+def check_worker(memory: int) -> None:
+    """Refuse workers that Dask would pause before their first block."""
+    from dasdist.planning.plan import PAUSE, WORKER_BYTES, readable_bytes
+
+    if memory * PAUSE < WORKER_BYTES:
+        raise BlockTooLarge(
+            f"--memory {readable_bytes(memory)}: a worker process holds "
+            f"{readable_bytes(WORKER_BYTES)} of Python and its libraries before any data, and Dask "
+            f"pauses it at {PAUSE:.0%} of its memory, {readable_bytes(memory * PAUSE)}. Give each "
+            "worker 1GB or more."
+        )
 
 
 def bounds(word: str) -> tuple[int, int]:

@@ -215,10 +215,14 @@ def parse_thresholds(words: Sequence[str]) -> Mapping[str, Any]:
             return {"thresholds": float(words[0])}
         pairs = [word.partition("=") for word in words]
         if not all(phase and equals for phase, equals, _ in pairs):
-            raise typer.BadParameter("Give one number, or phase=number words.", param_hint=hint)
+            raise typer.BadParameter(
+                "Give either one number, or phase=number words.", param_hint=hint
+            )
         return {"thresholds": {phase: float(number) for phase, _, number in pairs}}
     except ValueError as error:
-        raise typer.BadParameter(f"{error}.", param_hint=hint) from error
+        raise typer.BadParameter(
+            f"{' '.join(words)} is not a number, or phase=number words.", param_hint=hint
+        ) from error
 
 
 def parse_block(word: str | None) -> dict[str, int] | None:

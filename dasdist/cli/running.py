@@ -50,6 +50,8 @@ class Asked:
         What to do with failures, and with what is there.
     outputs : tuple of str or Path
         What is written.
+    picks : bool
+        Whether the first of these is a dataset of picks.
     """
 
     data: str
@@ -63,6 +65,7 @@ class Asked:
     queue: Queue = field(default_factory=Queue)
     failing: Failing = field(default_factory=Failing)
     outputs: tuple[str | Path, ...] = ()
+    picks: bool = False
 
     def check(self) -> None:
         """Refuse what can be refused without loading anything."""
@@ -173,7 +176,10 @@ def conclude(voice: Voice, out: str | Path, report: "RunReport") -> None:
         wall_seconds=round(report.wall_seconds, 3),
         counts=counts,
     )
-    voice.say(str(report).split("\n  block ")[0])  # the table has the blocks
+    if report.before == report.blocks:
+        voice.say(f"Nothing was left to do: all {report.blocks} blocks were done earlier.")
+    else:
+        voice.say(str(report).split("\n  block ")[0])  # the table has the blocks
     if counts:
         voice.say(f"{out}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     if report.failures:

@@ -7,6 +7,7 @@ import typer
 
 from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
+from dasdist.cli.asked_before import remember, said_so
 from dasdist.cli.groups import Failing, Period, Queue, Where, grouped
 from dasdist.cli.inputs import parse_block
 from dasdist.cli.running import Asked, conclude, counted, merged, ready
@@ -120,9 +121,12 @@ def classify(
         queue,
         failing,
         outputs=(out,) if annotations is None else (out, annotations),
+        picks=True,
     )
     with speaking("classify", quiet=quiet, as_json=as_json) as voice:
         voice.fact(out=str(out))
+        if said_so(voice, asked):
+            return
         with (
             ready(voice, asked, "PicksWriterCallback") as (network, recording, client),
             counted(voice, out),
@@ -140,6 +144,7 @@ def classify(
                 **failing.arguments(),
                 **asked.settings,
             )
+        remember(asked)
         conclude(voice, out, result.report)
 
 
@@ -183,6 +188,8 @@ def annotate(
     )
     with speaking("annotate", quiet=quiet, as_json=as_json) as voice:
         voice.fact(out=out)
+        if said_so(voice, asked):
+            return
         of_writer = {"stacking"} & set(asked.settings)
         with (
             ready(voice, asked, "WriterCallback") as (network, recording, client),
@@ -200,4 +207,5 @@ def annotate(
                 **failing.arguments(),
                 **{k: v for k, v in asked.settings.items() if k not in of_writer},
             )
+        remember(asked)
         conclude(voice, out, report)

@@ -1,10 +1,12 @@
 """A cluster on this machine, for as long as a command takes."""
 
 import logging
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dasdist.cluster.forking import forked_workers
 
@@ -13,16 +15,30 @@ if TYPE_CHECKING:
 
 __all__ = ["local_client"]
 
+T = TypeVar("T")
+
 _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """What workers run first: Ctrl-C reaches all processes of a terminal, and theirs should finish
 their blocks while the client's stops the run."""
 
 _DISCREET = (
-    "import logging; logging.getLogger('distributed.worker').addFilter("
-    "lambda record: 'during heartbeat' not in record.getMessage())"
+    "import logging; logging.getLogger('distributed.worker').addFilter(lambda record: not any("
+    "words in record.getMessage() for words in ('during heartbeat', 'Compute Failed')))"
 )
 """Run next: a heartbeat that a closing worker has under way fails, and would print a traceback at
-the end of a run that went well.  A scheduler that is lost ends the run, and says so itself."""
+the end of a run that went well.  A scheduler that is lost ends the run, and says so itself; so does
+a block that fails."""
+
+
+def interrupts_after(start: Callable[..., T], **options: Any) -> T:
+    """Call a function; Ctrl-C waits until it is done, for half a cluster cannot be closed."""
+    if threading.current_thread() is not threading.main_thread():
+        return start(**options)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return start(**options)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -47,7 +63,8 @@ def local_client(
     dashboard = find_spec("bokeh") is not None
     with (
         forked_workers(),
-        LocalCluster(
+        interrupts_after(
+            LocalCluster,
             n_workers=workers,
             threads_per_worker=threads,
             memory_limit=memory,

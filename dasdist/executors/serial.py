@@ -12,6 +12,7 @@ from dasdist.block_events import Listener
 from dasdist.executors.block_task import BlockTask, Outcome, RunSpec, run_block
 from dasdist.executors.stopping import Stop
 from dasdist.executors.telemetry import BlockTelemetry
+from dasdist.inference.prefetch import a_core_each
 from dasdist.inference.replica import remember
 
 __all__ = ["SerialExecutor"]
@@ -39,15 +40,16 @@ class SerialExecutor:
             telemetry = BlockTelemetry(task.block, listen)
             return run_block(task.selection, task.block, spec, telemetry)
 
-        if self._threads > 1:
-            yield from _side_by_side(compute, tasks, self._threads, stop)
-            return
-        for task in tasks:
-            if stop.requested:
-                raise stop.interrupted()
-            with stop.interruptible():
-                outcome = compute(task)
-            yield outcome
+        with a_core_each(max(recipe.batching.cores for recipe in spec.recipes)):
+            if self._threads > 1:
+                yield from _side_by_side(compute, tasks, self._threads, stop)
+                return
+            for task in tasks:
+                if stop.requested:
+                    raise stop.interrupted()
+                with stop.interruptible():
+                    outcome = compute(task)
+                yield outcome
 
 
 def _side_by_side(

@@ -5,6 +5,7 @@ Progress counts output samples, those of running blocks included, so that it mov
     blocks     0 done   1 computing, 40%   2 waiting        share = (1 + 0.4) / 3
 """
 
+import logging
 import time
 from dataclasses import dataclass
 from math import inf
@@ -14,9 +15,15 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from dasdist.block_events import BlockEvent
+from dasdist.errors import InvalidInput
 from dasdist.planning.plan import Plan
 
 __all__ = ["NoView", "Progress", "ProgressView", "RunProgress", "progress_view"]
+
+_log = logging.getLogger("dasdist")
+
+_SURE = 0.02
+"""Share of the outputs after which the time left is told: the first say little of it."""
 
 _SHORTEST = 0.05
 """Seconds between two looks of a view at the progress: blocks may take milliseconds."""
@@ -107,8 +114,12 @@ class RunProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._view.update(self._progress())
-        self._view.close()
+        try:
+            self._view.update(self._progress())
+        except Exception:  # noqa: BLE001 -- what a view does wrong costs no results
+            _log.exception("The view of the progress raised an error at the end of the run.")
+        finally:
+            self._view.close()
 
     def __call__(self, event: BlockEvent) -> None:
         """Take an event."""
@@ -163,7 +174,7 @@ class RunProgress:
     def _seconds_for(self, left: int, computed: int, now: float) -> float | None:
         if left <= 0:
             return 0.0
-        if self._first is None or computed <= self._first[1]:
+        if self._first is None or computed - self._first[1] < _SURE * self._total:
             return None
         return left * (now - self._first[0]) / (computed - self._first[1])
 
@@ -183,10 +194,16 @@ class NoView:
 
 def progress_view(pbar: object) -> ProgressView:
     """Return what ``pbar`` asks for: a bar for True, nothing for False, or itself."""
-    if isinstance(pbar, ProgressView):
+    if pbar is None or isinstance(pbar, bool | np.bool_):
+        if not pbar:
+            return NoView()
+    elif isinstance(pbar, ProgressView) and not isinstance(pbar, type):
         return pbar
-    if not pbar:
-        return NoView()
+    else:
+        raise InvalidInput(
+            f"pbar is {pbar!r}; pass True, False, or an object with the methods start(progress), "
+            "update(progress) and close()."
+        )
     from dasdist.run.progress_bar import ProgressBar  # with rich, which is slow to import
 
     return ProgressBar()

@@ -14,7 +14,11 @@ __all__ = ["ProgressBar", "note_of"]
 def note_of(progress: RunProgress) -> str:
     """Return blocks, speed, time left and failures as text."""
     left = progress.seconds_left
-    words = [f"{progress.ended} of {progress.blocks} blocks", times_real_time(progress.speed)]
+    words = [f"{progress.ended} of {progress.blocks} blocks"]
+    if progress.speed:
+        words.append(times_real_time(progress.speed))
+    elif progress.ended < progress.blocks:
+        words.append("loading the model")
     if left is not None:
         words.append(f"{duration(left)} left")
     if progress.failed:

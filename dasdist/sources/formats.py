@@ -14,6 +14,7 @@ from os import PathLike
 from typing import Any
 
 from dasdist.errors import InvalidInput
+from dasdist.sources.joined import JoinedFiles
 from dasdist.spelling import unknown
 
 __all__ = ["known_formats", "open_files", "register_format"]
@@ -39,7 +40,7 @@ def register_format(name: str, opener: Opener) -> None:
     Raises
     ------
     InvalidInput
-        If the name is taken by another function, or is not a word.
+        If the name is taken by another function or is not a word, or the opener is not a function.
 
     Examples
     --------
@@ -54,11 +55,24 @@ def register_format(name: str, opener: Opener) -> None:
     >>> "text" in known_formats()
     True
     """
+    if not callable(opener):
+        raise InvalidInput(
+            f"The opener of the format {name!r} is {opener!r}; pass a function that takes the path "
+            "of a file and returns its recording."
+        )
     if not name.isidentifier():
         raise InvalidInput(f"The name of a format, {name!r}, is not a single word; use one.")
-    if _registered.get(name, opener) is not opener:
+    if name in _registered and not _same(_registered[name], opener):
         raise InvalidInput(f"The format {name!r} is registered already; choose another name.")
     _registered[name] = opener
+
+
+def _same(one: Opener, other: Opener) -> bool:
+    """Return whether a function is another version of one, as of a notebook's cell run again."""
+    names = [
+        (getattr(f, "__module__", ""), getattr(f, "__qualname__", id(f))) for f in (one, other)
+    ]
+    return names[0] == names[1]
 
 
 def known_formats() -> list[str]:
@@ -66,7 +80,7 @@ def known_formats() -> list[str]:
     return sorted({*_registered, *(point.name for point in entry_points(group=_GROUP))})
 
 
-def open_files(paths: Iterable[str | PathLike[str]], format: str) -> list[Any]:
+def open_files(paths: Iterable[str | PathLike[str]], format: str) -> JoinedFiles:
     """Open files of a format that was added, for `annotate`, `classify` and `plan`.
 
     Parameters
@@ -78,16 +92,22 @@ def open_files(paths: Iterable[str | PathLike[str]], format: str) -> list[Any]:
 
     Returns
     -------
-    list
-        A recording per file; pass the list as the data.
+    JoinedFiles
+        The recordings of the files; pass it as the data.  Files that follow one another without a
+        gap are one segment, and windows cross their borders.
 
     Raises
     ------
     InvalidInput
-        If there is no such format, or the function that opens its files raises an error.
+        If there is no such format, no file, or the function that opens its files raises an error.
     """
+    if isinstance(paths, str | PathLike):
+        raise InvalidInput(f"paths is the text {str(paths)!r}; pass a list of paths.")
     opener = _opener(format)
-    return [_opened(opener, str(path), format) for path in paths]
+    opened = tuple(_opened(opener, str(path), format) for path in paths)
+    if not opened:
+        raise InvalidInput("No files to open were given; pass a list of paths.")
+    return JoinedFiles(opened)
 
 
 def _opener(name: str) -> Opener:

@@ -13,6 +13,7 @@ from dasdist.geometry import Region, Span
 from dasdist.sources.array import SourceArray, labelled_source
 from dasdist.sources.base import Member, Recording, SegmentAxes
 from dasdist.sources.coordinates import Run, runs_of
+from dasdist.sources.joined import JoinedFiles, joined
 from dasdist.sources.labelled import Labelled
 from dasdist.sources.xarray_arrays import labelled_xarray
 
@@ -67,6 +68,8 @@ def open_recording(
 
         data = read_index(data)
     arrays = [_labelled(array) for array in _arrays(data)]
+    if isinstance(data, JoinedFiles):
+        arrays = joined(arrays)
     if not arrays:
         raise InvalidInput("The collection is empty; pass one array or more.")
     for array in arrays:
@@ -97,6 +100,8 @@ def _arrays(data: Any) -> Iterator[Any]:
     """Yield the arrays of a collection, of whatever depth, in its order."""
     if isinstance(data, Mapping) and not isinstance(data, xarray.Dataset | xarray.DataTree):
         data = list(data.values())
+    if isinstance(data, JoinedFiles):
+        data = list(data)
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         for entry in data:
             yield from _arrays(entry)
