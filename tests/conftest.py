@@ -115,6 +115,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         waits = config.getoption("tier") != "loop" and _has_slurm()  # one process does little else
         option.numprocesses = min(len(os.sched_getaffinity(0)), 4) + waits
         option.loadscopereorder = False  # keep the order of _order
+        option.maxworkerrestart = (
+            "0"  # else what a dead process had left to do is waited for in vain
+        )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -152,7 +152,13 @@ def losses(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=rate, total_steps=steps, pct_start=0.15
     )
-    batches = DataLoader(Batches(seed, steps), batch_size=None, num_workers=1, prefetch_factor=4)
+    batches = DataLoader(
+        Batches(seed, steps),
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=4,
+        multiprocessing_context="spawn",  # a fork has the threads' locks, but not the threads
+    )
     network.train()
     for step, (windows, target, weight) in enumerate(batches):
         log_p = functional.log_softmax(network.logits(windows), dim=1)
