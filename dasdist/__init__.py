@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         TooManyFailures,
         UnreadableData,
     )
+    from dasdist.geometry.blocks import Block, Region, Span
     from dasdist.geometry.patches import PatchCoordinate, PatchingStructure
     from dasdist.journal.status import Status, status
     from dasdist.sources.array import SourceArray
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveIndex",
+    "Block",
     "BlockEvent",
     "BlockTooLarge",
     "ClassifyOutput",
@@ -76,11 +78,13 @@ __all__ = [
     "PatchCoordinate",
     "PatchingStructure",
     "PicksWriterCallback",
+    "Region",
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",
     "SinkCallback",
     "SourceArray",
+    "Span",
     "Status",
     "TooManyFailures",
     "UnreadableData",
@@ -137,6 +141,7 @@ _HOMES = {
         "TooManyFailures",
         "UnreadableData",
     ),
+    "geometry.blocks": ("Block", "Region", "Span"),
     "geometry.patches": ("PatchCoordinate", "PatchingStructure"),
     "journal.status": ("Status", "status"),
     "sources.array": ("SourceArray",),

@@ -215,7 +215,7 @@ class TextSource:
         return lines[self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
 
     def files(self):
-        return [(dasdist.geometry.Span(0, len(self.rows)), self.path)]
+        return [(dasdist.Span(0, len(self.rows)), self.path)]
 
     def chunks(self):
         return None

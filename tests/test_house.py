@@ -23,6 +23,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 PUBLIC = (
     "ArchiveIndex",
+    "Block",
     "BlockEvent",
     "BlockTooLarge",
     "ClassifyOutput",
@@ -45,11 +46,13 @@ PUBLIC = (
     "PatchCoordinate",
     "PatchingStructure",
     "PicksWriterCallback",
+    "Region",
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",
     "SinkCallback",
     "SourceArray",
+    "Span",
     "Status",
     "TooManyFailures",
     "UnreadableData",

@@ -4,9 +4,13 @@ import re
 import shutil
 import subprocess
 import sys
+from glob import glob
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray
 
 import dasdist
 from dasdist.synthetic.archive import write_minutes
@@ -63,3 +67,22 @@ def test_a_view_of_ones_own_runs(capsys):
     program = PROGRAMS[3].replace("on_event=show", "on_event=show, pbar=False, blinding=(1, 1)")
     exec(program, {"data": recording(noise(1000, 6)), "model": Toy()})
     assert "done" in capsys.readouterr().out
+
+
+def test_a_format_of_ones_own_is_read(tmp_path, monkeypatch):
+    from .toys import Toy
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dasdist.sources.formats._registered", {})
+    values = noise(800, 16, seed=2)
+    (tmp_path / "fibre").mkdir()
+    for second in (0, 4):
+        values[100 * second : 100 * second + 400].tofile(f"fibre/{1_700_000_000 + second}.mydas")
+    space = {"np": np, "Path": Path, "xarray": xarray, "glob": glob, "dasdist": dasdist}
+    exec(PROGRAMS[2], space)
+    options = {"thresholds": 0.6, "blinding": (1, 1), "pbar": False}
+    picks = dasdist.classify(Toy(), space["data"], **options).picks
+    expected = dasdist.classify(Toy(), recording(values, dx=5.0), **options).picks
+    assert len(picks) > 20
+    columns = ["distance", "phase", "sample_index", "confidence", "segment"]
+    pd.testing.assert_frame_equal(picks[columns], expected[columns])

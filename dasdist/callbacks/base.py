@@ -170,7 +170,9 @@ class DASAnnotateCallback(ABC):
         Parameters
         ----------
         block : Block
-            The block; ``block.out_time`` and ``block.out_distance`` are the axes of what it owns.
+            The block: ``block.out_time.values()`` are the times (datetime64[ns]) and
+            ``block.out_distance.values()`` the distances (metres) of the outputs that it owns,
+            ``block.index`` its number in the plan and ``block.segment`` that of its segment.
         annotations : mapping of str to ndarray of float32, shape (samples, channels)
             What the model says of the outputs that the block owns, overlapping patches merged; NaN
             where no patch fills an output.

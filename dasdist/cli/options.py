@@ -10,7 +10,7 @@ _QUEUE = "Jobs of a queue"
 _OUTPUT = "Output"
 _FAILURES = "Failures"
 _MODEL = "Model"
-_SPEECH = "Speech"
+_SPEECH = "Messages"
 
 Data = Annotated[
     str,
@@ -33,7 +33,8 @@ Model = Annotated[
 Threshold = Annotated[
     list[str] | None,
     typer.Option(
-        help="Smallest confidence of a pick: 0.3, or by phase with two options, P=0.3 and S=0.2.",
+        help="Smallest confidence of a pick, 0.2 by default: one number, or by phase with two "
+        "options, P=0.3 and S=0.2.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -53,7 +54,11 @@ BatchSize = Annotated[
     ),
 ]
 Engine = Annotated[
-    str | None, typer.Option(help="The file format, as xdas calls it. Default: found out.")
+    str | None,
+    typer.Option(
+        help="The file format: as xdas calls it, or as a package that adds one does. "
+        "Default: recognised automatically."
+    ),
 ]
 Variable = Annotated[
     str | None, typer.Option(help="Which variable, if a Zarr store or NetCDF file has several.")
