@@ -405,8 +405,8 @@ def test_a_cluster_of_its_own_says_where_its_dashboard_is(monkeypatch, capsys):
     for voice in (Voice("plan"), Voice("plan", as_json=True), Voice("plan", quiet=True)):
         with computing(voice, Where(workers=2)):
             pass
-    people, programs = capsys.readouterr().out.splitlines()
-    assert people == f"Dashboard: {link}"
+    starting, people, programs = capsys.readouterr().out.splitlines()
+    assert (starting, people) == ("Starting 2 worker processes", f"Dashboard: {link}")
     told = {"event": "cluster", "command": "plan", "workers": 2, "dashboard": link}
     assert json.loads(programs) == told
 
