@@ -90,7 +90,10 @@ def test_poison_hanging_and_failing_blocks_in_one_run(make_cluster, tmp_path, se
     # five workers for the poison: two while its neighbours were not ruled out, three alone
     times = begun(tmp_path)
     assert times[7] <= 5
-    assert times[15] == times[23] == 1
+    # neither is tried again for what it did; a death of the poison may take them along, and it dies
+    # beside others twice at the most
+    assert 1 <= times[15] <= 3
+    assert 1 <= times[23] <= 3
     missing = np.isnan(values).all(axis=1).reshape(40, 64)
     assert np.flatnonzero(missing.any(axis=1)).tolist() == [7, 15, 23]
 
