@@ -87,13 +87,13 @@ def test_poison_hanging_and_failing_blocks_in_one_run(make_cluster, tmp_path, se
     assert "forward" in by_block[23].traceback
     assert "time.sleep(3600)" in by_block[15].traceback
     assert by_block[7].start == "2024-01-01T00:00:04.480000000"
-    # five workers for the poison: two while its neighbours were not ruled out, three alone
+    # two workers for the poison while its neighbours are not ruled out and three alone; a scheduler
+    # hands it on within milliseconds, up to four times in all, before it can be taken back
     times = begun(tmp_path)
-    assert times[7] <= 5
-    # neither is tried again for what it did; a death of the poison may take them along, and it dies
-    # beside others twice at the most
-    assert 1 <= times[15] <= 3
-    assert 1 <= times[23] <= 3
+    assert times[7] <= 7
+    # neither is tried again for what it did; a death of the poison may take them along
+    assert 1 <= times[15] <= 5
+    assert 1 <= times[23] <= 5
     missing = np.isnan(values).all(axis=1).reshape(40, 64)
     assert np.flatnonzero(missing.any(axis=1)).tolist() == [7, 15, 23]
 

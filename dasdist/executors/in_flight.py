@@ -11,6 +11,7 @@ import asyncio
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -49,6 +50,7 @@ class InFlight:
     def __init__(self, client: Client, run: str) -> None:
         self._client = client
         self._run = run
+        self._submissions = count(1)  # a key that was used before would bring back its old task
         self._bundles: dict[Future[Any], list[BlockTask]] = {}
         self._arrivals: SimpleQueue[tuple[Future[Any], Any]] = SimpleQueue()
 
@@ -81,10 +83,7 @@ class InFlight:
             self._sent(bundles),
             numbers,
             run=self._run,
-            key=[
-                task_key(self._run, indices, bundle[0].attempts)
-                for indices, bundle in zip(numbers, bundles, strict=True)
-            ],
+            key=[task_key(self._run, indices, next(self._submissions)) for indices in numbers],
             pure=False,
             workers=[worker] if worker else None,
         )

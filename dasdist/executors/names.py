@@ -14,12 +14,12 @@ def plugin_name(run: str) -> str:
     return f"dasdist-run-{run}"
 
 
-def task_key(run: str, blocks: Sequence[int], attempt: int) -> tuple[str, tuple[int, ...], int]:
+def task_key(run: str, blocks: Sequence[int], submission: int) -> tuple[str, tuple[int, ...], int]:
     """Return the key of a task that processes blocks.
 
     Dashboards and reports of dask group tasks by the first item.
     """
-    return _group(run), tuple(blocks), attempt
+    return _group(run), tuple(blocks), submission
 
 
 def blocks_of(key: Any, run: str) -> tuple[int, ...]:
