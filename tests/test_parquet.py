@@ -256,7 +256,7 @@ def test_wrong_arguments(tmp_path):
         writing("s3://bucket/picks.parquet")
     with pytest.raises(InvalidInput, match="give seconds"):
         writing(tmp_path / "out", min_time_separation=-1)
-    with pytest.raises(InvalidInput, match="names no threshold for 'S'"):
+    with pytest.raises(InvalidInput, match="has no value for 'S'"):
         run(writing(tmp_path / "out", thresholds={"P": 0.1}), [GRID])
     with pytest.raises(InvalidInput, match="'bytes'"):
         run(writing(tmp_path / "out", thresholds=0.1), [GRID], NoiseModel(keys=("P", "bytes")))

@@ -306,8 +306,8 @@ def test_thresholds_may_be_integers_and_are_inclusive():
     ("thresholds", "message"),
     [
         ({"P": 0.3, "p": 0.3, "S": 0.3}, "Unknown .* 'p', did you mean 'P'"),
-        ({"P": 0.3}, "no threshold for 'S'"),
-        ({}, "no threshold for 'P', 'S'"),
+        ({"P": 0.3}, "no value for 'S'"),
+        ({}, "no value for 'P', 'S'"),
     ],
 )
 def test_thresholds_that_are_not_those_of_the_model(thresholds, message):

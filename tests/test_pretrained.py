@@ -73,7 +73,7 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
 def test_a_description_cannot_name_foreign_code(tmp_path, name):
     torch.save({}, tmp_path / "model.pt")
     (tmp_path / "model.json").write_text(json.dumps({"model": name}))
-    with pytest.raises(dasdist.InvalidInput, match="no model of SeisBench or dasdist"):
+    with pytest.raises(dasdist.InvalidInput, match="not a model of SeisBench or dasdist"):
         dasdist.from_pretrained(tmp_path / "model.json")
 
 
