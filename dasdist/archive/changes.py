@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from dasdist.archive.header import Header, Problem
+from dasdist.units import count_of
 
 __all__ = ["SAME_STEP", "and_more", "changes"]
 
@@ -43,7 +44,7 @@ def _differences(
         )
     if form["sizes"] != other["sizes"]:
         (channels,), (usually,) = ([n for n in f["sizes"] if n] for f in (form, other))
-        yield "channels", f"it has {channels} channels instead of {usually}"
+        yield "channels", f"it has {count_of(channels, 'channel')} instead of {usually}"
     elif form["coords"] != other["coords"] or form["dims"] != other["dims"]:
         yield "channels", "its channels have other positions"
     one, another = form["engine"]["name"], other["engine"]["name"]

@@ -23,6 +23,7 @@ from dasdist.cli.voice import Voice
 from dasdist.errors import DasdistError
 from dasdist.storage.files import write_atomically
 from dasdist.storage.staging import journal_of
+from dasdist.units import all_done, results_of
 
 __all__ = ["remember", "said_so"]
 
@@ -58,9 +59,9 @@ def said_so(voice: Voice, asked: Asked) -> bool:
     first = found[0]
     seconds = (first.report or {}).get("data", {}).get("seconds", 0.0)
     voice.event("start", blocks=first.blocks, done=first.done, data_seconds=seconds)
-    voice.say(f"Nothing was left to do: all {first.blocks} blocks were done earlier.")
+    voice.say(f"Nothing was left to do: {all_done(first.blocks)}.")
     counts = dict(first.counts)
-    voice.say(f"{first.path}: " + ", ".join(f"{n:,} {name}" for name, n in counts.items()))
+    voice.say(f"{first.path}: " + results_of(counts))
     voice.fact(
         model=first.model,
         blocks=first.blocks,

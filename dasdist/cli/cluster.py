@@ -11,6 +11,7 @@ from dasdist.cli.compute import dashboard
 from dasdist.cli.groups import Queue, grouped
 from dasdist.cli.voice import speaking
 from dasdist.errors import InvalidInput
+from dasdist.units import count_of
 
 __all__ = ["start", "status", "stop"]
 
@@ -99,8 +100,9 @@ def status(folder: Folder = None, as_json: opt.Json = False) -> None:
             threads = sum(worker["nthreads"] for worker in workers)
         voice.fact(**named(facts), workers=len(workers), threads=threads)
         voice.say(
-            f"{facts.get('name', 'Cluster')} at {facts['address']}: {len(workers)} workers with "
-            f"{threads} task threads\nConnect: dasdist.connect({facts['file']!r}), or "
+            f"{facts.get('name', 'Cluster')} at {facts['address']}: "
+            f"{count_of(len(workers), 'worker')} with "
+            f"{count_of(threads, 'task thread')}\nConnect: dasdist.connect({facts['file']!r}), or "
             f"--scheduler {facts['file']}\n{dashboard(facts.get('tunnel'))}"
         )
 
@@ -114,7 +116,10 @@ def chosen(folder: Path | None) -> dict[str, Any]:
     found = running()
     if len(found) != 1:
         there = "".join(f"\n  {facts['file']}" for facts in found)
-        raise InvalidInput(f"There are {len(found)} clusters here; give the folder of one.{there}")
+        raise InvalidInput(
+            f"{count_of(len(found), 'cluster runs', 'clusters run')} here; give the folder of the "
+            f"one you mean.{there}"
+        )
     return found[0]
 
 

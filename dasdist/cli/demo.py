@@ -8,6 +8,7 @@ import typer
 from dasdist.cli.application import app, examples
 from dasdist.cli.compute import local
 from dasdist.cli.voice import Voice
+from dasdist.units import count_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +52,7 @@ def demo(
             counting=voice.counting,
             pbar=voice.view(),
         )
-    voice.say(f"\n{len(result.picks)} picks, the first of them:")
+    voice.say(f"\n{count_of(len(result.picks), 'pick')}, the first of them:")
     voice.say(result.picks.head(5).to_string(index=False))
     voice.out.print(score_table(result.score))
     voice.say(f"False picks: {len(result.score.false_picks)} of {len(result.picks)}")

@@ -33,8 +33,8 @@ Model = Annotated[
 Threshold = Annotated[
     list[str] | None,
     typer.Option(
-        help="Smallest confidence of a pick, 0.2 by default: one number, or by phase with two "
-        "options, P=0.3 and S=0.2.",
+        help="Smallest confidence of a pick, from 0 to 1, 0.2 by default: one number, or one for "
+        "each phase, --threshold P=0.3 --threshold S=0.2.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -56,8 +56,8 @@ BatchSize = Annotated[
 Engine = Annotated[
     str | None,
     typer.Option(
-        help="The file format: as xdas calls it, or as a package that adds one does. "
-        "Default: recognised automatically."
+        help="The file format: as xdas calls it, as a package that adds one does, or the function "
+        "that opens a file, package.module:function. Default: recognised automatically."
     ),
 ]
 Variable = Annotated[

@@ -1,6 +1,7 @@
 """What plan, classify and annotate do alike: make ready, run, and say what came of it."""
 
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,12 +21,34 @@ from dasdist.cli.inputs import (
 )
 from dasdist.cli.period import within
 from dasdist.cli.voice import Voice
-from dasdist.errors import InvalidInput, TooManyFailures
+from dasdist.errors import DataWarning, InvalidInput, TooManyFailures
+from dasdist.units import all_done, count_of, results_of
 
 if TYPE_CHECKING:
     from dasdist.report import Failure, RunReport
 
 __all__ = ["Asked", "conclude", "counted", "merged", "ready"]
+
+
+_OPTIONS = {
+    name: f"Give it by the option {option}."
+    for name, option in {
+        "path": "-o",
+        "out": "-o",
+        "annotations": "--annotations of classify",
+        "block": "--block",
+        "overwrite": "--overwrite",
+        "max_failures": "--max-failures",
+        "retry_failed": "--retry-failed",
+        "block_timeout": "--block-timeout",
+        "engine": "--engine",
+    }.items()
+}
+"""What is given to a command by an option of its own, not by --set."""
+
+_OF_CLASSIFY = dict.fromkeys(
+    ("thresholds", "min_time_separation", "blinding"), "It belongs to the command classify."
+)
 
 
 @dataclass(frozen=True)
@@ -116,19 +139,19 @@ def ready(
 def check_settings(network: Any, settings: Mapping[str, Any], callback: str) -> None:
     """Refuse settings that neither the model nor the callback takes, and values out of range."""
     import dasdist
-    from dasdist.callbacks import Context
+    from dasdist.callbacks import thresholds_by_key
     from dasdist.models import ModelSpec, as_das_model, check_arguments
 
     model = as_das_model(network)
     kind = getattr(dasdist, callback)
-    taken = set(inspect.signature(kind).parameters)
-    check_arguments(model, settings, taken)
+    taken = set(inspect.signature(kind).parameters) - set(_OPTIONS)
+    elsewhere = {**_OPTIONS, **({} if "thresholds" in taken else _OF_CLASSIFY)}
+    check_arguments(model, settings, taken, elsewhere)
     given = {name: value for name, value in settings.items() if name in taken}
     kind("not written", **given)
     if "thresholds" in given:
         spec = ModelSpec.of(model)
-        context = Context(spec.annotate_keys, (), ("time", "distance"), phases=spec.phases)
-        dasdist.DASPickingCallback(given["thresholds"]).setup(context)
+        thresholds_by_key(given["thresholds"], spec.annotate_keys, spec.phases)
 
 
 def nothing_left(asked: Asked, recording: Any) -> bool:
@@ -148,9 +171,14 @@ def nothing_left(asked: Asked, recording: Any) -> bool:
 
 @contextmanager
 def counted(voice: Voice, out: str | Path) -> Iterator[None]:
-    """Let a run that stopped for too many failures end as one that finished with some."""
+    """Let a run that stopped for too many failures end as one that finished with some.
+
+    The blocks that failed are listed at the end, so that no warning has to name the first of them.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "[0-9,]+ blocks? (was|were) left out", DataWarning)
+            yield
     except TooManyFailures as error:
         import dasdist
 
@@ -177,11 +205,11 @@ def conclude(voice: Voice, out: str | Path, report: "RunReport") -> None:
         counts=counts,
     )
     if report.before == report.blocks:
-        voice.say(f"Nothing was left to do: all {report.blocks} blocks were done earlier.")
+        voice.say(f"Nothing was left to do: {all_done(report.blocks)}.")
     else:
         voice.say(str(report).split("\n  block ")[0])  # the table has the blocks
     if counts:
-        voice.say(f"{out}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+        voice.say(f"{out}: " + results_of(counts))
     if report.failures:
         voice.end(2)
 
@@ -200,7 +228,7 @@ def listed(voice: Voice, failures: Sequence["Failure"], out: str | Path) -> None
         )
     rows = [(f.block, f.start[:19], f.stop[:19], f.kind, _one_line(f.error)) for f in failures]
     voice.lines(
-        f"{len(rows)} failed blocks",
+        count_of(len(rows), "failed block"),
         ("block", "from", "to", "kind", "error"),
         rows,
         f"dasdist status {out} --json",
@@ -208,4 +236,4 @@ def listed(voice: Voice, failures: Sequence["Failure"], out: str | Path) -> None
 
 
 def _one_line(text: str) -> str:
-    return next(iter(text.splitlines()), "")
+    return " ".join(text.split())

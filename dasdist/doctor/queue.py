@@ -15,6 +15,7 @@ from dasdist.cluster.lifetime import walltime_seconds
 from dasdist.cluster.partition import SINFO, Node, count_gres, nodes_of_partition, read_nodes
 from dasdist.doctor.finding import NotChecked, Outcome, check, named_few, ok
 from dasdist.errors import InvalidInput
+from dasdist.units import count_of
 
 __all__ = [
     "check_commands",
@@ -177,7 +178,7 @@ def check_size(asked: Mapping[str, Any]) -> Outcome:
     nodes = _chosen(asked)
     job = _job(asked, nodes)
     most = max(n.cpus for n in nodes), max(n.memory for n in nodes)
-    fact = f"{job.cores} cores and {job.mebibytes} MiB of memory a job"
+    fact = f"{count_of(job.cores, 'core')} and {job.mebibytes} MiB of memory a job"
     if not any(n.cpus >= job.cores and n.memory >= job.mebibytes for n in nodes):
         return Outcome(
             "wrong",

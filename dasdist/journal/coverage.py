@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dasdist.geometry import Axis, SegmentGrid
 from dasdist.report import Failure, Skipped
+from dasdist.units import count_of
 
 __all__ = ["Coverage", "Hole", "cover", "holes"]
 
@@ -95,7 +96,12 @@ def _of_segment(
         stop = min(last * grid.core[0], grid.shape[0])
         time = grid.out_time.slice(first * grid.core[0], stop)
         count = int(left.reshape(grid.blocks)[first:last].sum())
-        yield _hole("left", time, grid.out_distance, f"{count} blocks are not computed")
+        yield _hole(
+            "left",
+            time,
+            grid.out_distance,
+            f"{count_of(count, 'block is', 'blocks are')} not computed",
+        )
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

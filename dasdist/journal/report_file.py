@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dasdist.journal.coverage import Hole, holes
 from dasdist.planning.plan import Plan, readable_bytes
 from dasdist.report import Failure, RunReport
-from dasdist.units import times_real_time
+from dasdist.units import readable_time, results_of, times_real_time
 
 __all__ = ["as_text", "summarise", "versions"]
 
@@ -170,7 +170,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
         f"earlier), {blocks['failed']:,} failed, {blocks['left']:,} left",
         f"data       {readable_bytes(data['bytes'])}, {data['seconds'] / 3600:,.2f} h, "
         f"{data['covered']:.2%} covered{speed}",
-        f"results    {json.dumps(summary['results'])}",
+        f"results    {_results(summary['results'])}",
         f"memory     peak {readable_bytes(memory['peak'])} of a worker, "
         f"{readable_bytes(memory['planned'])} planned",
     ]
@@ -190,6 +190,11 @@ def as_text(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _results(counts: Any) -> str:
+    plain = isinstance(counts, Mapping) and all(isinstance(n, int) for n in counts.values())
+    return results_of(counts) if plain else json.dumps(counts)
+
+
 def _speed(summary: Mapping[str, Any]) -> str:
     blocks, wall = summary["blocks"], summary["wall_seconds"]
     computed = blocks["done"] - blocks["done_before"]
@@ -200,7 +205,8 @@ def _speed(summary: Mapping[str, Any]) -> str:
 
 
 def _hole_line(hole: Hole) -> str:
-    return f"{hole.start} to {hole.stop}, {hole.first:g} to {hole.last:g}: {hole.note}"
+    start, stop = readable_time(hole.start), readable_time(hole.stop)
+    return f"{start} to {stop}, {hole.first:g} to {hole.last:g}: {hole.note}"
 
 
 def _failure_line(failure: Mapping[str, Any]) -> str:

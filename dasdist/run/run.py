@@ -37,6 +37,7 @@ from dasdist.run.progress import RunProgress, progress_view
 from dasdist.run.request import Request
 from dasdist.run.state import RunState
 from dasdist.sources import array_selection
+from dasdist.units import count_of
 
 __all__ = ["run"]
 
@@ -149,7 +150,8 @@ def _tasks(
 def _warn_of(failures: list[Failure]) -> None:
     if failures:
         warnings.warn(
-            f"{len(failures)} blocks were left out because they failed; the report lists them. "
+            f"{count_of(len(failures), 'block was', 'blocks were')} left out because of failures, "
+            "which the report lists. "
             f"The first: {failures[0].error}",
             DataWarning,
             stacklevel=4,

@@ -2,15 +2,18 @@
 
 import json
 import os
+import warnings
+from collections import Counter
 from typing import Any
 
 import h5py
 import xdas
 
-from dasdist.errors import InvalidInput
+from dasdist.errors import DataWarning, InvalidInput
 from dasdist.sources.checked import CHECKED
+from dasdist.units import count_of
 
-__all__ = ["ARRAYS", "TABLE", "is_index", "read_index", "read_problems"]
+__all__ = ["ARRAYS", "TABLE", "is_index", "read_index", "read_problems", "warn_of_problems"]
 
 ARRAYS = "archive"
 """Group of the arrays in the file."""
@@ -52,6 +55,12 @@ def read_index(path: str | os.PathLike[str]) -> Any:
             f"There is no file {where!r}. Pass an index that `dasdist index` made, or open data "
             "with xdas.open_mfdataarray or xarray.open_zarr first."
         )
+    if os.path.isdir(where):
+        name = os.path.basename(os.path.normpath(where)) or "archive"
+        raise InvalidInput(
+            f"{where!r} is a folder. Index it first, dasdist.index_archive({where!r}, '{name}.nc') "
+            f"or `dasdist index {where} -o {name}.nc`, and open '{name}.nc'."
+        )
     if not is_index(where):
         raise InvalidInput(
             f"{where!r} is not an index of an archive. Make one with `dasdist index`, or open data "
@@ -66,6 +75,24 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     found = xdas.open_datacollection(where, group=ARRAYS)
     members = [found[key] for key in sorted(found, key=int)] if found.ismapping() else list(found)
     return members[0] if len(members) == 1 else xdas.DataCollection(members, ARRAYS)
+
+
+def warn_of_problems(path: str | os.PathLike[str]) -> None:
+    """Warn of files that an index leaves out, wholly or in part, if there are any."""
+    listed = read_problems(path)
+    if not listed:
+        return
+    kinds = Counter(kind for _, kind, _ in listed)
+    warnings.warn(
+        f"The index {os.fspath(path)} has "
+        + count_of(len(listed), "problem")
+        + f" ({', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}): files that are left out, "
+        f"wholly or in part, or that differ from the others. The first is {listed[0][0]} "
+        f"({listed[0][2]}). dasdist.ArchiveIndex.read({os.fspath(path)!r}).problems lists them, "
+        "and so do `dasdist index` when it is run again and the report of a run.",
+        DataWarning,
+        stacklevel=3,
+    )
 
 
 def read_problems(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:
