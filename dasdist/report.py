@@ -123,6 +123,8 @@ class RunReport:
     notes : tuple of str
         What some process did in another way than was asked for: with the plain model because an
         optimised one could not be built or differed, or in smaller batches for want of memory.
+    unreached : str
+        What of every segment no window of the model covers, in words; empty for nothing.
     """
 
     model: str
@@ -137,6 +139,7 @@ class RunReport:
     peak: int = 0
     planned: int = 0
     notes: tuple[str, ...] = ()
+    unreached: str = ""
 
     @property
     def complete(self) -> bool:
@@ -153,6 +156,8 @@ class RunReport:
             f"{seconds:,.0f} s of data in {self.wall_seconds:.1f} s, {times_real_time(speed)}"
         ]
         lines += [f"  note: {note}" for note in self.notes]
+        if self.unreached:
+            lines.append(f"  not covered: {self.unreached}: no window of the model reaches it")
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]
         return "\n".join(lines)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from dasdist.archive.header import Header, Problem
+from dasdist.sources.index import SEPARATE
 from dasdist.units import count_of
 
 __all__ = ["SAME_STEP", "and_more", "changes"]
@@ -27,7 +28,7 @@ def changes(members: Sequence[tuple[Header, float, int]]) -> Iterator[Problem]:
         differences = list(_differences(header, usual, step, usual_step))
         if differences:
             kinds, words = zip(*differences, strict=True)
-            reason = f"{and_more(files)}{'; '.join(words)}: a separate array in the collection"
+            reason = f"{and_more(files)}{'; '.join(words)}: {SEPARATE}"
             yield Problem(header.path, kinds[0], reason)
 
 

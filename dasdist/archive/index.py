@@ -223,11 +223,6 @@ def open_archive(path: PathLike) -> Any:
     InvalidInput
         If there is no such file, it is not an index, or it lists no readable file.
 
-    Warns
-    -----
-    DataWarning
-        If the index lists files that are left out, wholly or in part, or differ from the others.
-
     Examples
     --------
     >>> import tempfile
@@ -240,11 +235,9 @@ def open_archive(path: PathLike) -> Any:
     >>> data.sel(time=slice("2025-06-01T00:00:10", "2025-06-01T00:00:40")).shape
     (3001, 4)
     """
-    from dasdist.sources.index import read_index, warn_of_problems
+    from dasdist.sources.index import read_index
 
-    found = read_index(path)
-    warn_of_problems(path)
-    return found
+    return read_index(path)
 
 
 def _check(

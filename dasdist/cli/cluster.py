@@ -43,18 +43,23 @@ def start(
         str | None, typer.Option(help="Memory of each job, such as 64GB. Default: 4 GiB per core.")
     ] = None,
     idle_timeout: Annotated[
-        str, typer.Option(help="Stop the cluster after this time without work.")
+        str, typer.Option(help="Stop the cluster after this time without work, such as 30m or 2h.")
     ] = "2h",
     as_json: opt.Json = False,
 ) -> None:
-    """Start a cluster that stays until it is stopped or has been idle for a while."""
+    """Start a cluster of SLURM jobs that stays until it is stopped, or idle for some time.
+
+    For notebooks and for several runs, one after the other: a single run starts and ends its own
+    jobs, with classify --cluster slurm. --cluster slurm is needed here, too; what is not given is
+    chosen from the partition's nodes.
+    """
     with speaking("cluster start", as_json=as_json) as voice:
         from dasdist.cluster.daemon import start_cluster
         from dasdist.cluster.folder import new_folder
         from dasdist.cluster.slurm import new_name
 
         if queue.cluster is None:
-            raise InvalidInput("Jobs need a queue; add --cluster slurm.")
+            raise InvalidInput("It needs a queue for its jobs; add --cluster slurm.")
         name = new_name()
         folder = new_folder(name, queue.cluster_folder)
         settings = {

@@ -43,7 +43,9 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any other argument of the model, the picking or the writing; may be repeated.",
+        help="Any other argument; may be repeated. Of the model: overlap_samples=0.25, "
+        "overlap_channels, optimize=compile, precision=bf16, tolerance, channel_coord_name; of "
+        "picking: min_time_separation=0.5, blinding=[50,50]; of writing: stacking=max.",
         rich_help_panel=_MODEL,
     ),
 ]

@@ -99,9 +99,9 @@ def parse_time(text: str | None, option: str) -> "np.datetime64 | None":
 
 
 def _arrays_of_index(path: "str | os.PathLike[str]") -> Any:
-    from dasdist.sources.index import read_index, warn_of_problems
+    from dasdist.sources.index import read_index, warn_of_left_out
 
-    warn_of_problems(path)
+    warn_of_left_out(path)
     return read_index(path)
 
 

@@ -4,30 +4,23 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dasdist.api.model_names import check_name
-from dasdist.cli.beforehand import check_outputs
+from dasdist.cli.asked import Asked
+from dasdist.cli.asked_before import nothing_left
 from dasdist.cli.compute import computing
-from dasdist.cli.groups import Failing, Period, Queue, Where
-from dasdist.cli.inputs import (
-    check_input,
-    load_model,
-    open_input,
-    parse_settings,
-    parse_thresholds,
-)
+from dasdist.cli.inputs import check_input, load_model, open_input
 from dasdist.cli.period import within
 from dasdist.cli.voice import Voice
-from dasdist.errors import DataWarning, InvalidInput, TooManyFailures
+from dasdist.errors import DataWarning, TooManyFailures
 from dasdist.units import all_done, count_of, results_of
 
 if TYPE_CHECKING:
     from dasdist.report import Failure, RunReport
 
-__all__ = ["Asked", "conclude", "counted", "merged", "ready"]
+__all__ = ["conclude", "counted", "ready"]
 
 
 _OPTIONS = {
@@ -51,67 +44,6 @@ _OF_CLASSIFY = dict.fromkeys(
 )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What plan, classify and annotate are asked for alike.
-
-    Parameters
-    ----------
-    data, engine, variable
-        The input.
-    model : str
-        Name of the model.
-    settings : mapping
-        Arguments of the model and of the callback.
-    block : mapping or None
-        Core of a block.
-    period
-        The stretch of it that counts.
-    where, queue
-        Where to compute.
-    failing
-        What to do with failures, and with what is there.
-    outputs : tuple of str or Path
-        What is written.
-    picks : bool
-        Whether the first of these is a dataset of picks.
-    """
-
-    data: str
-    model: str
-    engine: str | None
-    variable: str | None
-    settings: Mapping[str, Any]
-    block: Mapping[str, int] | None
-    period: Period
-    where: Where
-    queue: Queue = field(default_factory=Queue)
-    failing: Failing = field(default_factory=Failing)
-    outputs: tuple[str | Path, ...] = ()
-    picks: bool = False
-
-    def check(self) -> None:
-        """Refuse what can be refused without loading anything."""
-        self.queue.check()
-        self.where.check(queued=self.queue.cluster is not None)
-        self.failing.check(self.where, self.queue)
-        self.period.check()
-        if self.block is not None and min(self.block.values()) < 1:
-            sizes = ",".join(f"{name}={size}" for name, size in self.block.items())
-            raise InvalidInput(f"--block {sizes}: a block has at least 1 sample and 1 channel.")
-        check_outputs(self.outputs, overwrite=self.failing.overwrite)
-
-
-def merged(
-    settings: Sequence[str] | None,
-    batch_size: int | None,
-    threshold: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """Bring all arguments of the model and the callback together."""
-    given = {} if batch_size is None else {"batch_size": batch_size}
-    return {**parse_settings(settings or ()), **given, **parse_thresholds(threshold or ())}
-
-
 @contextmanager
 def ready(
     voice: Voice, asked: Asked, callback: str | None = None
@@ -124,9 +56,10 @@ def ready(
     asked.check()
     check_name(asked.model)
     check_input(asked.data)
-    found = open_input(asked.data, engine=asked.engine, variable=asked.variable)
-    recording = within(found, asked.period.since, asked.period.until)
-    network = load_model(asked.model)
+    with voice.patience("Loading libraries ..."):
+        found = open_input(asked.data, engine=asked.engine, variable=asked.variable)
+        recording = within(found, asked.period.since, asked.period.until)
+        network = load_model(asked.model)
     if callback is not None:
         check_settings(network, asked.settings, callback)
         if nothing_left(asked, recording):
@@ -152,21 +85,6 @@ def check_settings(network: Any, settings: Mapping[str, Any], callback: str) -> 
     if "thresholds" in given:
         spec = ModelSpec.of(model)
         thresholds_by_key(given["thresholds"], spec.annotate_keys, spec.phases)
-
-
-def nothing_left(asked: Asked, recording: Any) -> bool:
-    """Tell whether an earlier run has done, or given up, all blocks of all outputs."""
-    failing = asked.failing
-    if failing.overwrite or failing.retry_failed or not asked.outputs:
-        return False
-    from dasdist.journal.status import is_complete, journal_folder
-    from dasdist.sources import open_recording
-
-    if not all(journal_folder(output) for output in asked.outputs):
-        return False
-    tolerance = asked.settings.get("tolerance", 0.25)
-    identity = open_recording(recording, tolerance=tolerance).identity()
-    return all(is_complete(output, identity) for output in asked.outputs)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Voice", "speaking"]
 
+_PATIENCE = 1.0  # seconds
 _ROWS = 20  # of a table
 
 
@@ -118,6 +119,21 @@ class Voice:
         show = self.event if self.as_json else None
         with counter(unit, self.err, show, hidden=self.quiet) as count:
             yield count
+
+    @contextmanager
+    def patience(self, text: str) -> Iterator[None]:
+        """Say on stderr what takes so long, if the block takes longer than one waits gladly."""
+        if self.quiet or self.as_json:
+            yield
+            return
+        late = threading.Timer(_PATIENCE, self.wrong, [text])
+        late.daemon = True
+        late.start()
+        try:
+            yield
+        finally:
+            late.cancel()
+            late.join()  # never half a line into what comes next
 
     def fact(self, **facts: Any) -> None:
         """Add to what is said at the end."""

@@ -73,7 +73,7 @@ def check_commands(*, needed: bool = False) -> Outcome:
     if absent:
         fact = f"SLURM's commands are not on the PATH: {', '.join(absent)}."
         if not needed:
-            raise NotChecked(fact)
+            raise NotChecked("There is no SLURM here.")
         return Outcome("wrong", fact, "Run this on a login node, or load SLURM's module.")
     said = [_said("sinfo", "--noheader"), _said("squeue", "--noheader", "--me")]
     silent = [s for s in said if s.returncode]
@@ -82,7 +82,7 @@ def check_commands(*, needed: bool = False) -> Outcome:
             f"{s.args[0]} failed with exit code {s.returncode}: {s.stderr.strip()}" for s in silent
         )
         if not needed:
-            raise NotChecked(fact)
+            raise NotChecked("SLURM does not answer here.")
         return Outcome("wrong", fact, "Look with `scontrol ping` whether SLURM's controller is up.")
     return ok(_said("sinfo", "--version").stdout.strip() + " answers.")
 

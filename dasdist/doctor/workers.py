@@ -243,7 +243,8 @@ def check_listening(client: Client) -> Outcome:
         who, where = next(iter(wide.items()))
         return Outcome(
             "warning",
-            f"{len(wide)} processes listen on all interfaces of their machine, such as {who} on "
+            f"{count_of(len(wide), 'process listens', 'processes listen')} on all interfaces, "
+            f"such as {who} on "
             f"{', '.join(where)}. Whoever reaches such a port can run code as you, unless it is "
             "encrypted with certificates.",
             "Start scheduler and workers with --host or --interface, and with --dashboard-address "

@@ -97,7 +97,8 @@ def summarise(
         "data": {
             "seconds": report.data_seconds,
             "bytes": plan.archive_bytes,
-            "covered": _covered(plan.grids, done),
+            "covered": _covered(plan, done),
+            "unreached": plan.unreached,
             "not_covered": [asdict(hole) for hole in missing],
             "files": [{"path": path, "kind": kind, "reason": why} for path, kind, why in files],
         },
@@ -111,13 +112,15 @@ def summarise(
     }
 
 
-def _covered(grids: Sequence[Any], done: NDArray[np.bool_]) -> float:
-    """Return the share of the planned outputs that are done."""
-    area = covered = 0
-    for grid in grids:
+def _covered(plan: Plan, done: NDArray[np.bool_]) -> float:
+    """Return the share of the recorded samples that have results."""
+    area = float(sum(short.time.size * short.distance.size for short in plan.skipped))
+    covered = 0.0
+    for grid in plan.grids:
         mask = done[grid.first_block : grid.first_block + len(grid)].reshape(grid.blocks)
-        covered += int(grid.areas()[mask].sum())
-        area += grid.shape[0] * grid.shape[1]
+        areas, recorded = grid.areas(), grid.time.size * grid.distance.size
+        covered += recorded * grid.reached * float(areas[mask].sum() / areas.sum())
+        area += recorded
     return covered / area if area else 0.0
 
 
@@ -180,7 +183,10 @@ def as_text(summary: Mapping[str, Any]) -> str:
         for name, stage in summary["stages"].items()
     ]
     lines += _listed("done in another way than asked for", summary["notes"])
-    lines += _listed("not covered", [_hole_line(Hole(**h)) for h in data["not_covered"]])
+    if data["unreached"]:
+        lines.append(f"ends       {data['unreached']}: no window of the model reaches it")
+    holes_in_it = [Hole(**hole) for hole in data["not_covered"] if hole["reason"] != "end"]
+    lines += _listed("not covered", [_hole_line(hole) for hole in holes_in_it])
     lines += _listed(
         "files that the index lists",
         [f"{file['path']} ({file['kind']}): {file['reason']}" for file in data["files"]],

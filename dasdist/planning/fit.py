@@ -234,9 +234,9 @@ def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: R
         be = "is" if len(skipped) == 1 else "are"
         few = "; ".join(str(s) for s in skipped[:3]) + ("; …" if len(skipped) > 3 else "")
         warnings.warn(
-            f"{len(skipped):,} of {count_of(len(recording.segments), 'segment')} {be} shorter, or "
-            "narrower, than a window of the model and left out (the report lists all of them): "
-            f"{few}.",
+            f"{len(skipped):,} of {count_of(len(recording.segments), 'segment')} {be} too short "
+            "for "
+            f"a window of the model and left out (the report lists all of them): {few}.",
             DataWarning,
             stacklevel=4,
         )

@@ -159,7 +159,7 @@ def _listed(data: Any) -> Sequence[tuple[str, str, str]]:
     if not isinstance(data, str | PathLike):
         return ()
     # with xdas, which is slow to import
-    from dasdist.sources.index import read_problems, warn_of_problems
+    from dasdist.sources.index import read_problems, warn_of_left_out
 
-    warn_of_problems(data)
+    warn_of_left_out(data)
     return read_problems(data)

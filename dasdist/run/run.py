@@ -149,9 +149,11 @@ def _tasks(
 
 def _warn_of(failures: list[Failure]) -> None:
     if failures:
+        they = "it" if len(failures) == 1 else "they"
         warnings.warn(
-            f"{count_of(len(failures), 'block was', 'blocks were')} left out because of failures, "
-            "which the report lists. "
+            f"{count_of(len(failures), 'block was', 'blocks were')} left out because {they} "
+            "failed; "
+            "the report lists them. "
             f"The first: {failures[0].error}",
             DataWarning,
             stacklevel=4,

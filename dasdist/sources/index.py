@@ -13,10 +13,21 @@ from dasdist.errors import DataWarning, InvalidInput
 from dasdist.sources.checked import CHECKED
 from dasdist.units import count_of
 
-__all__ = ["ARRAYS", "TABLE", "is_index", "read_index", "read_problems", "warn_of_problems"]
+__all__ = [
+    "ARRAYS",
+    "SEPARATE",
+    "TABLE",
+    "is_index",
+    "read_index",
+    "read_problems",
+    "warn_of_left_out",
+]
 
 ARRAYS = "archive"
 """Group of the arrays in the file."""
+
+SEPARATE = "a separate array in the collection"
+"""How the reason of a problem ends whose file is not left out."""
 
 TABLE = CHECKED
 """Group of the table of files."""
@@ -77,19 +88,27 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     return members[0] if len(members) == 1 else xdas.DataCollection(members, ARRAYS)
 
 
-def warn_of_problems(path: str | os.PathLike[str]) -> None:
-    """Warn of files that an index leaves out, wholly or in part, if there are any."""
-    listed = read_problems(path)
+def warn_of_left_out(path: str | os.PathLike[str]) -> None:
+    """Warn of files that an index leaves out, wholly or in part, if there are any.
+
+    Those that repeat others, and those that make an array of their own, are missed by nobody.
+    """
+    listed = [
+        (file, kind, reason)
+        for file, kind, reason in read_problems(path)
+        if kind != "repeat" and not reason.endswith(SEPARATE)
+    ]
     if not listed:
         return
     kinds = Counter(kind for _, kind, _ in listed)
+    name, (first, _, why) = os.fspath(path), listed[0]
     warnings.warn(
-        f"The index {os.fspath(path)} has "
-        + count_of(len(listed), "problem")
-        + f" ({', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}): files that are left out, "
-        f"wholly or in part, or that differ from the others. The first is {listed[0][0]} "
-        f"({listed[0][2]}). dasdist.ArchiveIndex.read({os.fspath(path)!r}).problems lists them, "
-        "and so do `dasdist index` when it is run again and the report of a run.",
+        f"{count_of(len(listed), 'file')} of the archive {'is' if len(listed) == 1 else 'are'} "
+        "left "
+        f"out, wholly or in part, by the index {name} "
+        f"({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}). The first: {first} "
+        f"({why}). To list all: dasdist.ArchiveIndex.read({name!r}).problems, `dasdist index` once "
+        "more, or the report of a run.",
         DataWarning,
         stacklevel=3,
     )

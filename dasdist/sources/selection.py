@@ -174,8 +174,8 @@ class Selection:
 
     def _unreadable(self, what: str, span: Span, paths: Sequence[str]) -> UnreadableData:
         named = list(dict.fromkeys(paths))
-        untold = [path for path in named if path not in what]
-        where = f" File{'s' if len(untold) > 1 else ''}: {_some(untold)}." if untold else ""
+        told = not named or (len(named) == 1 and named[0] in what)
+        where = "" if told else f" File{'s' if len(named) > 1 else ''}: {_some(named)}."
         error = UnreadableData(f"{what[0].upper()}{what[1:]}.{where} {_REMEDY}")
         # in its dictionary, they outlive the way back from a worker
         vars(error).update(
