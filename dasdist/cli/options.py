@@ -127,7 +127,7 @@ Block = Annotated[
 Cluster = Annotated[
     Literal["slurm"] | None,
     typer.Option(
-        help="Compute in jobs of this queue. They are submitted now and end with the run.",
+        help="Compute in jobs of this queue, which are submitted now; those of a run end with it.",
         rich_help_panel=_QUEUE,
     ),
 ]
@@ -156,7 +156,9 @@ GpusPerJob = Annotated[
 Cores = Annotated[
     int | None,
     typer.Option(
-        min=1, help="CPU cores of each job. Default: 4, or 4 per GPU.", rich_help_panel=_QUEUE
+        min=1,
+        help="CPU cores of each job. Default: 4, or 4 per GPU, if nodes have them.",
+        rich_help_panel=_QUEUE,
     ),
 ]
 Partition = Annotated[
