@@ -11,6 +11,7 @@
 import os
 import shlex
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -214,6 +215,8 @@ def _of_workers(job: Job, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "walltime": job.walltime,
         "worker_command": "dasdist.cluster.worker",
+        # -P: a job starts in a folder of data, perhaps, and a module there is not to be imported
+        "python": f"{options.pop('python', None) or configured('python') or sys.executable} -P",
         "worker_extra_args": [
             *("--nworkers", str(workers.count)),
             *("--nthreads", str(workers.threads)),
