@@ -85,7 +85,7 @@ def slurm_cluster(
         Other options of ``sbatch``, such as ``"--qos=long"``.
     folder : str or Path, optional
         Where certificates, logs and the scheduler file go; nodes must see it.  By default a folder
-        with the cluster's name in ``~/.dasdist``, or in ``dasdist`` in the folder that
+        with the cluster's name in ``~/.dasdist``, or in a folder of yours in the one that
         ``jobqueue.slurm.shared-temp-directory`` names.  There, folders of clusters that ended more
         than 14 days ago are removed, with their logs.
     idle_timeout : str, optional
