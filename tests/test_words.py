@@ -315,7 +315,7 @@ def test_a_file_where_an_output_goes_is_told_to_be_one(archive, tmp_path, name, 
 
 def test_a_file_where_the_journal_goes_is_told_to_be_one(tmp_path):
     (tmp_path / "picks.dasdist").write_text("precious")
-    with pytest.raises(dasdist.OutputExists, match=r"picks\.dasdist is a file"):
+    with pytest.raises(dasdist.InvalidInput, match=r"picks\.dasdist is .* choose another output"):
         Toy().classify(DATA, out=tmp_path / "picks", **OPTIONS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["picks.dasdist"]
 

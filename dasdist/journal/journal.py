@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dasdist.errors import DataWarning, OutputExists, RunMismatch
+from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.journal.fingerprint import continued, grid_from_description
 from dasdist.journal.ledger import History, Ledger, read_ledger
@@ -35,7 +35,7 @@ from dasdist.journal.mismatch import (
     other_values,
 )
 from dasdist.report import BlockResult, Failure
-from dasdist.storage.files import write_atomically
+from dasdist.storage.files import check_own_folder, write_atomically
 from dasdist.storage.lock import Lock
 
 if TYPE_CHECKING:
@@ -269,12 +269,9 @@ def _differences(
 
 
 def _make(folder: Path) -> bool:
-    new = not folder.exists()
-    if folder.is_file():
-        raise OutputExists(
-            f"{folder} is a file, and the run keeps its journal in a folder of this name. Choose "
-            "another output, or move the file away."
-        )
+    new = not os.path.lexists(folder)
+    if not new:
+        check_own_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return new
 
