@@ -248,9 +248,10 @@ def _check(
             f"The index cannot be written: there is no folder {target.parent}. Make it first."
         )
     if engine is not None:
-        from dasdist.sources.formats import check_engine, xdas_engines
+        from dasdist.sources.formats import check_engine, is_function, xdas_engines
 
-        check_engine(engine)
+        if not is_function(engine):
+            check_engine(engine)
         if engine not in xdas_engines():
             raise InvalidInput(
                 f"{engine!r} is a format that was added to dasdist, and an index holds only what "
