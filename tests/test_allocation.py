@@ -236,7 +236,7 @@ def test_a_node_has_a_worker_per_device_also_when_one_was_started_again(tmp_path
         ("--memory-limit", "0.5", "0.5 is not a size"),
         ("--spare", "much", "much is not a size"),
         ("--nworkers", "-1", "-1 is not a number"),
-        ("--nworkers", "3", "3 worker processes were asked for, but the job has 1 GPUs"),
+        ("--nworkers", "3", "3 worker processes were asked for, but the job has 1 GPU"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_starts(option, value, message):

@@ -138,7 +138,7 @@ def test_a_cluster_that_is_well_has_nothing_wrong(client, tmp_path):
     assert [f for f in findings if f.state == "wrong"] == []
     sample = by_name(findings)["Two blocks on every node"]
     assert sample.state == "ok"
-    assert "On 1 node, and spread over the cluster, the same" in sample.fact
+    assert "On each node (1), and spread over the cluster, the same" in sample.fact
     assert list(tmp_path.iterdir()) == []
 
 

@@ -153,7 +153,8 @@ def workers_for(
         count = len(devices) or max(1, fitting)
     if devices and count > len(devices):
         raise InvalidInput(
-            f"{count} worker processes were asked for, but the job has {len(devices)} GPUs on this "
+            f"{count} worker processes were asked for, but the job has "
+            f"{count_of(len(devices), 'GPU')} on this "
             f"node and each process needs its own. Use --nworkers {len(devices)} or less."
         )
     share = max(1, allocation.cpus // count)

@@ -76,7 +76,7 @@ def check_sample(probe: Path, client: Client, nodes: Iterable[str]) -> Outcome:
             "wrong", f"The cluster does not find the client's picks: {off}.", "Please report this."
         )
     return ok(
-        f"On {count_of(len(answers.given), 'node', 'nodes each')}, and spread over the cluster, the same "
+        f"On each node ({len(answers.given)}), and spread over the cluster, the same "
         f"{count_of(len(expected), 'pick')} as in this process."
     )
 
