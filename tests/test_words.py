@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import warnings
+from contextlib import nullcontext
 from types import MappingProxyType
 
 import numpy as np
@@ -183,6 +184,8 @@ def test_settings_that_are_options_are_told_so(archive, tmp_path):
     assert (shown.exit_code, shown.stderr.count("--max-failures")) == (1, 1)
     shown = command(*words, "--set", "thresholds=0.3")
     assert "the command classify" in shown.stderr
+    shown = command(*words, "--set", "path=elsewhere")
+    assert "Give it by the option -o." in shown.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -425,6 +428,28 @@ def test_one_of_a_thing_is_not_several(tmp_path):
     assert "1 of 1 block," in str(result.report)
     text = str(dasdist.status(tmp_path / "picks"))
     assert "1 of 1 block done" in text
+
+
+def test_a_part_that_is_gone_is_work_for_the_cluster(archive, tmp_path, monkeypatch):
+    """Also where the command is not known again, and the ledger says that all is done."""
+    places = []
+
+    def computing(voice, where, queue):
+        places.append(where.workers)
+        return nullcontext(False)
+
+    monkeypatch.setattr("dasdist.cli.running.computing", computing)
+    words = ["classify", archive / "fibre.nc", "-m", "demo", "-o", tmp_path / "picks"]
+    words += ["--workers", "2", "--json"]
+    assert command(*words).exit_code == 0
+    (tmp_path / "picks.dasdist" / "asked.json").unlink()
+    assert command(*words).exit_code == 0  # nothing is left to do, so that no cluster starts
+    assert places == [2]
+    (tmp_path / "picks.dasdist" / "asked.json").unlink()
+    (tmp_path / "picks" / "block-000000000.parquet").unlink()
+    assert command(*words).exit_code == 0
+    assert places == [2, 2]
+    assert (tmp_path / "picks" / "block-000000000.parquet").exists()
 
 
 def test_a_site_without_slurm_is_told_so_in_a_line(monkeypatch, tmp_path):
