@@ -86,7 +86,7 @@ def test_a_cluster_writes_the_bytes_of_the_serial_loop(tmp_path, client):
 
 
 def test_every_block_has_a_part_of_its_name(tmp_path):
-    callback = writing(tmp_path / "picks.parquet", thresholds=1.0)
+    callback = writing(tmp_path / "picks.parquet", thresholds=2.0)
     run(callback, [GRID, OTHER])
     names = [f"block-{i:09d}.parquet" for i in range(len(GRID) + len(OTHER))]
     assert sorted(contents(callback.path)) == names

@@ -18,6 +18,7 @@ from dasdist.callbacks import (
     PicksWriterCallback,
     WriterCallback,
     adapt_callback,
+    check_probabilities,
     thresholds_by_key,
 )
 from dasdist.callbacks.stacking import MapStacked, check_stacking
@@ -317,6 +318,7 @@ def _check_phases(model: Any, callback: Any) -> None:
     """Refuse thresholds of phases that the model does not have, before any data is looked at."""
     if isinstance(callback, DASPickingCallback | PicksWriterCallback):
         spec = ModelSpec.of(model)
+        check_probabilities(callback.settings["thresholds"])
         thresholds_by_key(callback.settings["thresholds"], spec.annotate_keys, spec.phases)
 
 

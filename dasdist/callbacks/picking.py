@@ -40,7 +40,7 @@ from dasdist.geometry.blocks import Block
 from dasdist.geometry.patches import Patch, PatchGrid
 from dasdist.spelling import nearest
 
-__all__ = ["DASPickingCallback", "PickMapper", "thresholds_by_key"]
+__all__ = ["DASPickingCallback", "PickMapper", "check_probabilities", "thresholds_by_key"]
 
 
 class DASPickingCallback(DASAnnotateCallback):
@@ -246,12 +246,8 @@ class _BlockPicks:
 
 def _check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> None:
     values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
-    if not all(isinstance(value, Real) and 0 <= float(value) <= 1 for value in values):
-        raise InvalidInput(
-            f"thresholds={thresholds!r}: the confidence of a pick is a probability, so give a "
-            "number "
-            "from 0 to 1, such as 0.3, or one for each phase, such as {'P': 0.3, 'S': 0.2}."
-        )
+    if not all(isinstance(value, Real) and 0 <= float(value) < inf for value in values):
+        raise InvalidInput(_no_threshold(thresholds))
     if not (isinstance(min_time_separation, Real) and 0 <= float(min_time_separation) < inf):
         raise InvalidInput(
             f"min_time_separation={min_time_separation!r}: give seconds, at least 0."
@@ -262,6 +258,28 @@ def _check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> 
         raise InvalidInput(
             f"blinding={blinding!r}: give two whole numbers of outputs, each at least 0."
         )
+
+
+def check_probabilities(thresholds: float | Mapping[str, float]) -> None:
+    """Refuse thresholds that no probability reaches.
+
+    The callbacks take them, for a model of one's own may annotate with something else.
+
+    Raises
+    ------
+    InvalidInput
+        If one is above 1.
+    """
+    values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
+    if max(values, default=0) > 1:
+        raise InvalidInput(_no_threshold(thresholds))
+
+
+def _no_threshold(thresholds: Any) -> str:
+    return (
+        f"thresholds={thresholds!r}: the confidence of a pick is a probability, so give a number "
+        "from 0 to 1, such as 0.3, or one for each phase, such as {'P': 0.3, 'S': 0.2}."
+    )
 
 
 def thresholds_by_key(
