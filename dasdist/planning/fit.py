@@ -27,6 +27,7 @@ from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
 from dasdist.signal import design, nearest_ratio, settling_samples
 from dasdist.sources import Recording, SegmentAxes
+from dasdist.sources.lengths import METRE, NUMBER
 
 __all__ = ["make_plan"]
 
@@ -73,6 +74,8 @@ def make_plan(
         If a block does not fit into a worker's memory.
     """
     spec = predictor.spec
+    if spec.dx_range is not None or spec.fk_filter_args is not None:
+        _check_distances(recording, spec.name)
     sections: list[NDArray[np.float64] | None] = []
     grids: list[SegmentGrid] = []
     skipped: list[Skipped] = []
@@ -124,6 +127,19 @@ def make_plan(
     if len(cores) < len(grids) and isinf(limits.work):
         plan = replace(plan, speed=speed_of(predictor, plan, arguments, found.patch_seconds))
     return with_blocks(plan, block, needs, recording, cores, limits)
+
+
+def _check_distances(recording: Recording, model: str) -> None:
+    """Refuse positions from which a model that needs distances cannot tell them."""
+    name, unit = recording.channel_name, recording.channel_unit
+    if unit == METRE:
+        return
+    holds = "counts channels" if unit == NUMBER else f"is in {unit!r}, no known unit of length"
+    raise InvalidInput(
+        f"The {name!r} coordinate {holds}, and {model} needs distances in metres. With xarray, "
+        f"give it some: `data.assign_coords({name}=('{name}', spacing * np.arange(n), "
+        "{'units': 'm'}))`; with xdas, name it 'distance' and give it metres."
+    )
 
 
 def _fit(

@@ -9,6 +9,7 @@ import xdas
 
 from dasdist.errors import InvalidInput
 from dasdist.sources.checked import CHECKED
+from dasdist.sources.stored_axes import check_indexed
 
 __all__ = ["ARRAYS", "TABLE", "is_index", "read_index", "read_problems"]
 
@@ -17,6 +18,9 @@ ARRAYS = "archive"
 
 TABLE = CHECKED
 """Group of the table of files."""
+
+_ASKED = 2
+"""Version from which files were asked for the order and the unit of their axes."""
 
 
 def is_index(path: str | os.PathLike[str]) -> bool:
@@ -44,7 +48,8 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     InvalidInput
-        If there is no such file, it is not an index, or the index lists no readable file.
+        If there is no such file, it is not an index, or the index lists no readable file; if it is
+        an old one that took channels for samples, or another unit for metres.
     """
     where = os.fspath(path)
     if not os.path.exists(where):
@@ -63,8 +68,12 @@ def read_index(path: str | os.PathLike[str]) -> Any:
                 f"The index {where!r} lists no readable file; the problems that `dasdist index` "
                 "printed say why."
             )
+        version = json.loads(file[TABLE].attrs["asked"]).get("version", 0)
     found = xdas.open_datacollection(where, group=ARRAYS)
     members = [found[key] for key in sorted(found, key=int)] if found.ismapping() else list(found)
+    if version < _ASKED:
+        for member in members:
+            check_indexed(member, where)
     return members[0] if len(members) == 1 else xdas.DataCollection(members, ARRAYS)
 
 

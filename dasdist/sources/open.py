@@ -15,6 +15,7 @@ from dasdist.sources.base import Member, Recording, SegmentAxes
 from dasdist.sources.coordinates import Run, runs_of
 from dasdist.sources.joined import JoinedFiles, joined
 from dasdist.sources.labelled import Labelled
+from dasdist.sources.lengths import METRE, NUMBER
 from dasdist.sources.xarray_arrays import labelled_xarray
 
 __all__ = ["open_recording"]
@@ -79,6 +80,7 @@ def open_recording(
     members: list[Member] = []
     for array in arrays:
         _check_alike(array, time_name, channel_name, alone=len(arrays) == 1)
+        _check_unit(array.coordinates[channel_name].unit, arrays[0].coordinates[channel_name].unit)
         first = members[-1].place.time.stop if members else 0
         members.append(_member(array, first, time_name, channel_name, tolerance))
     graph = arrays[0].graph
@@ -87,6 +89,7 @@ def open_recording(
     return Recording(
         time_name=time_name,
         channel_name=channel_name,
+        channel_unit=arrays[0].coordinates[channel_name].unit,
         shape=(members[-1].place.time.stop, max(m.place.distance.stop for m in members)),
         dtype=max((m.dtype for m in members), key=lambda dtype: dtype.itemsize),
         segments=tuple(segment for member in members for segment in _segments(member)),
@@ -194,6 +197,19 @@ def _check_alike(array: Labelled, time_name: str, channel_name: str, *, alone: b
             "The collection has an array that is a dask graph; pass such arrays one at a time, or "
             "only arrays that are read from files."
         )
+
+
+def _check_unit(unit: str, first: str) -> None:
+    """Refuse an array of a collection whose positions are not of the kind of the first one's."""
+    if unit != first:
+        raise InvalidInput(
+            f"The collection has an array whose channels have positions in {_unit_in_words(unit)} "
+            f"and one in {_unit_in_words(first)}; give both metres, or pass one array at a time."
+        )
+
+
+def _unit_in_words(unit: str) -> str:
+    return {METRE: "metres", NUMBER: "channel numbers"}.get(unit, repr(unit))
 
 
 def _time_dimension(array: Labelled) -> str:
