@@ -1,5 +1,6 @@
 """Axes of real files: swapped, in feet, repeated, or every n-th channel: the right picks."""
 
+import pickle
 import warnings
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 import dasdist
 from dasdist.archive import build, index, reader, store
 from dasdist.cli import app
+from dasdist.geometry import Region, Span
 from dasdist.sources import open_recording
 from dasdist.sources.lengths import is_number, metres
 
@@ -181,7 +183,7 @@ def test_a_part_of_mistaken_axes_is_refused_with_what_to_do(two_files, vtype):
     assert placed(picked(again)) == RIGHT
 
 
-@pytest.mark.filterwarnings("ignore:Coordinate.isdense:FutureWarning")  # as in reader.py
+@pytest.mark.filterwarnings("ignore:Coordinate.is:FutureWarning")  # as in reader.py
 def test_an_index_of_before_that_has_the_axes_swapped_is_made_again(
     two_files, tmp_path, monkeypatch
 ):
@@ -192,7 +194,7 @@ def test_an_index_of_before_that_has_the_axes_swapped_is_made_again(
         before.setattr(build, "open_recording", _not_asked)
         before.setattr(store, "VERSION", 1)
         before.setattr(index, "_scan", lambda paths, *_: map(reader.read_header, paths))
-        assert len(dasdist.index_archive(two_files, path).problems) == 0
+        assert len(dasdist.index_archive(two_files[1:], path).problems) == 0
     with pytest.raises(dasdist.InvalidInput, match=r"older version.*Index the archive again"):
         dasdist.open_archive(path)
     again = dasdist.index_archive(two_files, path, processes=1)
@@ -307,3 +309,122 @@ def test_a_collection_mixes_no_metres_with_numbers():
             1,
             1,
         ]
+
+
+# ---------------------------------------------------------------- every n-th channel or sample
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """The same 400 samples x 103 channels in memory, and in all kinds of files."""
+    folder = tmp_path_factory.mktemp("stored")
+    values = np.random.default_rng(0).standard_normal((400, 103)).astype("float32")
+    whole = labelled(values, 5.0 * np.arange(103))
+    whole.name = "rate"
+    for i in range(4):
+        packed = {"chunks": (50, 50), "compression": "gzip"} if i % 2 else None
+        piece = whole[100 * i : 100 * (i + 1)]
+        xdas.DataArray.from_xarray(piece).to_netcdf(folder / f"{i}.nc", encoding=packed)
+    dataset = whole.to_dataset()
+    dataset.to_netcdf(folder / "n.nc", engine="h5netcdf")
+    dataset.to_zarr(folder / "z.zarr", encoding={"rate": {"chunks": (100, 50)}}, consolidated=False)
+    index = dasdist.index_archive(f"{folder}/[0-3].nc", folder / "i.nc", processes=1)
+    master = xdas.open_mfdataarray(f"{folder}/[0-3].nc")
+    master.to_netcdf(folder / "master.nc", virtual=True)
+    return values, {
+        "numpy": whole,
+        "xdas numpy": xdas.DataArray.from_xarray(whole),
+        "dask": whole.chunk(time=100, distance=50),
+        "stack": master,
+        "master": xdas.open_dataarray(folder / "master.nc"),
+        "tiles": xdas.open_mfdataarray(f"{folder}/[0-3].nc", vtype="tiles"),
+        "index": index.open(),
+        "lazy netcdf": xarray.open_dataset(folder / "n.nc", engine="h5netcdf")["rate"],
+        "lazy zarr": xarray.open_zarr(folder / "z.zarr", chunks=None, consolidated=False)["rate"],
+        "dask zarr": xarray.open_zarr(folder / "z.zarr", consolidated=False)["rate"],
+    }
+
+
+KINDS = [
+    *("numpy", "xdas numpy", "dask", "stack", "master", "tiles", "index"),
+    *("lazy netcdf", "lazy zarr", "dask zarr"),
+]
+NO_STEPS_BACK = {"xdas numpy", "stack", "master", "tiles", "index"}  # xdas refuses them
+STEPS = {
+    "channels": (slice(None), slice(1, None, 5)),
+    "the last channel": (slice(None), slice(98, 103, 4)),
+    "samples": (slice(3, None, 4), slice(None)),
+    "both": (slice(3, 301, 7), slice(2, 90, 3)),
+    "backwards": (slice(None), slice(None, None, -1)),
+    "every third backwards": (slice(2, None, 3), slice(90, 5, -3)),
+}
+
+
+CASES = [
+    (kind, steps)
+    for kind in KINDS
+    for steps, key in STEPS.items()
+    if not (kind in NO_STEPS_BACK and (key[1].step or 1) < 0)
+    and not (kind == "stack" and key[0].step)  # along which xdas takes no steps
+]
+
+
+@pytest.mark.parametrize(("kind", "steps"), CASES)
+def test_every_nth_channel_or_sample_of_every_source(stored, kind, steps):
+    values, sources = stored
+    key = STEPS[steps]
+    wanted = values[key]
+    recording = open_recording(sources[kind][key])
+    assert recording.shape == wanted.shape
+    (segment,) = recording.segments
+    places = 5.0 * np.arange(103)[key[1]]
+    np.testing.assert_allclose(segment.distance.values(), places, rtol=0, atol=1e-9)
+    milliseconds = 10 * np.arange(400)[key[0]]
+    assert (segment.time.values() == START + milliseconds.astype("m8[ms]")).all()
+    samples, channels = wanted.shape
+    for time in (Span(0, samples), Span(samples // 3, samples - 5)):
+        for distance in (Span(0, channels), Span(1, channels)):
+            part = recording.select(Region(time, distance))
+            there = wanted[time.slice, distance.slice]
+            assert (part.read() == there).all()
+            assert (pickle.loads(pickle.dumps(part)).read() == there).all()
+    assert len(recording.identity()) == 40
+
+
+def test_every_nth_channel_is_picked_where_it_is(stored, tmp_path):
+    values = spike(at=(1203, 11))
+    xdas.DataArray.from_xarray(labelled(values, 8.0 * np.arange(24))).to_netcdf(tmp_path / "a.nc")
+    for vtype in ("hdf5", "tiles"):
+        data = xdas.open_dataarray(tmp_path / "a.nc", vtype=vtype)[:, 1::5]
+        assert placed(picked(data)) == [(1203.0, 2, 88.0)]
+        assert open_recording(data).segments[0].distance.step == 40
+
+
+def test_tiles_that_run_backwards(stored):
+    values, sources = stored
+    tiles = sources["tiles"]
+    backwards = tiles.coords["distance"].values[::-3]
+    data = xdas.DataArray(
+        tiles.data[:, ::-3], {"time": tiles.coords["time"], "distance": backwards}
+    )
+    recording = open_recording(data)
+    assert recording.segments[0].distance.step == -15
+    part = recording.select(Region(Span(90, 210), Span(2, 30)))
+    assert (part.read() == values[90:210, ::-3][:, 2:30]).all()
+
+
+def test_a_file_behind_a_master_that_is_gone_is_named_also_where_samples_are_skipped(tmp_path):
+    for i in range(2):
+        piece = labelled(np.ones((100, 4), "int16"), 8.0 * np.arange(4))
+        time = piece.time + np.timedelta64(i, "s")
+        array = xdas.DataArray.from_xarray(piece.assign_coords(time=time))
+        array.to_netcdf(tmp_path / f"{i}.nc")
+    xdas.open_mfdataarray(f"{tmp_path}/[01].nc").to_netcdf(tmp_path / "master.nc", virtual=True)
+    data = xdas.open_dataarray(tmp_path / "master.nc")[::3]
+    (tmp_path / "1.nc").unlink()
+    recording = open_recording(data)
+    assert recording.select(Region(Span(0, 34), Span(0, 4))).read().sum() == 34 * 4
+    with pytest.raises(dasdist.UnreadableData) as missing:
+        recording.select(Region(Span(30, 67), Span(0, 4))).read()
+    assert missing.value.path == str(tmp_path / "1.nc")
+    assert missing.value.start == START + np.timedelta64(1020, "ms")
