@@ -1,6 +1,7 @@
 """Axes of real files: swapped, in feet, repeated, or every n-th channel: the right picks."""
 
 import pickle
+import re
 import warnings
 from types import SimpleNamespace
 
@@ -428,3 +429,102 @@ def test_a_file_behind_a_master_that_is_gone_is_named_also_where_samples_are_ski
         recording.select(Region(Span(30, 67), Span(0, 4))).read()
     assert missing.value.path == str(tmp_path / "1.nc")
     assert missing.value.start == START + np.timedelta64(1020, "ms")
+
+
+# ---------------------------------------------------------------- repeated positions
+
+
+REPEATED = {
+    "the end of the fibre at one value": np.r_[8.0 * np.arange(18), [136.0] * 6],
+    "the start": np.r_[[0.0] * 6, 8.0 * np.arange(1, 19)],
+    "twice the same": np.r_[8.0 * np.arange(12), 8.0 * np.arange(11, 23)],
+    "a loop": np.r_[8.0 * np.arange(12), 8.0 * np.arange(11, -1, -1)],
+    "pairs": np.repeat(8.0 * np.arange(12), 2),
+    "all the same": np.zeros(24),
+    "whole numbers": np.r_[np.arange(18), [17] * 6],
+}
+
+
+@pytest.mark.parametrize("positions", REPEATED.values(), ids=REPEATED)
+def test_channels_that_share_a_position_are_picked(positions):
+    data = labelled(spike(at=(1203, 21)), positions)
+    model = Echo(channels=1)
+    assert placed(picked(data, model)) == [(1203.0, 21, positions[21])]
+    lazy = dasdist.annotate(model, data)
+    nodes = lazy.children.values() if isinstance(lazy, xarray.DataTree) else [lazy]
+    found = np.concatenate([node["distance"].values for node in nodes])
+    np.testing.assert_array_equal(found, positions)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        ("the end of the fibre at one value", [slice(0, 18)]),
+        ("the start", [slice(5, 24)]),
+        ("a loop", [slice(0, 11), slice(13, 24)]),
+        ("all the same", []),
+    ],
+)
+def test_a_model_that_needs_spacing_says_what_to_leave_out(kind, kept):
+    data, model = labelled(spike(at=(1203, 8)), REPEATED[kind]), Echo(dx_range=(6.0, 10.0))
+    with pytest.raises(dasdist.InvalidInput, match="share the 'distance'") as refused:
+        dasdist.plan(model, data)
+    advice = re.search("pass `(.*)`", str(refused.value))
+    if not kept:
+        assert advice is None
+        return
+    left = eval(advice[1], {"data": data})  # as one would type it
+    parts = left if isinstance(left, list) else [left]
+    whole = REPEATED[kind]
+    assert [part.distance.values.tolist() for part in parts] == [whole[k].tolist() for k in kept]
+    assert len(picked(left, model)) == 1
+
+
+# ---------------------------------------------------------------- advice that works
+
+
+def warned(model, data, **arguments):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dasdist.plan(model, data, client=False, **arguments)
+    return [str(entry.message) for entry in caught if "empty" in str(entry.message)]
+
+
+def inner(overlap=None, dx_range=None, width=8):
+    """A model whose outputs cover less than its window along the fibre."""
+    structure = dasdist.PatchingStructure(500, width, 500, 3, (0, 500), (2, 5), None, overlap)
+    model = Echo(dx_range=dx_range)
+    model.patching_structure = structure
+    model.forward = lambda x, argdict=None: {"P": x[:, :, 2:5]}
+    return model
+
+
+def test_the_overlap_that_a_warning_names_leaves_no_hole():
+    data = labelled(spike(channels=60), 8.0 * np.arange(60))
+    (text,) = warned(inner(), data, overlap_channels=0)
+    assert "up to 5 outputs" in text
+    enough = int(re.search(r"pass overlap_channels=(\d+)", text)[1])
+    assert enough == 5  # outputs of 3 channels in windows of 8
+    assert warned(inner(), data, overlap_channels=enough) == []
+    assert warned(inner(), data, overlap_channels=enough - 1) != []
+
+
+def test_the_overlap_of_a_model_that_fixes_it_is_changed_in_its_structure():
+    data = labelled(spike(channels=60), 8.0 * np.arange(60))
+    (text,) = warned(inner(overlap=0), data, overlap_channels=5)
+    assert "Echo fixes its overlap; make it overlap_channels=5 in its structure" in text
+    assert warned(inner(overlap=5), data) == []
+
+
+def test_no_overlap_is_advised_where_resampling_leaves_none():
+    """Three channels in place of one: patches start 3 apart, and their outputs cover 1."""
+    structure = dasdist.PatchingStructure(500, 8, 500, 1, (0, 500), (4, 5), None, None)
+    model = Echo(dx_range=(2.6, 2.7))
+    model.patching_structure = structure
+    model.forward = lambda x, argdict=None: {"P": x[:, :, 4:5]}
+    data = labelled(spike(channels=60), 8.0 * np.arange(60))
+    (text,) = warned(model, data)
+    assert "resampling by 3/1" in text
+    assert "overlap_channels" not in text
+    finer = labelled(spike(channels=60), 8.0 / 3 * np.arange(60))
+    assert warned(model, finer, overlap_channels=7) == []

@@ -296,7 +296,8 @@ def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:
         warnings.warn(
             f"overlap_samples={rows.window - rows.shift} is too small for blinding={blinding!r}: "
             f"between neighbouring patches up to {rows.hole(trim)} outputs are never picked. "
-            f"Use overlap_samples={enough} or a smaller blinding.",
+            f"Use overlap_samples={enough}, in the model's patching structure if that states one, or "
+            "a smaller blinding.",
             DataWarning,
             stacklevel=3,
         )

@@ -21,13 +21,14 @@ from dasdist.geometry.choose import DEFAULT_LIMITS, Limits
 from dasdist.inference import Predictor
 from dasdist.models import ModelSpec, patching_structure
 from dasdist.planning.block_size import with_blocks
+from dasdist.planning.distances import check_distances
+from dasdist.planning.overlaps import aligned, warn_of_holes
 from dasdist.planning.plan import Plan, Resources
 from dasdist.planning.probe import batching, first_pass, model_bytes
 from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
 from dasdist.signal import design, nearest_ratio, settling_samples
 from dasdist.sources import Recording, SegmentAxes
-from dasdist.sources.lengths import METRE, NUMBER
 
 __all__ = ["make_plan"]
 
@@ -75,7 +76,7 @@ def make_plan(
     """
     spec = predictor.spec
     if spec.dx_range is not None or spec.fk_filter_args is not None:
-        _check_distances(recording, spec.name)
+        check_distances(recording, spec.name)
     sections: list[NDArray[np.float64] | None] = []
     grids: list[SegmentGrid] = []
     skipped: list[Skipped] = []
@@ -85,7 +86,8 @@ def make_plan(
         if lengths[0] < structure.in_samples or lengths[1] < structure.in_channels:
             skipped.append(_too_short(segment, structure, lengths))
             continue
-        rows, columns = _patch_grids(structure, ratios, lengths)
+        rows, columns = _patch_grids(structure, lengths)
+        warn_of_holes((rows, columns), ratios, predictor.model, spec.name, arguments)
         grid = SegmentGrid(
             index=len(grids),
             first_block=0,
@@ -129,25 +131,14 @@ def make_plan(
     return with_blocks(plan, block, needs, recording, cores, limits)
 
 
-def _check_distances(recording: Recording, model: str) -> None:
-    """Refuse positions from which a model that needs distances cannot tell them."""
-    name, unit = recording.channel_name, recording.channel_unit
-    if unit == METRE:
-        return
-    holds = "counts channels" if unit == NUMBER else f"is in {unit!r}, no known unit of length"
-    raise InvalidInput(
-        f"The {name!r} coordinate {holds}, and {model} needs distances in metres. With xarray, "
-        f"give it some: `data.assign_coords({name}=('{name}', spacing * np.arange(n), "
-        "{'units': 'm'}))`; with xdas, name it 'distance' and give it metres."
-    )
-
-
 def _fit(
     model: torch.nn.Module, spec: ModelSpec, segment: SegmentAxes, arguments: Mapping[str, Any]
 ) -> tuple[PatchingStructure, tuple[Ratio, Ratio]]:
     """Return patches and resampling for a segment."""
     time = _ratio(segment.time.spacing, spec.dt_range, "time", "s")
-    distance = _ratio(abs(segment.distance.spacing), spec.dx_range, segment.distance.name, "m")
+    distance = Ratio(1, 1)  # also where channels share a position
+    if spec.dx_range is not None:
+        distance = _ratio(abs(segment.distance.spacing), spec.dx_range, segment.distance.name, "m")
     shape = (
         segment.time.size * time.up // time.down,
         segment.distance.size * distance.up // distance.down,
@@ -156,20 +147,11 @@ def _fit(
     return (
         replace(
             structure,
-            overlap_samples=structure.in_samples - _aligned(structure.shift_samples, time.up),
-            overlap_channels=structure.in_channels
-            - _aligned(structure.shift_channels, distance.up),
+            overlap_samples=structure.in_samples - aligned(structure.shift_samples, time.up),
+            overlap_channels=structure.in_channels - aligned(structure.shift_channels, distance.up),
         ),
         (time, distance),
     )
-
-
-def _aligned(shift: int, up: int) -> int:
-    """Return the largest shift up to the given one with which patches start on recorded samples.
-
-    That is SeisBench's choice; where it comes to no shift at all, patches start ``up`` apart.
-    """
-    return shift if shift < 1 else max(up, shift - shift % up)
 
 
 def _ratio(spacing: Fraction, allowed: tuple[float, float] | None, name: str, unit: str) -> Ratio:
@@ -196,7 +178,7 @@ def _usable(
 
 
 def _patch_grids(
-    structure: PatchingStructure, ratios: tuple[Ratio, Ratio], lengths: tuple[int, int]
+    structure: PatchingStructure, lengths: tuple[int, int]
 ) -> tuple[PatchGrid, PatchGrid]:
     rows = PatchGrid(
         lengths[0],
@@ -212,14 +194,6 @@ def _patch_grids(
         structure.out_channels,
         structure.range_channels,
     )
-    for grid, axis in ((rows, "overlap_samples"), (columns, "overlap_channels")):
-        if grid.hole():
-            warnings.warn(
-                f"Patches leave up to {grid.hole()} outputs between them empty: raise {axis} to at "
-                f"least {grid.window - (grid.covers[1] - grid.covers[0])}.",
-                DataWarning,
-                stacklevel=5,
-            )
     return rows, columns
 
 
