@@ -12,16 +12,32 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, join, order, to_dataframe
+from dasdist.callbacks.picks import (
+    METRES,
+    PICK_COLUMNS,
+    PickTable,
+    Place,
+    join,
+    order,
+    to_dataframe,
+)
 from dasdist.errors import OutputExists
 
-__all__ = ["FORMAT", "StoredPicks", "check_free", "encode", "part_name", "parts_of", "schema_of"]
+__all__ = [
+    "FORMAT",
+    "StoredPicks",
+    "check_free",
+    "encode",
+    "part_name",
+    "parts_of",
+    "place_in",
+    "schema_of",
+]
 
 FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
 _NAME = re.compile(r"block-(\d{9})\.parquet")
 _UNITS = {
     "time": "ns since 1970-01-01T00:00:00",
-    "distance": "that of the recording's coordinate",
     "channel_index": "channels of the recording",
     "confidence": "1",
     "sample_index": "samples of the recording",
@@ -53,9 +69,10 @@ class StoredPicks:
     def read(self) -> pd.DataFrame:
         """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them."""
         files = sorted(entry.path for _, entry in parts_of(self.path))
-        found = ds.dataset(files, schema=schema_of(()), format="parquet").to_table()
-        table = {name: found.column(name).to_numpy() for name in PICK_COLUMNS}
-        return to_dataframe({**table, "phase": table["phase"].astype(str)})
+        place = place_in(self.path) or METRES
+        found = ds.dataset(files, schema=schema_of((), place), format="parquet").to_table()
+        table = {key: found.column(name).to_numpy() for key, name in _names(place).items()}
+        return to_dataframe({**table, "phase": table["phase"].astype(str)}, place)
 
 
 def part_name(block: int) -> str:
@@ -69,14 +86,29 @@ def part_name(block: int) -> str:
     return f"block-{block:09d}.parquet"
 
 
+def place_in(folder: Path) -> Place | None:
+    """Return what positions are called in a dataset that has parts already; None if it has none."""
+    first = min(parts_of(folder), default=None, key=lambda part: part[0])
+    if first is None:
+        return None
+    found = pq.read_schema(first[1].path).field(1)
+    return Place(found.name, (found.metadata or {}).get(b"unit", b"m").decode())
+
+
+def _names(place: Place) -> dict[str, str]:
+    """Return what the columns of picks are called in files."""
+    return {key: place.name if key == "distance" else key for key in PICK_COLUMNS}
+
+
 @lru_cache(maxsize=4)
-def schema_of(attrs: tuple[tuple[str, str], ...]) -> pa.Schema:
+def schema_of(attrs: tuple[tuple[str, str], ...], place: Place = METRES) -> pa.Schema:
     """Return the schema of a part, with the run's metadata."""
     kinds = {"datetime64[ns]": pa.timestamp("ns"), "str": pa.string(), "float32": pa.float32()}
     kinds |= {"float64": pa.float64(), "int64": pa.int64()}
+    units = {**_UNITS, place.name: place.unit}
     fields = [
-        pa.field(name, kinds[kind], metadata={"unit": _UNITS[name]} if name in _UNITS else None)
-        for name, kind in PICK_COLUMNS.items()
+        pa.field(name, kinds[kind], metadata={"unit": units[name]} if name in units else None)
+        for name, kind in zip(_names(place).values(), PICK_COLUMNS.values(), strict=True)
     ]
     return pa.schema(fields, metadata=dict(attrs))
 
@@ -93,7 +125,10 @@ def _empty(schema: pa.Schema) -> pa.Buffer:
 
 def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
     rows = order(table)
-    columns = [pa.array(table[item.name][rows], item.type) for item in schema]
+    columns = [
+        pa.array(table[key][rows], item.type)
+        for key, item in zip(PICK_COLUMNS, schema, strict=True)
+    ]
     file = pa.BufferOutputStream()
     pq.write_table(
         pa.Table.from_arrays(columns, schema=schema),

@@ -28,9 +28,11 @@ from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.peaks import find_peaks, survivors
 from dasdist.callbacks.picks import (
     CANDIDATE,
+    METRES,
     PickList,
     PickTable,
     join,
+    place_of,
     placed,
     positions,
     to_dataframe,
@@ -63,12 +65,16 @@ class DASPickingCallback(DASAnnotateCallback):
         One row per pick, sorted by time, then channel, then phase; available after the run::
 
             time           datetime64[ns]  arrival time
-            distance       float64         along the fibre, in the unit of the coordinate
+            distance       float64         along the fibre, in metres; see below
             channel_index  int64           nearest channel of the recording that was passed
             phase          str             annotation key
             confidence     float32         height of the peak
             sample_index   int64           nearest sample of the recording that was passed
             segment        int64           number of the segment
+
+        Where the channel dimension holds no distances but, say, numbers of channels, the second
+        column has the name of that dimension.  ``picks.attrs["units"]`` states its unit: "m", "1",
+        or what the data states.
 
     Raises
     ------
@@ -111,6 +117,7 @@ class DASPickingCallback(DASAnnotateCallback):
         self.min_time_separation = min_time_separation
         self.blinding = blinding
         self._by_key: tuple[tuple[str, float], ...] = ()
+        self._place = METRES
         self._picks: pd.DataFrame | None = None
 
     @property
@@ -143,6 +150,7 @@ class DASPickingCallback(DASAnnotateCallback):
         super().setup(context)
         self._picks = None
         self._by_key = _thresholds_by_key(self.thresholds, context)
+        self._place = place_of(context.dims[1], context.channel_unit)
         any(_warn_of_holes(self.blinding, grid.rows) for grid in context.grids)  # once is enough
 
     def mapper(self) -> "PickMapper":
@@ -156,7 +164,7 @@ class DASPickingCallback(DASAnnotateCallback):
 
     def finalize(self, part: PickTable) -> None:
         """Sort the picks."""
-        self._picks = to_dataframe(part)
+        self._picks = to_dataframe(part, self._place)
 
     def get_results_dataframe(self) -> pd.DataFrame:
         """Return `picks`."""
@@ -165,7 +173,9 @@ class DASPickingCallback(DASAnnotateCallback):
     def get_results_dict(self) -> dict[str, Any]:
         """Return the table as ``"picks"`` and, per annotation key, its picks as objects."""
         picks = self.picks
-        by_key = {key: PickList(picks[picks["phase"] == key]) for key, _ in self._by_key}
+        by_key = {
+            key: PickList(picks[picks["phase"] == key], self._place) for key, _ in self._by_key
+        }
         return {**by_key, "picks": picks}
 
 
@@ -296,8 +306,8 @@ def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:
         warnings.warn(
             f"overlap_samples={rows.window - rows.shift} is too small for blinding={blinding!r}: "
             f"between neighbouring patches up to {rows.hole(trim)} outputs are never picked. "
-            f"Use overlap_samples={enough}, in the model's patching structure if that states one, or "
-            "a smaller blinding.",
+            f"Use overlap_samples={enough}, in the model's patching structure if that states one, "
+            "or a smaller blinding.",
             DataWarning,
             stacklevel=3,
         )
