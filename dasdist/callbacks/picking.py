@@ -218,7 +218,11 @@ class _BlockPicks:
         """Find the peaks of one patch on the channels of the core."""
         rows, columns = self._grid.rows, self._grid.columns
         blind_start, blind_stop = self._options.blinding
-        searched = slice(blind_start, max(blind_start, rows.out - blind_stop))
+        first, last = 0, rows.out
+        if rows.padded:  # what lies beyond the recording is not searched, nor does it compete
+            first, last = -patch.sample, rows.out_size - patch.sample
+        start = max(0, first) + blind_start
+        searched = slice(start, max(start, min(last, rows.out) - blind_stop))
         here = slice(
             max(0, self._core.distance.start - patch.channel),
             max(0, self._core.distance.stop - patch.channel),
@@ -228,7 +232,7 @@ class _BlockPicks:
             peaks, channels, heights = find_peaks(curves, threshold, self._distance)
             found = np.empty(peaks.size, dtype=CANDIDATE)
             found["confidence"] = heights
-            peaks += blind_start
+            peaks += start
             channels += here.start
             found["sample"] = patch.sample + peaks
             found["channel"] = patch.channel + channels
@@ -294,10 +298,12 @@ def _thresholds_by_key(
 def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:
     """Warn if outputs between patches, or all of them, are never picked; tell whether so."""
     trim = sum(blinding) + 2  # a peak has neighbours, so it is none of the outermost
-    if rows.out <= trim:
+    outputs = min(rows.out, rows.out_size)  # a padded segment has fewer than its patch
+    if outputs <= trim:
         warnings.warn(
-            f"blinding={blinding!r} leaves no place for a peak in the {rows.out} outputs of a "
-            "patch: nothing will be picked. Use a smaller blinding.",
+            f"blinding={blinding!r} leaves no place for a peak in the {outputs} outputs of a "
+            f"{'padded segment' if rows.padded else 'patch'}: nothing will be picked. Use a "
+            "smaller blinding.",
             DataWarning,
             stacklevel=3,
         )
@@ -306,7 +312,7 @@ def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:
         warnings.warn(
             f"overlap_samples={rows.window - rows.shift} is too small for blinding={blinding!r}: "
             f"between neighbouring patches up to {rows.hole(trim)} outputs are never picked. "
-            f"Use overlap_samples={enough}, in the model's patching structure if that states one, "
+            f"Use overlap_samples={enough} (in the model's patching structure, if that states one) "
             "or a smaller blinding.",
             DataWarning,
             stacklevel=3,

@@ -236,8 +236,8 @@ class PickList(Sequence[DASPick]):
     def __iter__(self) -> Iterator[DASPick]:
         name, unit = self.place.name, self.place.unit
         rest = (self.table[column].tolist() for column in ("confidence", name, "phase"))
-        for time, *others in zip(self.table["time"].to_numpy(), *rest, strict=True):
-            yield DASPick(time, *others, coordinate=name, unit=unit)
+        for time, height, position, phase in zip(self.table["time"].to_numpy(), *rest, strict=True):
+            yield DASPick(time, height, position, phase, coordinate=name, unit=unit)
 
     def __repr__(self) -> str:
         return f"PickList with {len(self)} entries:\n\n{self.table}"

@@ -77,16 +77,23 @@ def make_plan(
     spec = predictor.spec
     if spec.dx_range is not None or spec.fk_filter_args is not None:
         check_distances(recording, spec.name)
+    pad = _pad(arguments, needs)
     sections: list[NDArray[np.float64] | None] = []
     grids: list[SegmentGrid] = []
     skipped: list[Skipped] = []
     for segment in recording.segments:
         structure, ratios = _fit(predictor.model, spec, segment, arguments)
         lengths = _usable(segment, structure, ratios)
-        if lengths[0] < structure.in_samples or lengths[1] < structure.in_channels:
+        short = lengths[0] < structure.in_samples
+        if short and pad:
+            lengths = (ratios[0].size(segment.time.size), lengths[1])
+        if (short and not pad) or lengths[1] < structure.in_channels:
             skipped.append(_too_short(segment, structure, lengths))
             continue
-        rows, columns = _patch_grids(structure, lengths)
+        rows, columns = _patch_grids(structure, lengths, padded=short)
+        if not rows.out_size:
+            skipped.append(_too_short(segment, structure, lengths))
+            continue
         warn_of_holes((rows, columns), ratios, predictor.model, spec.name, arguments)
         grid = SegmentGrid(
             index=len(grids),
@@ -178,7 +185,7 @@ def _usable(
 
 
 def _patch_grids(
-    structure: PatchingStructure, lengths: tuple[int, int]
+    structure: PatchingStructure, lengths: tuple[int, int], *, padded: bool
 ) -> tuple[PatchGrid, PatchGrid]:
     rows = PatchGrid(
         lengths[0],
@@ -186,6 +193,7 @@ def _patch_grids(
         structure.shift_samples,
         structure.out_samples,
         structure.range_samples,
+        padded,
     )
     columns = PatchGrid(
         lengths[1],
@@ -197,6 +205,22 @@ def _patch_grids(
     return rows, columns
 
 
+def _pad(arguments: Mapping[str, Any], needs: Needs) -> bool:
+    """Return whether segments shorter than a patch are to be extended."""
+    pad = arguments.get("pad", False)
+    if not isinstance(pad, bool | np.bool_):
+        raise InvalidInput(
+            f"pad is {pad!r}; use True to extend recordings that are shorter than the model's "
+            "window, or False."
+        )
+    if pad and needs.in_order:
+        raise InvalidInput(
+            "pad=True does not go with a callback that was written for SeisBench, which would see "
+            "samples beyond the recording. Use one of dasdist's, or pad the data beforehand."
+        )
+    return bool(pad)
+
+
 def _too_short(
     segment: SegmentAxes, structure: PatchingStructure, lengths: tuple[int, int]
 ) -> Skipped:
@@ -205,8 +229,14 @@ def _too_short(
         segment.time,
         segment.distance,
         f"{max(lengths[0], 0)} samples x {max(lengths[1], 0)} channels at the model's sampling are "
-        f"less than a patch of {structure.in_samples} x {structure.in_channels}",
+        f"less than a patch of {structure.in_samples} x {structure.in_channels}"
+        + _padding_helps(structure, lengths),
     )
+
+
+def _padding_helps(structure: PatchingStructure, lengths: tuple[int, int]) -> str:
+    fits = lengths[1] >= structure.in_channels and lengths[0] < structure.in_samples
+    return " (pad=True, or --pad, extends it)" if fits else ""
 
 
 def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: Recording) -> None:
