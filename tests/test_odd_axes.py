@@ -184,6 +184,15 @@ def test_a_part_of_mistaken_axes_is_refused_with_what_to_do(two_files, vtype):
     assert placed(picked(again)) == RIGHT
 
 
+def test_a_master_file_written_with_mistaken_axes_is_refused(two_files, tmp_path):
+    data = xdas.open_dataarray(two_files[1], engine="prodml")
+    data.to_netcdf(tmp_path / "master.nc", virtual=True)
+    for vtype in ("hdf5", "tiles"):
+        master = xdas.open_dataarray(tmp_path / "master.nc", vtype=vtype)
+        with pytest.raises(dasdist.InvalidInput, match="channels x samples"):
+            dasdist.plan(Echo(), master)
+
+
 @pytest.mark.filterwarnings("ignore:Coordinate.is:FutureWarning")  # as in reader.py
 def test_an_index_of_before_that_has_the_axes_swapped_is_made_again(
     two_files, tmp_path, monkeypatch
@@ -255,6 +264,7 @@ def test_a_coordinate_in_another_unit_is_read_in_metres(unit, metre):
     assert placed(picks) == [(1203.0, 7, 56.0)]
     lazy = dasdist.annotate(model, data)
     np.testing.assert_allclose(lazy["distance"], 8.0 * np.arange(24), rtol=1e-12)
+    assert lazy["distance"].attrs == {"units": "m"}
 
 
 def test_feet_of_prodml_however_it_is_opened(tmp_path):

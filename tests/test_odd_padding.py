@@ -206,6 +206,7 @@ def test_zarr_holds_what_was_recorded(tmp_path):
     writer = dasdist.WriterCallback(tmp_path / "prob.zarr")
     dasdist.annotate(Echo(), data, writer, pad=True, pbar=False, block={"time": 128})
     back = dasdist.open_annotations(tmp_path / "prob.zarr")
+    assert back["distance"].attrs == {"units": "m"}
     assert (back["time"].values == data["time"].values).all()
     np.testing.assert_array_equal(back["P"].values, data.values)
 

@@ -331,9 +331,11 @@ def _lazy(
         )
         dims = (recording.time_name, recording.channel_name)
         axes = (replace(grid.out_time, name=dims[0]), replace(grid.out_distance, name=dims[1]))
-        nodes[f"segment_{grid.index:04d}"] = xr.Dataset(
+        node = xr.Dataset(
             {key: (dims, values) for key, values in arrays.items()}, attrs=request.attributes
         ).assign_coords(coordinate(*axes))
+        node[dims[1]].attrs["units"] = recording.channel_unit
+        nodes[f"segment_{grid.index:04d}"] = node
     if len(nodes) == 1:
         return nodes.popitem()[1]
     return xr.DataTree.from_dict(nodes)

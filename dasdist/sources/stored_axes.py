@@ -24,6 +24,7 @@ from xdas.virtual import TileArray, VirtualSource, VirtualStack
 
 from dasdist.errors import InvalidInput
 from dasdist.sources.checked import CHECKED
+from dasdist.sources.chunks import beside
 from dasdist.sources.lengths import metres
 
 __all__ = ["Stored", "as_stored", "check_indexed", "in_metres", "stored_as"]
@@ -40,7 +41,7 @@ class Stored:
     path : str
         The file.
     prodml : bool
-        Whether it is ProdML.
+        Whether it is ProdML, and not linked to.
     time_axis : int or None
         Which axis of the stored samples is time, if the file says so.
     unit : str or None
@@ -67,6 +68,10 @@ def stored_as(data: xdas.DataArray) -> Stored | None:
             if name == _PRODML:
                 unit = _spacing_unit(file["Acquisition"])
                 return Stored(path, True, _time_axis(file["Acquisition"]), unit, indexed)
+            if link := _link_to_prodml(file[name], path):
+                with h5py.File(link, "r") as linked:
+                    unit = _spacing_unit(linked["Acquisition"])
+                    return Stored(link, False, _time_axis(linked["Acquisition"]), unit, indexed)
             return Stored(path, False, None, _coordinate_unit(file[name].parent, data), indexed)
     except (OSError, KeyError):  # it is told when it is read
         return None
@@ -90,7 +95,8 @@ def as_stored(data: Any, stored: Stored | None = None) -> Any:
     Raises
     ------
     InvalidInput
-        If it did, and a part was selected since: what was meant cannot be told.
+        If it did, and a part was selected or links were written since: what was meant cannot be
+        told.
     """
     if isinstance(data, xdas.DataCollection):
         name = data.name
@@ -102,12 +108,12 @@ def as_stored(data: Any, stored: Stored | None = None) -> Any:
         return data
     swapped = stored.time_axis == 1
     engine = xdas.io.Engine["prodml"](vtype=_vtype(data.data), swapped_dims=swapped)
-    paths = _whole_files(data.data)
+    paths = _whole_files(data.data) if stored.prodml else []
     again = xdas.open_mfdataarray(paths, dim="time", engine=engine) if paths else None
     if not isinstance(again, xdas.DataArray) or again.size != data.size:
         raise InvalidInput(
             f"{stored.path} states that its samples lie as {_order(swapped)}, but this array was "
-            f"opened as {_order(not swapped)} and a part of it was selected. Open the files with "
+            f"opened as {_order(not swapped)} and then linked to, or a part selected. Open it with "
             f"`xdas.open_mfdataarray(paths, engine='prodml', swapped_dims={swapped}, dim='time')`, "
             "or index them, and select then."
         )
@@ -237,6 +243,16 @@ def _time_axis(acquisition: Any) -> int | None:
     loci = raw.attrs.get("NumberOfLoci", acquisition.attrs.get("NumberOfLoci"))
     fits = [axis for axis, size in enumerate(samples.shape) if loci is not None and size == loci]
     return 1 - fits[0] if samples.ndim == 2 and len(fits) == 1 else None
+
+
+def _link_to_prodml(dataset: Any, path: str) -> str | None:
+    """Return the first ProdML file that a virtual dataset links to."""
+    if not dataset.is_virtual:
+        return None
+    links = dataset.id.get_create_plist()
+    if links.get_virtual_count() == 0 or links.get_virtual_dsetname(0) != _PRODML:
+        return None
+    return beside(path, links.get_virtual_filename(0))
 
 
 def _spacing_unit(acquisition: Any) -> str | None:
