@@ -145,7 +145,7 @@ def _as_section(data: Any) -> tuple[Any, Any, Any, str]:
     time = np.asarray(data.coords["time"].values).astype("datetime64[ns]")
     distance = np.asarray(data.coords[name].values, dtype=float)
     unit = str(getattr(data.coords[name], "attrs", {}).get("units", "m"))
-    distance *= float(metres(unit) or 1)  # as picks have them
+    distance = distance * float(metres(unit) or 1)  # as picks have them
     return values, time, distance, str(name)
 
 
