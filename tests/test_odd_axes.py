@@ -126,6 +126,17 @@ def test_channels_first_as_one_tells_xdas_to_open_them(two_files, vtype):
     assert placed(picked(data[5:])) == [(1203.0, 2, 72.0)]
 
 
+@pytest.mark.parametrize("vtype", ["hdf5", "tiles"])
+def test_files_that_xdas_puts_one_beside_the_other_are_one_segment(two_files, vtype):
+    """Along the first dimension, the fibre, they do not follow one another; in time they do."""
+    how = {"engine": "prodml", "vtype": vtype, "swapped_dims": True}
+    data = xdas.open_mfdataarray(two_files, **how)
+    assert [array.shape for array in data] == [(24, 1200), (24, 1200)]
+    recording = open_recording(data)
+    assert (recording.shape, len(recording.segments)) == ((2400, 24), 1)
+    assert placed(picked(data, Echo(samples=2000))) == RIGHT
+
+
 def test_channels_first_through_an_index(two_files, tmp_path):
     index = dasdist.index_archive(two_files, tmp_path / "index.nc", processes=1)
     assert (index.members, len(index.problems)) == (1, 0)

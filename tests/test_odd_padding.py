@@ -211,6 +211,18 @@ def test_zarr_holds_what_was_recorded(tmp_path):
     np.testing.assert_array_equal(back["P"].values, data.values)
 
 
+def test_all_callbacks_get_what_was_recorded(tmp_path):
+    data, collected = short(), dasdist.InMemoryCollectionCallback()
+    dasdist.annotate(Echo(), data, collected, pad=True, pbar=False, block={"time": 77})
+    array = collected.annotations["P"]
+    assert (array.coords["time"].values == data["time"].values).all()
+    np.testing.assert_array_equal(array.values, data.values)
+    out, prob = tmp_path / "picks.parquet", tmp_path / "prob.zarr"
+    found = picked(data, out=out, annotations=prob, block={"time": 128})
+    assert found.picks.sample_index.tolist() == [180]
+    np.testing.assert_array_equal(dasdist.open_annotations(prob)["P"].values, data.values)
+
+
 # ---------------------------------------------------------------- refusals, runs that last
 
 

@@ -32,7 +32,8 @@ def open_recording(
         Samples and channels, dimensions in either order.  Of xdas: tiles, HDF5 stacks, numpy or
         dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
         collection keep their channels and their sampling, and lie one after the other along the
-        samples of the recording.  A path is that of an index of :func:`dasdist.index_archive`.
+        samples of the recording; files that xdas opened apart, because their first dimension is the
+        fibre, are put together in time.  A path is that of an index of :func:`dasdist.index_archive`.
     channel_coord_name : str, optional
         Dimension along the fibre.  Default: the one that is not time.
     tolerance : float
@@ -69,7 +70,7 @@ def open_recording(
 
         data = read_index(data)
     arrays = [_labelled(array) for array in _arrays(data)]
-    if isinstance(data, JoinedFiles):
+    if isinstance(data, JoinedFiles) or _opened_apart(data, arrays):
         arrays = joined(arrays)
     if not arrays:
         raise InvalidInput("The collection is empty; pass one array or more.")
@@ -110,6 +111,14 @@ def _arrays(data: Any) -> Iterator[Any]:
             yield from _arrays(entry)
     else:
         yield data
+
+
+def _opened_apart(data: Any, arrays: Sequence[Labelled]) -> bool:
+    """Tell whether xdas opened files one by one because their first dimension is the fibre."""
+    of_xdas = type(data).__module__.partition(".")[0] == "xdas" and len(arrays) > 1
+    return of_xdas and all(
+        len(array.dims) == 2 and array.dims.index(_time_dimension(array)) == 1 for array in arrays
+    )
 
 
 def _member(
