@@ -21,7 +21,7 @@ from dasdist.callbacks.picks import (
     order,
     to_dataframe,
 )
-from dasdist.errors import OutputExists
+from dasdist.errors import OutputExists, UnreadableData
 
 __all__ = [
     "FORMAT",
@@ -35,7 +35,12 @@ __all__ = [
 ]
 
 FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
+_ROWS = b"dasdist_rows"  # once more, for what Parquet says of it has no checksum
+_POSITION = b"dasdist_position"  # and the name of the column of positions
 _NAME = re.compile(r"block-(\d{9})\.parquet")
+_CHECKED = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
 _UNITS = {
     "time": "ns since 1970-01-01T00:00:00",
     "channel_index": "channels of the recording",
@@ -67,12 +72,37 @@ class StoredPicks:
         return f"{len(self):,} picks ({', '.join(by_phase)}) in {self.path}"
 
     def read(self) -> pd.DataFrame:
-        """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them."""
+        """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them.
+
+        Raises
+        ------
+        UnreadableData
+            If a part is damaged.
+        """
         files = sorted(entry.path for _, entry in parts_of(self.path))
         place = place_in(self.path) or METRES
-        found = ds.dataset(files, schema=schema_of((), place), format="parquet").to_table()
+        try:
+            found = _table(files, place)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            raise UnreadableData(
+                f"{self.path} cannot be read, a part of it is damaged: {error}. Remove that part, "
+                "and the same call or command computes its block again."
+            ) from error
         table = {key: found.column(name).to_numpy() for key, name in _names(place).items()}
         return to_dataframe({**table, "phase": table["phase"].astype(str)}, place)
+
+
+def _table(files: list[str], place: Place) -> pa.Table:
+    """Read parts whose columns are those that were written; pages hold checksums of their own."""
+    wanted = schema_of((), place)
+    found = ds.dataset(files, schema=wanted, format=_CHECKED)
+    for fragment in found.get_fragments():
+        if not fragment.physical_schema.equals(wanted):
+            raise OSError(f"{fragment.path} has other columns than picks have")
+        told = (fragment.metadata.metadata or {}).get(_ROWS)
+        if told not in (None, b"%d" % fragment.metadata.num_rows):
+            raise OSError(f"{fragment.path} has another number of picks than were written")
+    return found.to_table()
 
 
 def part_name(block: int) -> str:
@@ -87,12 +117,18 @@ def part_name(block: int) -> str:
 
 
 def place_in(folder: Path) -> Place | None:
-    """Return what positions are called in a dataset that has parts already; None if it has none."""
-    first = min(parts_of(folder), default=None, key=lambda part: part[0])
-    if first is None:
-        return None
-    found = pq.read_schema(first[1].path).field(1)
-    return Place(found.name, (found.metadata or {}).get(b"unit", b"m").decode())
+    """Return what positions are called in a dataset that has parts; None if none of them says."""
+    for _, part in sorted(parts_of(folder), key=lambda found: found[0]):
+        try:
+            schema = pq.read_schema(part.path)
+            told = (schema.metadata or {}).get(_POSITION, b"distance").decode()
+            item = schema.field(1)
+            unit = (item.metadata or {}).get(b"unit", b"m").decode()
+        except (OSError, pa.ArrowException, UnicodeDecodeError, IndexError):
+            continue  # it is damaged, which reading it says
+        if item.name == told:
+            return Place(item.name, unit)
+    return None
 
 
 def _names(place: Place) -> dict[str, str]:
@@ -129,12 +165,15 @@ def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
         pa.array(table[key][rows], item.type)
         for key, item in zip(PICK_COLUMNS, schema, strict=True)
     ]
+    told = {_ROWS: str(len(rows)), _POSITION: schema.field(1).name}
+    schema = schema.with_metadata({**(schema.metadata or {}), **told})
     file = pa.BufferOutputStream()
     pq.write_table(
         pa.Table.from_arrays(columns, schema=schema),
         file,
         compression="zstd",
         use_dictionary=["phase"],
+        write_page_checksum=True,  # or one bit that rots is another pick
     )
     return file.getvalue()
 

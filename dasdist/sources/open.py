@@ -33,7 +33,8 @@ def open_recording(
         dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
         collection keep their channels and their sampling, and lie one after the other along the
         samples of the recording; files that xdas opened apart, because their first dimension is the
-        fibre, are put together in time.  A path is that of an index of :func:`dasdist.index_archive`.
+        fibre, are put together in time.  A path is that of an index of
+        :func:`dasdist.index_archive`.
     channel_coord_name : str, optional
         Dimension along the fibre.  Default: the one that is not time.
     tolerance : float
