@@ -93,7 +93,10 @@ def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None)
     options: dict[str, Any] = {"chunks": chunks, "consolidated": True, "zarr_format": 3}
     ds: xr.Dataset = xr.open_zarr(path, group=group.path or None, drop_variables=dims, **options)
     ds.attrs = _provenance(group)
-    return ds[keys].assign_coords(coordinate(*axes))
+    ds = ds[keys].assign_coords(coordinate(*axes))
+    if units := dict(group[dims[1]].attrs).get("units"):
+        ds[dims[1]].attrs["units"] = units
+    return ds
 
 
 def _provenance(group: Any) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dasdist.sources.lengths import metres
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -37,7 +39,8 @@ def waterfall(
         Two-dimensional, one dimension called ``time`` (datetime64), in any order; small
         enough to load.
     picks : DataFrame, optional
-        With ``time``, ``distance`` and ``phase``; those outside the data are left out.
+        With ``time``, ``distance`` (or what the channel dimension of the data is called) and
+        ``phase``; those outside the data are left out.
     truth : DataFrame, optional
         Likewise; drawn as thin lines below the picks.
     ax : matplotlib Axes, optional
@@ -109,10 +112,10 @@ def waterfall(
     for a in breaks.tolist():
         ax.axvspan(seconds[a - 1], seconds[a], facecolor="#e8e8e8", edgecolor="#bbbbbb", hatch="//")
     if truth is not None:
-        for colour, phase, t, d in _by_phase(truth, time, distance):
+        for colour, phase, t, d in _by_phase(truth, name, time, distance):
             ax.plot(t, d, ".", color=colour, markersize=1.0, alpha=0.5, label=f"true {phase}")
     if picks is not None:
-        for colour, phase, t, d in _by_phase(picks, time, distance):
+        for colour, phase, t, d in _by_phase(picks, name, time, distance):
             ax.scatter(
                 t, d, s=11, color=colour, edgecolors="black", linewidths=0.3, zorder=3, label=phase
             )
@@ -141,6 +144,8 @@ def _as_section(data: Any) -> tuple[Any, Any, Any, str]:
         values = values.T
     time = np.asarray(data.coords["time"].values).astype("datetime64[ns]")
     distance = np.asarray(data.coords[name].values, dtype=float)
+    unit = str(getattr(data.coords[name], "attrs", {}).get("units", "m"))
+    distance = distance * float(metres(unit) or 1)  # as picks have them
     return values, time, distance, str(name)
 
 
@@ -164,10 +169,12 @@ def _means(values: Any, factor: int, axis: int) -> Any:
     return sums / (counts[:, None] if axis == 0 else counts)
 
 
-def _by_phase(table: pd.DataFrame, time: Any, distance: Any) -> list[tuple[str, str, Any, Any]]:
+def _by_phase(
+    table: pd.DataFrame, name: str, time: Any, distance: Any
+) -> list[tuple[str, str, Any, Any]]:
     """Split a table by phase: colour, phase, seconds from the start, distance."""
     when = table["time"].to_numpy().astype("datetime64[ns]")
-    where = table["distance"].to_numpy(float)
+    where = table["distance" if "distance" in table else name].to_numpy(float)
     low, high = sorted((distance[0], distance[-1]))
     inside = (when >= time[0]) & (when <= time[-1]) & (where >= low) & (where <= high)
     phases = table["phase"].to_numpy(str)

@@ -122,7 +122,8 @@ class RunReport:
         The most memory that a worker process had, and what the plan said, in bytes.
     notes : tuple of str
         What some process did in another way than was asked for: with the plain model because an
-        optimised one could not be built or differed, or in smaller batches for want of memory.
+        optimised one could not be built or differed, or in smaller batches for want of memory; and
+        which segments were padded.
     unreached : str
         What of every segment no window of the model covers, in words; empty for nothing.
     """

@@ -52,7 +52,8 @@ def seisbench_picks(model, data, **kwargs):
 
 def our_picks(model, data, **kwargs):
     picks = dasdist.classify(model, data, pbar=False, **kwargs).picks
-    rows = zip(picks.time, picks.distance, picks.phase, picks.confidence, strict=True)
+    (position,) = picks.attrs["units"]
+    rows = zip(picks.time, picks[position], picks.phase, picks.confidence, strict=True)
     return sorted((np.datetime64(t, "ns"), round(float(d), 6), p, float(c)) for t, d, p, c in rows)
 
 

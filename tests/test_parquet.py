@@ -117,7 +117,7 @@ def test_columns_have_types_units_and_provenance(tmp_path):
             b"dasdist_format": b"1",
         }
         assert schema.field("time").metadata == {b"unit": b"ns since 1970-01-01T00:00:00"}
-        assert b"coordinate" in schema.field("distance").metadata[b"unit"]
+        assert schema.field("distance").metadata[b"unit"] == b"m"
         column = pq.read_metadata(path).row_group(0).column(0) if pq.read_table(path) else None
         assert column is None or column.compression == "ZSTD"
 

@@ -46,6 +46,7 @@ def test_exported_names():
         "filter_tensor",
         "full_precision",
         "nearest_ratio",
+        "padded",
         "resample_span",
         "resample_tensor",
         "settling_samples",

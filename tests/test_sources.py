@@ -688,7 +688,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "names for positions": (lambda: relabelled(distance=list("abcdefg")), "not numbers"),
     "no time passes": (lambda: relabelled(time=np.full(TOTAL, START)), "stays the same"),
     "time goes back": (lambda: relabelled(time=START - np.arange(TOTAL) * DT), "decreases"),
-    "one place": (lambda: relabelled(distance=np.zeros(7)), "stays the same"),
     "nan places": (lambda: relabelled(distance=np.full(7, np.nan)), "NaN"),
     "no time at all": (
         lambda: relabelled(time=np.full(TOTAL, np.datetime64("NaT", "ns"))),

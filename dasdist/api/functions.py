@@ -125,6 +125,10 @@ def annotate(
         Channel dimension; by default it is found.
     tolerance : float
         Jitter of coordinates, in samples, that does not end a segment; 0.25 by default.
+    pad : bool
+        Whether segments that are shorter than the model's window are extended to it, by what they
+        hold mirrored and faded, instead of being left out; False by default.  Results are of what
+        was recorded only, and picking leaves out as many outputs at either end as elsewhere.
     stacking : {"weighted", "avg", "max"}
         For lazy annotations, how overlapping patches become one value; "weighted" by default.
     **kwargs
@@ -209,8 +213,8 @@ def classify(
         Seconds within which, on a channel, only the pick with the highest confidence stays; 1.0 by
         default.
     blinding : tuple of int
-        Output samples at the start and end of a patch in which nothing is picked; (100, 100) by
-        default.
+        Output samples at the start and end of a patch, or of a padded segment, in which nothing is
+        picked; (100, 100) by default.
     **kwargs
         Arguments of the callback, and those of :func:`annotate`.
 
@@ -362,9 +366,11 @@ def _lazy(
         )
         dims = (recording.time_name, recording.channel_name)
         axes = (replace(grid.out_time, name=dims[0]), replace(grid.out_distance, name=dims[1]))
-        nodes[f"segment_{grid.index:04d}"] = xr.Dataset(
+        node = xr.Dataset(
             {key: (dims, values) for key, values in arrays.items()}, attrs=request.attributes
         ).assign_coords(coordinate(*axes))
+        node[dims[1]].attrs["units"] = recording.channel_unit
+        nodes[f"segment_{grid.index:04d}"] = node
     if len(nodes) == 1:
         return nodes.popitem()[1]
     return xr.DataTree.from_dict(nodes)

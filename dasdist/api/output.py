@@ -27,8 +27,9 @@ class ClassifyOutput:
     Attributes
     ----------
     picks : pandas.DataFrame
-        For picking models, one row per pick: ``time`` (datetime64[ns]), ``distance`` (float64, the
-        value of the channel coordinate), ``channel_index`` (int64), ``phase`` (str),
+        For picking models, one row per pick: ``time`` (datetime64[ns]), ``distance`` (float64,
+        metres; of another name where channels have but numbers, and ``picks.attrs["units"]`` says
+        which), ``channel_index`` (int64), ``phase`` (str),
         ``confidence`` (float32), ``sample_index`` (int64) and ``segment`` (int64), sorted by time,
         then channel.  The indices point at the nearest sample and channel of the data.
         Where they were written to a dataset, they are read from it whenever this is asked for.

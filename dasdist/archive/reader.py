@@ -25,6 +25,7 @@ from xdas.virtual import TileArray
 from dasdist.archive.header import Header, Problem, header_of
 from dasdist.errors import InvalidInput
 from dasdist.sources import open_recording
+from dasdist.sources.stored_axes import as_stored, in_metres
 
 __all__ = ["read_header"]
 
@@ -104,6 +105,8 @@ class _NotFit(Exception):
 
 def _opened(path: str, engine: str | None) -> tuple[DataArray, tuple[int, int] | None]:
     data = _opened_by(path, engine) if engine else _opened_by_any(path)
+    if isinstance(data, DataArray):
+        data = as_stored(data)
     if not isinstance(data, DataArray) or data.ndim != 2:
         raise _NotFit(
             "format", f"it has {data.ndim} dimensions instead of two, samples and channels"
@@ -125,7 +128,7 @@ def _opened(path: str, engine: str | None) -> tuple[DataArray, tuple[int, int] |
         last = np.asarray(array[-1:, -1:])
         if last.shape != (1, 1):
             raise OSError(f"its last sample came back with shape {last.shape}")
-    return data, chunk
+    return in_metres(data), chunk
 
 
 def _links(path: str, array: TileArray) -> bool:

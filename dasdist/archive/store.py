@@ -27,7 +27,7 @@ from dasdist.storage.files import replacing
 
 __all__ = ["VERSION", "asked_of", "load", "load_places", "save"]
 
-VERSION = 1
+VERSION = 2
 """Version of the table; an index of another version is made again."""
 
 _NONE = -(2**63)

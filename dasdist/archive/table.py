@@ -27,8 +27,8 @@ def file_table(headers: Sequence[Header], places: NDArray[np.int64]) -> pd.DataF
     -------
     pandas.DataFrame
         Columns path, bytes, modified (datetime64[ns]), start and stop (of the first and last
-        sample), samples, sampling_interval (seconds), dtype, channels, channel_spacing (in the unit
-        of the coordinate; NaN where it varies), engine and array.
+        sample), samples, sampling_interval (seconds), dtype, channels, channel_spacing (in metres
+        where the unit is known; NaN where it varies), engine and array.
     """
     columns = columns_of(headers)
     forms = {text: _described(text) for text in dict.fromkeys(h.form for h in headers)}

@@ -43,6 +43,9 @@ class Context:
         The segments that will be processed, each with its output shape and axes.
     dims : tuple of str
         Names of the time and of the channel dimension.
+    channel_unit : str
+        Unit of the positions along the fibre: "m", "1" where they only count channels, else what
+        the data states.
     attrs : mapping
         Provenance to keep beside results: version, model, arguments.
     phases : tuple of str, optional
@@ -65,6 +68,7 @@ class Context:
     run: str = ""
     resume: bool = False
     overwrite: bool = False
+    channel_unit: str = "m"
 
 
 class Accumulator(Protocol):

@@ -4,7 +4,8 @@
 
     picks.parquet/
         block-000000000.parquet     the picks of a block's core, sorted; no rows if it has none
-        block-000000001.parquet     columns: PICK_COLUMNS; units and the run in the metadata
+        block-000000001.parquet     columns: PICK_COLUMNS; units and the run in the metadata;
+                                    "distance" has another name if channels have but numbers
         ...
 
 A part is renamed into place when it is whole, so that the folder can be read while it grows, and
@@ -28,10 +29,11 @@ from dasdist.callbacks.pick_files import (
     encode,
     part_name,
     parts_of,
+    place_in,
     schema_of,
 )
 from dasdist.callbacks.picking import DASPickingCallback, PickMapper
-from dasdist.callbacks.picks import PickTable
+from dasdist.callbacks.picks import METRES, PickTable, Place, place_of
 from dasdist.callbacks.sink import Counts, Output, SinkCallback
 from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry.blocks import Block
@@ -144,6 +146,8 @@ class PicksWriterCallback(SinkCallback):
             self.path.mkdir(parents=True, exist_ok=True)
             for part in ours:
                 part.unlink()
+        # a dataset that was begun keeps its columns
+        begun = place_in(self.path) if context.resume else None
         attrs = {**context.attrs, "dasdist_format": FORMAT}
         attrs.pop("model_token", None)  # of the same model it differs from session to session
         self._mapper = PickWriteMapper(
@@ -151,6 +155,7 @@ class PicksWriterCallback(SinkCallback):
             self.path,
             Staging.make(journal_of(self.path), context.run),
             tuple((name, str(value)) for name, value in attrs.items()),
+            begun or place_of(context.dims[1], context.channel_unit),
         )
         self._counts = None
 
@@ -188,12 +193,15 @@ class PickWriteMapper:
         Where parts are written before they are renamed.
     attrs : tuple of (str, str)
         Metadata of every part.
+    place : Place
+        What the positions of picks are called, and their unit.
     """
 
     picking: PickMapper
     path: Path
     staging: Staging
     attrs: tuple[tuple[str, str], ...]
+    place: Place = METRES
 
     def __call__(self, block: Block) -> "_BlockFile":
         """Begin picking one block."""
@@ -212,7 +220,7 @@ class _BlockFile:
     def part(self) -> Counts:
         table: PickTable = self.picks.part()
         target = self.to.path / part_name(self.block)
-        size = self.to.staging.write(target, encode(table, schema_of(self.to.attrs)))
+        size = self.to.staging.write(target, encode(table, schema_of(self.to.attrs, self.to.place)))
         keys = [key for key, _ in self.to.picking.thresholds]
         counts = {key: int(np.count_nonzero(table["phase"] == key)) for key in keys}
         return {"picks": len(table["phase"]), **counts, "bytes": size}

@@ -12,21 +12,38 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, join, order, to_dataframe
+from dasdist.callbacks.picks import (
+    METRES,
+    PICK_COLUMNS,
+    PickTable,
+    Place,
+    join,
+    order,
+    to_dataframe,
+)
 from dasdist.errors import OutputExists, UnreadableData
 from dasdist.units import count_of
 
-__all__ = ["FORMAT", "StoredPicks", "check_free", "encode", "part_name", "parts_of", "schema_of"]
+__all__ = [
+    "FORMAT",
+    "StoredPicks",
+    "check_free",
+    "encode",
+    "part_name",
+    "parts_of",
+    "place_in",
+    "schema_of",
+]
 
 FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
 _ROWS = b"dasdist_rows"  # once more, for what Parquet says of it has no checksum
+_POSITION = b"dasdist_position"  # and the name of the column of positions
 _NAME = re.compile(r"block-(\d{9})\.parquet")
 _CHECKED = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
 _UNITS = {
     "time": "ns since 1970-01-01T00:00:00",
-    "distance": "that of the recording's coordinate",
     "channel_index": "channels of the recording",
     "confidence": "1",
     "sample_index": "samples of the recording",
@@ -64,20 +81,21 @@ class StoredPicks:
             If a part is damaged.
         """
         files = sorted(entry.path for _, entry in parts_of(self.path))
+        place = place_in(self.path) or METRES
         try:
-            found = _table(files)
+            found = _table(files, place)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise UnreadableData(
                 f"{self.path} cannot be read, a part of it is damaged: {error}. Remove that part, "
                 "and the same call or command computes its block again."
             ) from error
-        table = {name: found.column(name).to_numpy() for name in PICK_COLUMNS}
-        return to_dataframe({**table, "phase": table["phase"].astype(str)})
+        table = {key: found.column(name).to_numpy() for key, name in _names(place).items()}
+        return to_dataframe({**table, "phase": table["phase"].astype(str)}, place)
 
 
-def _table(files: list[str]) -> pa.Table:
+def _table(files: list[str], place: Place) -> pa.Table:
     """Read parts whose columns are those that were written; pages hold checksums of their own."""
-    wanted = schema_of(())
+    wanted = schema_of((), place)
     found = ds.dataset(files, schema=wanted, format=_CHECKED)
     for fragment in found.get_fragments():
         if not fragment.physical_schema.equals(wanted):
@@ -99,14 +117,35 @@ def part_name(block: int) -> str:
     return f"block-{block:09d}.parquet"
 
 
+def place_in(folder: Path) -> Place | None:
+    """Return what positions are called in a dataset that has parts; None if none of them says."""
+    for _, part in sorted(parts_of(folder), key=lambda found: found[0]):
+        try:
+            schema = pq.read_schema(part.path)
+            told = (schema.metadata or {}).get(_POSITION, b"distance").decode()
+            item = schema.field(1)
+            unit = (item.metadata or {}).get(b"unit", b"m").decode()
+        except (OSError, pa.ArrowException, UnicodeDecodeError, IndexError):
+            continue  # it is damaged, which reading it says
+        if item.name == told:
+            return Place(item.name, unit)
+    return None
+
+
+def _names(place: Place) -> dict[str, str]:
+    """Return what the columns of picks are called in files."""
+    return {key: place.name if key == "distance" else key for key in PICK_COLUMNS}
+
+
 @lru_cache(maxsize=4)
-def schema_of(attrs: tuple[tuple[str, str], ...]) -> pa.Schema:
+def schema_of(attrs: tuple[tuple[str, str], ...], place: Place = METRES) -> pa.Schema:
     """Return the schema of a part, with the run's metadata."""
     kinds = {"datetime64[ns]": pa.timestamp("ns"), "str": pa.string(), "float32": pa.float32()}
     kinds |= {"float64": pa.float64(), "int64": pa.int64()}
+    units = {**_UNITS, place.name: place.unit}
     fields = [
-        pa.field(name, kinds[kind], metadata={"unit": _UNITS[name]} if name in _UNITS else None)
-        for name, kind in PICK_COLUMNS.items()
+        pa.field(name, kinds[kind], metadata={"unit": units[name]} if name in units else None)
+        for name, kind in zip(_names(place).values(), PICK_COLUMNS.values(), strict=True)
     ]
     return pa.schema(fields, metadata=dict(attrs))
 
@@ -123,8 +162,12 @@ def _empty(schema: pa.Schema) -> pa.Buffer:
 
 def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
     rows = order(table)
-    columns = [pa.array(table[item.name][rows], item.type) for item in schema]
-    schema = schema.with_metadata({**(schema.metadata or {}), _ROWS: str(len(rows))})
+    columns = [
+        pa.array(table[key][rows], item.type)
+        for key, item in zip(PICK_COLUMNS, schema, strict=True)
+    ]
+    told = {_ROWS: str(len(rows)), _POSITION: schema.field(1).name}
+    schema = schema.with_metadata({**(schema.metadata or {}), **told})
     file = pa.BufferOutputStream()
     pq.write_table(
         pa.Table.from_arrays(columns, schema=schema),

@@ -28,9 +28,11 @@ from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.peaks import find_peaks, survivors
 from dasdist.callbacks.picks import (
     CANDIDATE,
+    METRES,
     PickList,
     PickTable,
     join,
+    place_of,
     placed,
     positions,
     to_dataframe,
@@ -64,12 +66,16 @@ class DASPickingCallback(DASAnnotateCallback):
         One row per pick, sorted by time, then channel, then phase; available after the run::
 
             time           datetime64[ns]  arrival time
-            distance       float64         along the fibre, in the unit of the coordinate
+            distance       float64         along the fibre, in metres; see below
             channel_index  int64           nearest channel of the recording that was passed
             phase          str             annotation key
             confidence     float32         height of the peak
             sample_index   int64           nearest sample of the recording that was passed
             segment        int64           number of the segment
+
+        Where the channel dimension holds no distances but, say, numbers of channels, the second
+        column has the name of that dimension.  ``picks.attrs["units"]`` states its unit: "m", "1",
+        or what the data states.
 
     Raises
     ------
@@ -112,6 +118,7 @@ class DASPickingCallback(DASAnnotateCallback):
         self.min_time_separation = min_time_separation
         self.blinding = blinding
         self._by_key: tuple[tuple[str, float], ...] = ()
+        self._place = METRES
         self._picks: pd.DataFrame | None = None
 
     @property
@@ -144,6 +151,7 @@ class DASPickingCallback(DASAnnotateCallback):
         super().setup(context)
         self._picks = None
         self._by_key = thresholds_by_key(self.thresholds, context.annotate_keys, context.phases)
+        self._place = place_of(context.dims[1], context.channel_unit)
         any(_warn_of_holes(self.blinding, grid.rows) for grid in context.grids)  # once is enough
 
     def mapper(self) -> "PickMapper":
@@ -157,7 +165,7 @@ class DASPickingCallback(DASAnnotateCallback):
 
     def finalize(self, part: PickTable) -> None:
         """Sort the picks."""
-        self._picks = to_dataframe(part)
+        self._picks = to_dataframe(part, self._place)
 
     def get_results_dataframe(self) -> pd.DataFrame:
         """Return `picks`."""
@@ -166,7 +174,9 @@ class DASPickingCallback(DASAnnotateCallback):
     def get_results_dict(self) -> dict[str, Any]:
         """Return the table as ``"picks"`` and, per annotation key, its picks as objects."""
         picks = self.picks
-        by_key = {key: PickList(picks[picks["phase"] == key]) for key, _ in self._by_key}
+        by_key = {
+            key: PickList(picks[picks["phase"] == key], self._place) for key, _ in self._by_key
+        }
         return {**by_key, "picks": picks}
 
 
@@ -209,7 +219,11 @@ class _BlockPicks:
         """Find the peaks of one patch on the channels of the core."""
         rows, columns = self._grid.rows, self._grid.columns
         blind_start, blind_stop = self._options.blinding
-        searched = slice(blind_start, max(blind_start, rows.out - blind_stop))
+        first, last = 0, rows.out
+        if rows.padded:  # what lies beyond the recording is not searched, nor does it compete
+            first, last = -patch.sample, rows.out_size - patch.sample
+        start = max(0, first) + blind_start
+        searched = slice(start, max(start, min(last, rows.out) - blind_stop))
         here = slice(
             max(0, self._core.distance.start - patch.channel),
             max(0, self._core.distance.stop - patch.channel),
@@ -219,7 +233,7 @@ class _BlockPicks:
             peaks, channels, heights = find_peaks(curves, threshold, self._distance)
             found = np.empty(peaks.size, dtype=CANDIDATE)
             found["confidence"] = heights
-            peaks += blind_start
+            peaks += start
             channels += here.start
             found["sample"] = patch.sample + peaks
             found["channel"] = patch.channel + channels
@@ -336,10 +350,12 @@ def _unknown_phase(name: str, phases: Sequence[str], keys: Sequence[str]) -> str
 def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:
     """Warn if outputs between patches, or all of them, are never picked; tell whether so."""
     trim = sum(blinding) + 2  # a peak has neighbours, so it is none of the outermost
-    if rows.out <= trim:
+    outputs = min(rows.out, rows.out_size)  # a padded segment has fewer than its patch
+    if outputs <= trim:
         warnings.warn(
-            f"blinding={blinding!r} leaves no place for a peak in the {rows.out} outputs of a "
-            "patch: nothing will be picked. Use a smaller blinding.",
+            f"blinding={blinding!r} leaves no place for a peak in the {outputs} outputs of a "
+            f"{'padded segment' if rows.padded else 'patch'}: nothing will be picked. Use a "
+            "smaller blinding.",
             DataWarning,
             stacklevel=3,
         )
@@ -348,7 +364,8 @@ def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:
         warnings.warn(
             f"overlap_samples={rows.window - rows.shift} is too small for blinding={blinding!r}: "
             f"between neighbouring patches up to {rows.hole(trim)} outputs are never picked. "
-            f"Use overlap_samples={enough} or a smaller blinding.",
+            f"Use overlap_samples={enough} (in the model's patching structure, if that states one) "
+            "or a smaller blinding.",
             DataWarning,
             stacklevel=3,
         )

@@ -14,20 +14,63 @@ from dasdist.geometry.patches import PatchGrid
 from dasdist.geometry.resampling import Ratio
 from dasdist.units import count_of
 
-__all__ = ["PICK_COLUMNS", "DASPick", "PickList", "PickTable", "join", "order", "to_dataframe"]
+__all__ = [
+    "METRES",
+    "PICK_COLUMNS",
+    "DASPick",
+    "PickList",
+    "PickTable",
+    "Place",
+    "join",
+    "order",
+    "place_of",
+    "to_dataframe",
+]
 
 PickTable = dict[str, NDArray[Any]]
 """Picks as columns of equal length, named and typed as in `PICK_COLUMNS`."""
 
 PICK_COLUMNS: Mapping[str, str] = {
     "time": "datetime64[ns]",  # arrival
-    "distance": "float64",  # along the fibre, in the unit of the recording's coordinate
+    "distance": "float64",  # along the fibre in metres; another name if it is no distance: Place
     "channel_index": "int64",  # nearest channel of the recording that was passed
     "phase": "str",  # annotation key
     "confidence": "float32",  # height of the peak
     "sample_index": "int64",  # nearest sample of the recording that was passed
     "segment": "int64",  # number of the segment
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the second column of finished picks is called, and its unit.
+
+    Parameters
+    ----------
+    name : str
+        "distance" of metres, else the name of the recording's channel dimension.
+    unit : str
+        "m"; "1" of channel numbers; else what the recording states.
+    """
+
+    name: str = "distance"
+    unit: str = "m"
+
+
+METRES = Place()
+
+
+def place_of(dimension: str, unit: str) -> Place:
+    """Return what to call the positions of a recording.
+
+    Examples
+    --------
+    >>> place_of("offset", "m"), place_of("locus", "1"), place_of("distance", "1").name
+    (Place(name='distance', unit='m'), Place(name='locus', unit='1'), 'channel')
+    """
+    if unit == "m":
+        return METRES
+    return Place("channel" if dimension in PICK_COLUMNS else dimension, unit)
 
 
 CANDIDATE = np.dtype(
@@ -101,25 +144,31 @@ def order(table: PickTable) -> NDArray[np.intp]:
     return np.lexsort([table[name] for name in reversed(first)])
 
 
-def to_dataframe(table: PickTable) -> pd.DataFrame:
+def to_dataframe(table: PickTable, place: Place = METRES) -> pd.DataFrame:
     """Sort picks by time, channel and phase.
 
     Parameters
     ----------
     table : dict of str to ndarray
         Picks in any order.
+    place : Place
+        What their positions are.
 
     Returns
     -------
     pandas.DataFrame
-        Columns in the order of `PICK_COLUMNS`.  The row order does not depend on the input's:
+        Columns in the order of `PICK_COLUMNS`, "distance" called as `place` says, whose unit is in
+        ``attrs["units"]``.  The row order does not depend on the input's:
         where time, channel and phase are equal, the other columns decide.
     """
     phases, codes = np.unique(table["phase"], return_inverse=True)
     rows = order({**table, "phase": codes})
     columns = {name: table[name][rows] for name in PICK_COLUMNS}
     columns["phase"] = phases.astype(object)[codes[rows]]  # one Python string per phase, not pick
-    return pd.DataFrame(columns).astype({"phase": str})
+    picks = pd.DataFrame(columns).astype({"phase": str})
+    picks = picks.rename(columns={"distance": place.name})
+    picks.attrs["units"] = {place.name: place.unit}
+    return picks
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +182,13 @@ class DASPick:
     confidence : float
         Height of the peak.
     channel : float
-        Distance along the fibre, in the unit of the recording's coordinate.
+        Position along the fibre.
     phase : str
         Annotation key.
     start_time, end_time : None
         Not used, as in SeisBench.
+    coordinate, unit : str
+        What `channel` holds: "distance" in "m", or for example "channel" in "1", its number.
     """
 
     time: np.datetime64
@@ -146,6 +197,8 @@ class DASPick:
     phase: str
     start_time: None = None
     end_time: None = None
+    coordinate: str = "distance"
+    unit: str = "m"
 
 
 class PickList(Sequence[DASPick]):
@@ -154,7 +207,9 @@ class PickList(Sequence[DASPick]):
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns as in `PICK_COLUMNS`.
+        Columns as :func:`to_dataframe` returns them.
+    place : Place
+        What the positions are.
 
     Examples
     --------
@@ -163,8 +218,9 @@ class PickList(Sequence[DASPick]):
     (0, [])
     """
 
-    def __init__(self, table: pd.DataFrame):
+    def __init__(self, table: pd.DataFrame, place: Place = METRES):
         self.table = table
+        self.place = place
 
     def __len__(self) -> int:
         return len(self.table)
@@ -175,13 +231,14 @@ class PickList(Sequence[DASPick]):
     def __getitem__(self, index: slice) -> "PickList": ...
     def __getitem__(self, index: int | slice) -> "DASPick | PickList":
         if isinstance(index, slice):
-            return PickList(self.table.iloc[index])
-        return next(iter(PickList(self.table.iloc[[index]])))
+            return PickList(self.table.iloc[index], self.place)
+        return next(iter(PickList(self.table.iloc[[index]], self.place)))
 
     def __iter__(self) -> Iterator[DASPick]:
-        rest = (self.table[name].tolist() for name in ("confidence", "distance", "phase"))
-        for time, *others in zip(self.table["time"].to_numpy(), *rest, strict=True):
-            yield DASPick(time, *others)
+        name, unit = self.place.name, self.place.unit
+        rest = (self.table[column].tolist() for column in ("confidence", name, "phase"))
+        for time, height, position, phase in zip(self.table["time"].to_numpy(), *rest, strict=True):
+            yield DASPick(time, height, position, phase, coordinate=name, unit=unit)
 
     def __repr__(self) -> str:
         return f"PickList with {count_of(len(self), 'entry', 'entries')}:\n\n{self.table}"

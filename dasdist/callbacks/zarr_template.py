@@ -145,7 +145,7 @@ def _draft_segment(group: Any, grid: SegmentGrid, context: Context, shapes: _Lay
             dtype="int64" if axis.is_time else "float64",
             compressors=(_COORDINATES, _CHECKED),
             dimension_names=[axis.name],
-            attributes=units if axis.is_time else {},
+            attributes=units if axis.is_time else {"units": context.channel_unit},
         )
 
 

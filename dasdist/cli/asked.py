@@ -68,7 +68,11 @@ def merged(
     settings: Sequence[str] | None,
     batch_size: int | None,
     threshold: Sequence[str] | None = None,
+    *,
+    pad: bool = False,
 ) -> dict[str, Any]:
     """Bring all arguments of the model and the callback together."""
-    given = {} if batch_size is None else {"batch_size": batch_size}
+    given: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
+    if pad:
+        given["pad"] = True
     return {**parse_settings(settings or ()), **given, **parse_thresholds(threshold or ())}

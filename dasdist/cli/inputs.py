@@ -139,7 +139,9 @@ def _with_xdas(files: Sequence[str], engine: str | None) -> Any:
             f"{lost[0].splitlines()[0]}. Use `dasdist index`, which lists such files, and pass the "
             "index."
         )
-    return found
+    from dasdist.sources.stored_axes import as_stored
+
+    return as_stored(found)
 
 
 def _first(files: Sequence[str]) -> str:

@@ -55,6 +55,15 @@ BatchSize = Annotated[
         min=1, help="Patches per batch. Default: chosen for the device.", rich_help_panel=_MODEL
     ),
 ]
+Pad = Annotated[
+    bool,
+    typer.Option(
+        "--pad",
+        help="Extend recordings that are shorter than the model's window, instead of leaving them "
+        "out.",
+        rich_help_panel=_MODEL,
+    ),
+]
 Engine = Annotated[
     str | None,
     typer.Option(

@@ -192,7 +192,9 @@ class SegmentGrid:
         """Time axis of the outputs."""
         rows = self.rows
         return self.model_time.transform(
-            offset=rows.covers[0], stride=rows.stride, size=rows.out_size
+            offset=rows.covers[0] + rows.first_output * rows.stride,
+            stride=rows.stride,
+            size=rows.out_size,
         )
 
     @property
@@ -275,7 +277,7 @@ class SegmentGrid:
         )
         rows = Span(*self.rows.touching(*wanted))
         start, stop = self.rows.input_span(rows.start, rows.stop)
-        inputs = Span(max(0, start - self.settling), stop)
+        inputs = Span(max(0, start - self.settling), min(stop, self.rows.size))
         return core, rows, inputs, Span(*self.ratios[0].needs(*_ends(inputs), self.time.size))
 
     def along_fibre(self, number: int) -> tuple[Span, Span, Span, Span]:

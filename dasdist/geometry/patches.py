@@ -16,6 +16,13 @@ Inside a patch the outputs cover the range ``[r0, r1)`` of the window with ``out
 
 Output *j* of the segment sits at input position ``r0 + j * (r1 - r0) / out``; patch *i* fills the
 outputs from ``round(start(i) * out / (r1 - r0))`` on.
+
+A segment shorter than a window may be padded: it lies in the middle of its only patch, which starts
+before it, and only those outputs count that lie on its own samples::
+
+    patch 0    [ . . . . window . . . . ]
+    samples            0 . . size             start(0) is negative
+    outputs            0 1 2 . .
 """
 
 from collections.abc import Mapping
@@ -112,9 +119,14 @@ class PatchGrid:
         Outputs per patch.
     covers : tuple of int
         Half-open range of the window that the outputs cover.
+    padded : bool
+        Whether the segment is shorter than a window, and extended to one.
 
     Examples
     --------
+    >>> short = PatchGrid(size=4, window=10, shift=5, out=10, covers=(0, 10), padded=True)
+    >>> short.start(0), short.out_start(0), short.out_size
+    (-3, -3, 4)
     >>> grid = PatchGrid(size=11, window=4, shift=3, out=2, covers=(0, 4))
     >>> [grid.start(i) for i in range(grid.count)]
     [0, 3, 6, 7]
@@ -131,9 +143,10 @@ class PatchGrid:
     shift: int
     out: int
     covers: tuple[int, int]
+    padded: bool = False
 
     def __post_init__(self) -> None:
-        if self.size < self.window:
+        if self.size < self.window and not self.padded:
             raise InvalidInput(
                 f"A segment has {self.size} samples or channels, but a patch of the model has "
                 f"{self.window}; use a longer segment, or a model with smaller patches."
@@ -148,7 +161,7 @@ class PatchGrid:
     @property
     def count(self) -> int:
         """Number of patches."""
-        return -(-(self.size - self.window) // self.shift) + 1
+        return max(0, -(-(self.size - self.window) // self.shift)) + 1
 
     @property
     def stride(self) -> Fraction:
@@ -158,16 +171,39 @@ class PatchGrid:
     @property
     def out_size(self) -> int:
         """Number of outputs of the segment."""
-        return self.out_start(self.count - 1) + self.out
+        last = self.out_start(self.count - 1) + self.out
+        if not self.padded:
+            return last
+        on_samples = -((self.covers[0] - self.size) * self.out // self._width) - self.first_output
+        return max(0, min(last, on_samples))
+
+    @property
+    def first_output(self) -> int:
+        """First output of the segment, counted from the one at the start of what outputs cover.
+
+        It is negative where a padded segment lies before that.
+        """
+        if not self.padded:
+            return 0
+        starts = self.start(0) * self.out // self._width
+        return max(-(self.covers[0] * self.out // self._width), starts)
+
+    @property
+    def _width(self) -> int:
+        return self.covers[1] - self.covers[0]
 
     def start(self, patch: int) -> int:
         """Return the first input sample of a patch."""
-        return min(patch * self.shift, self.size - self.window)
+        if not self.padded:
+            return min(patch * self.shift, self.size - self.window)
+        whole = self.stride.numerator  # with which outputs lie where they would without padding
+        return -((self.window - self.size) // 2 // whole * whole)
 
     def out_start(self, patch: int) -> int:
         """Return the output that a patch fills first: its exact position, rounded half up."""
-        width = self.covers[1] - self.covers[0]
-        return (2 * self.start(patch) * self.out + width) // (2 * width)
+        width = self._width
+        start = (2 * self.start(patch) * self.out + width) // (2 * width)
+        return start - self.first_output
 
     def touching(self, start: int, stop: int) -> tuple[int, int]:
         """Return the half-open range of the patches that fill any output in ``[start, stop)``.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dasdist.geometry import Block
 from dasdist.inference.cuda import to_device
 from dasdist.inference.device import give_back, out_of_memory
-from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
+from dasdist.signal import causal_filter, filter_tensor, padded, resample_span, resample_tensor
 
 __all__ = ["Prepared", "prepare", "prepare_tensor"]
 
@@ -124,7 +124,11 @@ def _resampled(values: Any, block: Block, resample: Callable[..., Any]) -> Any:
 
 
 def _cut(values: Any, block: Block) -> Prepared:
-    """Drop what only the filter needed."""
-    start = block.inputs.time.start
-    first, last = block.grid.rows.input_span(block.rows.start, block.rows.stop)
-    return Prepared(values[first - start : last - start], first, block.inputs.distance.start)
+    """Drop what only the filter needed; pad a segment that is shorter than a patch."""
+    start, rows = block.inputs.time.start, block.grid.rows
+    first, last = rows.input_span(block.rows.start, block.rows.stop)
+    if rows.padded:
+        values = padded(values, -first, last - rows.size)
+    else:
+        values = values[first - start : last - start]
+    return Prepared(values, first, block.inputs.distance.start)

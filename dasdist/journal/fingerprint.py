@@ -90,12 +90,13 @@ def _ends(span: Span) -> list[int]:
 
 
 def _describe_patches(grid: PatchGrid) -> list[Json]:
-    return [*map(int, (grid.size, grid.window, grid.shift, grid.out)), [*map(int, grid.covers)]]
+    sizes = (grid.size, grid.window, grid.shift, grid.out)
+    return [*map(int, sizes), [*map(int, grid.covers)], *(["padded"] if grid.padded else [])]
 
 
 def _patches(described: Sequence[Any]) -> PatchGrid:
-    size, window, shift, out, covers = described
-    return PatchGrid(size, window, shift, out, (covers[0], covers[1]))
+    size, window, shift, out, covers, *padded = described
+    return PatchGrid(size, window, shift, out, (covers[0], covers[1]), bool(padded))
 
 
 def continued(old: Sequence[SegmentGrid], new: Sequence[SegmentGrid]) -> bool:

@@ -208,6 +208,8 @@ class RunJournal:
         # results of an optimised model, or of one in lower precision, differ in their last digits
         given = {"optimize": True, "precision": "float32", **self._arguments}
         arguments = {k: v for k, v in given.items() if k not in _OF_THE_MACHINE}
+        if not arguments.get("pad"):  # as if it was not said
+            arguments.pop("pad", None)
         return {
             "format": FORMAT,
             "model": {"name": self._model_name, **describe_model(self._model)},

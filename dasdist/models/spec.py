@@ -23,6 +23,7 @@ RUN_ARGUMENTS = {
         True,
     ),
     "precision": ("Precision of the model's arithmetic: 'float32', 'bf16' or 'fp16'", "float32"),
+    "pad": ("True extends recordings that are shorter than the model's window", False),
     "tolerance": ("Largest jitter of coordinates within a segment, in samples, below 0.5", 0.25),
 }
 """Arguments of annotate and classify that concern the run, not the model."""

@@ -21,6 +21,8 @@ from dasdist.geometry.choose import DEFAULT_LIMITS, Limits
 from dasdist.inference import Predictor
 from dasdist.models import ModelSpec, patching_structure
 from dasdist.planning.block_size import with_blocks
+from dasdist.planning.distances import check_distances
+from dasdist.planning.overlaps import aligned, warn_of_holes
 from dasdist.planning.plan import Plan, Resources
 from dasdist.planning.probe import batching, first_pass, model_bytes
 from dasdist.planning.trial import speed_of
@@ -74,16 +76,26 @@ def make_plan(
         If a block does not fit into a worker's memory.
     """
     spec = predictor.spec
+    if spec.dx_range is not None or spec.fk_filter_args is not None:
+        check_distances(recording, spec.name)
+    pad = _pad(arguments, needs)
     sections: list[NDArray[np.float64] | None] = []
     grids: list[SegmentGrid] = []
     skipped: list[Skipped] = []
     for segment in recording.segments:
         structure, ratios = _fit(predictor.model, spec, segment, arguments)
         lengths = _usable(segment, structure, ratios)
-        if lengths[0] < structure.in_samples or lengths[1] < structure.in_channels:
+        short = lengths[0] < structure.in_samples
+        if short and pad:
+            lengths = (ratios[0].size(segment.time.size), lengths[1])
+        if (short and not pad) or lengths[1] < structure.in_channels:
             skipped.append(_too_short(segment, structure, lengths))
             continue
-        rows, columns = _patch_grids(structure, ratios, lengths)
+        rows, columns = _patch_grids(structure, lengths, padded=short)
+        if not rows.out_size:
+            skipped.append(_too_short(segment, structure, lengths))
+            continue
+        warn_of_holes((rows, columns), ratios, predictor.model, spec.name, arguments)
         grid = SegmentGrid(
             index=len(grids),
             first_block=0,
@@ -132,7 +144,9 @@ def _fit(
 ) -> tuple[PatchingStructure, tuple[Ratio, Ratio]]:
     """Return patches and resampling for a segment."""
     time = _ratio(segment.time.spacing, spec.dt_range, "time", "s")
-    distance = _ratio(abs(segment.distance.spacing), spec.dx_range, segment.distance.name, "m")
+    distance = Ratio(1, 1)  # also where channels share a position
+    if spec.dx_range is not None:
+        distance = _ratio(abs(segment.distance.spacing), spec.dx_range, segment.distance.name, "m")
     shape = (
         segment.time.size * time.up // time.down,
         segment.distance.size * distance.up // distance.down,
@@ -141,20 +155,11 @@ def _fit(
     return (
         replace(
             structure,
-            overlap_samples=structure.in_samples - _aligned(structure.shift_samples, time.up),
-            overlap_channels=structure.in_channels
-            - _aligned(structure.shift_channels, distance.up),
+            overlap_samples=structure.in_samples - aligned(structure.shift_samples, time.up),
+            overlap_channels=structure.in_channels - aligned(structure.shift_channels, distance.up),
         ),
         (time, distance),
     )
-
-
-def _aligned(shift: int, up: int) -> int:
-    """Return the largest shift up to the given one with which patches start on recorded samples.
-
-    That is SeisBench's choice; where it comes to no shift at all, patches start ``up`` apart.
-    """
-    return shift if shift < 1 else max(up, shift - shift % up)
 
 
 def _ratio(spacing: Fraction, allowed: tuple[float, float] | None, name: str, unit: str) -> Ratio:
@@ -181,7 +186,7 @@ def _usable(
 
 
 def _patch_grids(
-    structure: PatchingStructure, ratios: tuple[Ratio, Ratio], lengths: tuple[int, int]
+    structure: PatchingStructure, lengths: tuple[int, int], *, padded: bool
 ) -> tuple[PatchGrid, PatchGrid]:
     rows = PatchGrid(
         lengths[0],
@@ -189,6 +194,7 @@ def _patch_grids(
         structure.shift_samples,
         structure.out_samples,
         structure.range_samples,
+        padded,
     )
     columns = PatchGrid(
         lengths[1],
@@ -197,15 +203,23 @@ def _patch_grids(
         structure.out_channels,
         structure.range_channels,
     )
-    for grid, axis in ((rows, "overlap_samples"), (columns, "overlap_channels")):
-        if grid.hole():
-            warnings.warn(
-                f"Patches leave up to {grid.hole()} outputs between them empty: raise {axis} to at "
-                f"least {grid.window - (grid.covers[1] - grid.covers[0])}.",
-                DataWarning,
-                stacklevel=5,
-            )
     return rows, columns
+
+
+def _pad(arguments: Mapping[str, Any], needs: Needs) -> bool:
+    """Return whether segments shorter than a patch are to be extended."""
+    pad = arguments.get("pad", False)
+    if not isinstance(pad, bool | np.bool_):
+        raise InvalidInput(
+            f"pad is {pad!r}; use True to extend recordings that are shorter than the model's "
+            "window, or False."
+        )
+    if pad and needs.in_order:
+        raise InvalidInput(
+            "pad=True does not go with a callback that was written for SeisBench, which would see "
+            "samples beyond the recording. Use one of dasdist's, or pad the data beforehand."
+        )
+    return bool(pad)
 
 
 def _too_short(
@@ -217,8 +231,14 @@ def _too_short(
         segment.distance,
         f"{count_of(max(lengths[0], 0), 'sample')} x {count_of(max(lengths[1], 0), 'channel')} at "
         "the model's sampling are less than its window of "
-        f"{structure.in_samples:,} x {structure.in_channels:,}",
+        f"{structure.in_samples:,} x {structure.in_channels:,}"
+        + _padding_helps(structure, lengths),
     )
+
+
+def _padding_helps(structure: PatchingStructure, lengths: tuple[int, int]) -> str:
+    fits = lengths[1] >= structure.in_channels and lengths[0] < structure.in_samples
+    return " (pad=True, or --pad, extends it)" if fits else ""
 
 
 def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: Recording) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.geometry.choose import recompute_factor, samples_read
 from dasdist.planning.speed import Speed
-from dasdist.report import Skipped
+from dasdist.report import Skipped, time_span
 from dasdist.units import count_of
 
 if TYPE_CHECKING:  # with torch, which whoever scans an archive does not need
@@ -123,6 +123,25 @@ class Plan:
         return block_at(self.grids, index)
 
     @property
+    def padded(self) -> tuple[SegmentGrid, ...]:
+        """Segments that are shorter than a patch and are extended to one, as ``pad`` asks."""
+        return tuple(grid for grid in self.grids if grid.rows.padded)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is done in another way than usual."""
+        if not self.padded:
+            return ()
+        few = ", ".join(time_span(grid.time) for grid in self.padded[:3])
+        more = f" and {len(self.padded) - 3} more" if len(self.padded) > 3 else ""
+        window = float(self.padded[0].rows.window * self.padded[0].model_time.spacing)
+        return (
+            f"{len(self.padded)} of {len(self.grids)} segments are shorter than the model's window "
+            f"of {window:g} s and were padded to it ({few}{more}); results are of what was "
+            "recorded, and less sure than in whole windows",
+        )
+
+    @property
     def data_seconds(self) -> float:
         """Seconds of data in all segments, each stretch of time counted once."""
         spans = {grid.recorded.time: grid.time for grid in self.grids}
@@ -206,7 +225,8 @@ class Plan:
         """Bytes that a task thread needs for a block of a segment, besides its batches."""
         block = grid.largest_block()
         read = block.read.shape[0] * block.read.shape[1] * self.dtype.itemsize
-        inputs = block.inputs.shape[0] * block.inputs.shape[1]
+        length = max(block.inputs.time.size, grid.rows.window)  # a padded one is longer than read
+        inputs = length * block.inputs.distance.size
         channels = block.core.distance.size if grid.channelwise else grid.columns.out
         rows = 3 * grid.rows.out * channels * self.keys * 4
         held = self.held_outputs * block.core.shape[0] * block.core.shape[1] * self.keys * 4
@@ -218,7 +238,7 @@ class Plan:
         copies += [8 if self.dtype.kind in "iu" else self.dtype.itemsize] * sum(
             not ratio.is_identity for ratio in grid.ratios
         )
-        copies += [4] * (self.sections[grid.index] is not None)
+        copies += [4] * (self.sections[grid.index] is not None) + [4] * grid.rows.padded
         return inputs * sum(sorted(copies)[-2:])
 
     def __repr__(self) -> str:
@@ -260,9 +280,11 @@ class Plan:
 
     def _left_out(self) -> str:
         """Say how many segments are shorter, or narrower, than a window."""
+        padded = f", {len(self.padded):,} of them padded to a window" if self.padded else ""
         if not self.skipped:
-            return ""
-        return f", and {len(self.skipped):,} more left out: smaller than a window of the model"
+            return padded
+        left_out = f", and {len(self.skipped):,} more left out: smaller than a window of the model"
+        return padded + left_out
 
     def _about_seconds(self) -> str:
         seconds = self.block_seconds

@@ -140,6 +140,7 @@ class Request:
             phases=self.spec.phases,
             grids=plan.grids,
             dims=(self.recording.time_name, self.recording.channel_name),
+            channel_unit=self.recording.channel_unit,
             attrs=self.attributes,
         )
 

@@ -7,6 +7,7 @@ Every function here is pure and knows, besides its result, *how much input that 
 from dasdist.signal.fk import FKFilter
 from dasdist.signal.iir import causal_filter, design, settling_samples
 from dasdist.signal.on_device import filter_tensor, resample_tensor
+from dasdist.signal.padding import padded
 from dasdist.signal.precision import full_precision
 from dasdist.signal.resample import nearest_ratio, resample_span
 
@@ -17,6 +18,7 @@ __all__ = [
     "filter_tensor",
     "full_precision",
     "nearest_ratio",
+    "padded",
     "resample_span",
     "resample_tensor",
     "settling_samples",

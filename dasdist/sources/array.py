@@ -68,6 +68,7 @@ def labelled_source(data: SourceArray) -> Labelled:
         dtype=np.dtype(data.dtype),
         coordinates={
             "time": Coordinate(time.dtype, partial(ties_of_values, time, "time")),
+            # the class says that they are metres
             "distance": Coordinate(distance.dtype, partial(ties_of_values, distance, "distance")),
         },
         others={},

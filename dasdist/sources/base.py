@@ -79,6 +79,9 @@ class Recording:
     ----------
     time_name, channel_name : str
         Names of the dimensions.
+    channel_unit : str
+        Unit of the channels' positions: "m", also where the data has another unit of length; "1"
+        where they only count channels; else what the data states.
     shape : tuple of int
         Number of samples of all members, and of channels of the widest.
     dtype : numpy.dtype
@@ -111,6 +114,7 @@ class Recording:
 
     time_name: str
     channel_name: str
+    channel_unit: str
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     segments: tuple[SegmentAxes, ...] = field(repr=False)

@@ -71,7 +71,8 @@ def runs_of(ties: Ties, name: str, tolerance: float) -> tuple[Run, ...]:
     Raises
     ------
     InvalidInput
-        If values are missing, or do not change from one sample to the next (time: increase).
+        If values are missing, or times do not increase from one sample to the next.  Positions may
+        repeat: such a run has a step of 0.
     """
     if ties.values.dtype.kind == "f" and not np.isfinite(ties.values).all():
         raise InvalidInput(
@@ -90,13 +91,12 @@ def runs_of(ties: Ties, name: str, tolerance: float) -> tuple[Run, ...]:
     for stretch in stretches:
         size = stretch.stop - stretch.start
         axis = Axis(name, stretch.first, stretch.step, size, ties.is_time)
-        if stretch.step <= 0 and (ties.is_time or stretch.step == 0):
+        if stretch.step <= 0 and ties.is_time:
             what = "decreases" if stretch.step < 0 else "stays the same"
             raise InvalidInput(
-                f"The {name!r} coordinate {what} from {axis.value(0)} on, for {size} samples or "
-                f"channels; it must {'increase' if ties.is_time else 'change'} from each one to "
-                "the next. Drop or sort these (in xdas with `trim_overlaps` and `sortby`), or "
-                "correct the coordinate."
+                f"The {name!r} coordinate {what} from {axis.value(0)} on, for {size} samples; it "
+                "must increase from each one to the next. Drop or sort these (in xdas with "
+                "`trim_overlaps` and `sortby`), or correct the coordinate."
             )
         runs.append(Run(Span(stretch.start, stretch.stop), axis))
     return tuple(runs)

@@ -147,7 +147,8 @@ class Hdf5Source:
             return None
         if chunk is None or len(chunk) != len(piece.index):
             return None
-        rows, columns = (chunk[axis] for axis in piece.sliced)
+        steps = (entry.step or 1 for entry in piece.index if isinstance(entry, slice))
+        rows, columns = (-(-chunk[i] // by) for i, by in zip(piece.sliced, steps, strict=True))
         rows, columns = min(rows, piece.rows.size), min(columns, piece.columns.size)
         return (rows, columns) if self.time_axis == 0 else (columns, rows)
 
@@ -194,7 +195,7 @@ def read_pieces(
 
 
 def _holds(shape: tuple[int, ...], index: Index) -> bool:
-    last = [entry if isinstance(entry, int) else entry.stop - 1 for entry in index]
+    last = [entry if isinstance(entry, int) else _chosen(entry)[-1] for entry in index]
     return len(index) == len(shape) and all(
         end < size for end, size in zip(last, shape, strict=True)
     )
@@ -202,8 +203,12 @@ def _holds(shape: tuple[int, ...], index: Index) -> bool:
 
 def _shown(index: Index) -> str:
     """Write an index as one types it."""
-    words = [str(i) if isinstance(i, int) else f"{i.start}:{i.stop}" for i in index]
+    words = [str(i) if isinstance(i, int) else f"{i.start}:{i.stop}" + _every(i) for i in index]
     return f"[{', '.join(words)}]"
+
+
+def _every(entry: slice) -> str:
+    return f":{entry.step}" if entry.step not in (None, 1) else ""
 
 
 def _stacked(pieces: Sequence[Piece], shape: tuple[int, int]) -> bool:
@@ -232,8 +237,9 @@ def linked_files(piece: Piece, time_axis: int) -> list[tuple[Span, str]]:
     """Return the files that hold the samples of a piece of a virtual dataset; never raise."""
     entry = piece.index[piece.sliced[time_axis]]
     span = piece.rows if time_axis == 0 else piece.columns
-    if not isinstance(entry, slice) or entry.step not in (None, 1):
+    if not isinstance(entry, slice):
         return []
+    step = entry.step or 1
     found = []
     try:
         with h5py.File(piece.path, "r") as file:
@@ -244,11 +250,12 @@ def linked_files(piece: Piece, time_axis: int) -> list[tuple[Span, str]]:
             for i in range(properties.get_virtual_count()):
                 low, high = properties.get_virtual_vspace(i).get_select_bounds()
                 axis = piece.sliced[time_axis]
-                held = _common(Span(low[axis], high[axis] + 1), Span(entry.start, entry.stop))
+                first, end = (-((entry.start - n) // step) for n in (low[axis], high[axis] + 1))
+                held = _common(Span(first, end), Span(0, span.size))
                 if held.size > 0 and _meets(piece.index, low, high):
                     link = properties.get_virtual_filename(i)
                     path = piece.path if link == "." else beside(piece.path, link)
-                    found.append((held.shift(span.start - entry.start), path))
+                    found.append((held.shift(span.start), path))
     except (OSError, KeyError):
         return []
     return found
@@ -269,5 +276,9 @@ def _common(one: Span, other: Span) -> Span:
 
 
 def _within(entry: slice, span: Span) -> slice:
-    chosen = range(entry.start, entry.stop, entry.step or 1)[span.slice]
-    return slice(chosen.start, chosen.stop, chosen.step)
+    chosen = _chosen(entry)[span.slice]
+    return slice(chosen.start, chosen[-1] + 1, chosen.step)
+
+
+def _chosen(entry: slice) -> range:
+    return range(entry.start, entry.stop, entry.step or 1)

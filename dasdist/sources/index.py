@@ -11,6 +11,7 @@ import xdas
 
 from dasdist.errors import DataWarning, InvalidInput
 from dasdist.sources.checked import CHECKED
+from dasdist.sources.stored_axes import check_indexed
 from dasdist.units import count_of
 
 __all__ = [
@@ -31,6 +32,9 @@ SEPARATE = "a separate array in the collection"
 
 TABLE = CHECKED
 """Group of the table of files."""
+
+_ASKED = 2
+"""Version from which files were asked for the order and the unit of their axes."""
 
 
 def is_index(path: str | os.PathLike[str]) -> bool:
@@ -58,7 +62,8 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     InvalidInput
-        If there is no such file, it is not an index, or the index lists no readable file.
+        If there is no such file, it is not an index, or the index lists no readable file; if it is
+        an old one that took channels for samples, or another unit for metres.
     """
     where = os.fspath(path)
     if not os.path.exists(where):
@@ -83,8 +88,12 @@ def read_index(path: str | os.PathLike[str]) -> Any:
                 f"The index {where!r} lists no readable file; the problems that `dasdist index` "
                 "printed say why."
             )
+        version = json.loads(file[TABLE].attrs["asked"]).get("version", 0)
     found = xdas.open_datacollection(where, group=ARRAYS)
     members = [found[key] for key in sorted(found, key=int)] if found.ismapping() else list(found)
+    if version < _ASKED:
+        for member in members:
+            check_indexed(member, where)
     return members[0] if len(members) == 1 else xdas.DataCollection(members, ARRAYS)
 
 

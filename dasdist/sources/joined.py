@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dasdist.geometry import Region, Span
 from dasdist.sources.coordinates import Ties
-from dasdist.sources.labelled import Coordinate, Labelled
+from dasdist.sources.labelled import Labelled
 from dasdist.sources.selection import Source
 
 __all__ = ["JoinedFiles", "JoinedSource", "joined"]
@@ -113,6 +113,8 @@ def _alike(one: Labelled, other: Labelled) -> bool:
     name = one.dims[channel]
     if name not in one.coordinates or name not in other.coordinates:
         return False
+    if one.coordinates[name].unit != other.coordinates[name].unit:
+        return False
     before, after = one.coordinates[name].ties(), other.coordinates[name].ties()
     return np.array_equal(before.indices, after.indices) and np.array_equal(
         before.values, after.values
@@ -141,7 +143,7 @@ def _one(group: Sequence[Labelled]) -> Labelled:
         shape=tuple(shape),
         coordinates={
             **first.coordinates,
-            name: Coordinate(first.coordinates[name].dtype, ties),
+            name: replace(first.coordinates[name], ties=ties),
         },
         source=partial(_source, [array.source for array in group], sizes),
     )

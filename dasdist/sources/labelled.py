@@ -1,7 +1,9 @@
 """Labelled arrays of any library, in the one shape in which recordings are opened."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,17 +12,67 @@ from numpy.typing import NDArray
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources.coordinates import Ties
+from dasdist.sources.lengths import METRE, NUMBER, is_number, metres
 from dasdist.sources.selection import ArraySource, Source
 
-__all__ = ["Coordinate", "GraphSource", "Labelled", "in_memory", "is_graph"]
+__all__ = ["Coordinate", "GraphSource", "Labelled", "coordinate_in", "in_memory", "is_graph"]
+
+_COUNTED = frozenset(
+    ("channel", "channels", "channel_number", "channel_index", "locus", "loci", "trace", "traces")
+)
+"""Names of dimensions whose coordinate counts channels, unless it states another unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coordinate:
-    """A coordinate of one dimension; its ties are built when asked for."""
+    """A coordinate of one dimension; its ties are built when asked for.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Type of its values.
+    ties : callable
+        Returns its ties.
+    unit : str
+        Of positions along the fibre: "m", "1" where they only count channels, or a unit that is no
+        known one of length.
+    """
 
     dtype: np.dtype[Any]
     ties: Callable[[], Ties]
+    unit: str = METRE
+
+
+def coordinate_in(
+    unit: str | None, name: str, dtype: np.dtype[Any], ties: Callable[[], Ties]
+) -> Coordinate:
+    """Return a coordinate, in metres if it is in another known unit of length.
+
+    Parameters
+    ----------
+    unit : str or None
+        What it states; without, it is in metres, unless its name is that of a number.
+    name : str
+        Name of its dimension.
+    dtype, ties
+        As of :class:`Coordinate`.
+    """
+    if dtype.kind == "M":
+        return Coordinate(dtype, ties)
+    stated = (unit or "").strip() or (NUMBER if name.casefold() in _COUNTED else METRE)
+    factor = metres(stated)
+    if factor is None:
+        return Coordinate(dtype, ties, NUMBER if is_number(stated) else stated)
+    return Coordinate(dtype, ties if factor == 1 else partial(_scaled, ties, factor))
+
+
+def _scaled(ties: Callable[[], Ties], factor: Fraction) -> Ties:
+    found, by = ties(), float(factor)
+    values = found.values * by
+    finite = np.abs(values[np.isfinite(values)])
+    lost = 4 * float(np.spacing(finite.max())) if finite.size else 0.0
+    step = None if found.step is None else found.step * factor
+    return replace(found, values=values, step=step, rounding=max(found.rounding * by, lost))
 
 
 @dataclass(frozen=True, slots=True)

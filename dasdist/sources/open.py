@@ -15,6 +15,7 @@ from dasdist.sources.base import Member, Recording, SegmentAxes
 from dasdist.sources.coordinates import Run, runs_of
 from dasdist.sources.joined import JoinedFiles, joined
 from dasdist.sources.labelled import Labelled
+from dasdist.sources.lengths import METRE, NUMBER
 from dasdist.sources.xarray_arrays import labelled_xarray
 
 __all__ = ["open_recording"]
@@ -31,7 +32,9 @@ def open_recording(
         Samples and channels, dimensions in either order.  Of xdas: tiles, HDF5 stacks, numpy or
         dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
         collection keep their channels and their sampling, and lie one after the other along the
-        samples of the recording.  A path is that of an index of :func:`dasdist.index_archive`.
+        samples of the recording; files that xdas opened apart, because their first dimension is the
+        fibre, are put together in time.  A path is that of an index of
+        :func:`dasdist.index_archive`.
     channel_coord_name : str, optional
         Dimension along the fibre.  Default: the one that is not time.
     tolerance : float
@@ -68,7 +71,7 @@ def open_recording(
 
         data = read_index(data)
     arrays = [_labelled(array) for array in _arrays(data)]
-    if isinstance(data, JoinedFiles):
+    if isinstance(data, JoinedFiles) or _opened_apart(data, arrays):
         arrays = joined(arrays)
     if not arrays:
         raise InvalidInput("The collection is empty; pass one array or more.")
@@ -79,6 +82,7 @@ def open_recording(
     members: list[Member] = []
     for array in arrays:
         _check_alike(array, time_name, channel_name, alone=len(arrays) == 1)
+        _check_unit(array.coordinates[channel_name].unit, arrays[0].coordinates[channel_name].unit)
         first = members[-1].place.time.stop if members else 0
         members.append(_member(array, first, time_name, channel_name, tolerance))
     graph = arrays[0].graph
@@ -87,6 +91,7 @@ def open_recording(
     return Recording(
         time_name=time_name,
         channel_name=channel_name,
+        channel_unit=arrays[0].coordinates[channel_name].unit,
         shape=(members[-1].place.time.stop, max(m.place.distance.stop for m in members)),
         dtype=max((m.dtype for m in members), key=lambda dtype: dtype.itemsize),
         segments=tuple(segment for member in members for segment in _segments(member)),
@@ -107,6 +112,14 @@ def _arrays(data: Any) -> Iterator[Any]:
             yield from _arrays(entry)
     else:
         yield data
+
+
+def _opened_apart(data: Any, arrays: Sequence[Labelled]) -> bool:
+    """Tell whether xdas opened files one by one because their first dimension is the fibre."""
+    of_xdas = type(data).__module__.partition(".")[0] == "xdas" and len(arrays) > 1
+    return of_xdas and all(
+        len(array.dims) == 2 and array.dims.index(_time_dimension(array)) == 1 for array in arrays
+    )
 
 
 def _member(
@@ -194,6 +207,19 @@ def _check_alike(array: Labelled, time_name: str, channel_name: str, *, alone: b
             "The collection has an array that is a dask graph; pass such arrays one at a time, or "
             "only arrays that are read from files."
         )
+
+
+def _check_unit(unit: str, first: str) -> None:
+    """Refuse an array of a collection whose positions are not of the kind of the first one's."""
+    if unit != first:
+        raise InvalidInput(
+            f"The collection has an array whose channels have positions in {_unit_in_words(unit)} "
+            f"and one in {_unit_in_words(first)}; give both metres, or pass one array at a time."
+        )
+
+
+def _unit_in_words(unit: str) -> str:
+    return {METRE: "metres", NUMBER: "channel numbers"}.get(unit, repr(unit))
 
 
 def _time_dimension(array: Labelled) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources.coordinates import ties_of_values
-from dasdist.sources.labelled import Coordinate, GraphSource, Labelled, in_memory, is_graph
+from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
 from dasdist.sources.selection import Source, file_identity
 
 __all__ = ["LazySource", "labelled_xarray"]
@@ -24,7 +24,9 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
     for name, coordinate in data.coords.items():
         if coordinate.dims == (name,):
             ties = partial(_ties, coordinate)
-            coordinates[str(name)] = Coordinate(coordinate.dtype, ties)
+            coordinates[str(name)] = coordinate_in(
+                _unit(coordinate), str(name), coordinate.dtype, ties
+            )
         elif len(coordinate.dims) == 1:
             others[str(name)] = str(coordinate.dims[0])
     # `data.data` and `data.values` would load what is lazy
@@ -38,6 +40,12 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
         source=partial(_source, data.variable, graph),
         graph=graph,
     )
+
+
+def _unit(coordinate: xarray.DataArray) -> str | None:
+    """Return the unit that a coordinate states: text, or what pint left there."""
+    stated = coordinate.attrs.get("units", coordinate.attrs.get("unit"))
+    return None if stated is None else str(stated)
 
 
 def _ties(coordinate: xarray.DataArray) -> Any:

@@ -13,8 +13,10 @@ from dasdist.errors import InvalidInput
 from dasdist.geometry import Span
 from dasdist.sources.coordinates import ties_of_xdas
 from dasdist.sources.hdf5 import Hdf5Source, Index, Piece, box
-from dasdist.sources.labelled import Coordinate, GraphSource, Labelled, in_memory, is_graph
+from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
+from dasdist.sources.lengths import METRE, metres
 from dasdist.sources.selection import Source
+from dasdist.sources.stored_axes import as_stored, stored_as
 from dasdist.sources.tiles import tile_source
 
 __all__ = ["labelled_xdas"]
@@ -26,15 +28,21 @@ def labelled_xdas(data: DataArray) -> Labelled:
     Raises
     ------
     InvalidInput
-        If its values are of a kind that cannot be sent to a worker.
+        If its values are of a kind that cannot be sent to a worker, or a part was selected of an
+        array whose axes xdas mistook for each other.
     """
+    stored = stored_as(data)
+    data = as_stored(data, stored)
+    unit = stored.unit if stored else None
+    if unit and stored and stored.indexed and metres(unit) is not None:
+        unit = METRE  # an index converted them
     values = data.data
     shape = tuple(values.shape)  # once: a long stack adds it up anew each time
     coordinates, others = {}, {}
     for name, coordinate in data.coords.items():
         if coordinate.dim == name:
             ties = partial(ties_of_xdas, coordinate, name)
-            coordinates[name] = Coordinate(np.dtype(coordinate.dtype), ties)
+            coordinates[name] = coordinate_in(unit, name, np.dtype(coordinate.dtype), ties)
         elif coordinate.dim is not None:
             others[name] = coordinate.dim
     return Labelled(
