@@ -110,7 +110,8 @@ def annotate(
     channel_coord_name : str, optional
         Channel dimension; by default it is found.
     tolerance : float
-        Jitter of coordinates, in samples, that does not end a segment; 0.25 by default.
+        Jitter of coordinates, in samples, that does not end a segment; 0.25 by default.  From 0.5
+        on, a single missing sample may pass for jitter.
     stacking : {"weighted", "avg", "max"}
         For lazy annotations, how overlapping patches become one value; "weighted" by default.
     **kwargs

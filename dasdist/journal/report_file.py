@@ -179,7 +179,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
         f"{readable_bytes(stage['bytes_per_second'])}/s"
         for name, stage in summary["stages"].items()
     ]
-    lines += _listed("done in another way than asked for", summary["notes"])
+    lines += _listed("notes", summary["notes"])
     lines += _listed("not covered", [_hole_line(Hole(**h)) for h in data["not_covered"]])
     lines += _listed(
         "files that the index lists",

@@ -104,7 +104,7 @@ def make_plan(
         sections.append(filtering)
         halo = Fraction(needs.pick_halo) / grid.out_time.spacing
         grids.append(replace(grid, pick_halo=-(-halo // 1) + 1 if halo else 0))
-    _report_short(skipped, grids, recording)
+    _report_left_out(skipped, grids, recording)
     plan = Plan(
         model=spec.name,
         grids=tuple(grids),
@@ -118,6 +118,7 @@ def make_plan(
         model_bytes=model_bytes(predictor, resources),
         batch_bytes=0,
         resources=resources,
+        notes=recording.notes,
     )
     found = first_pass(predictor, plan, arguments)
     plan = replace(plan, batch_bytes=found.batch_bytes)
@@ -219,7 +220,16 @@ def _too_short(
     )
 
 
-def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: Recording) -> None:
+def _report_left_out(
+    skipped: list[Skipped], grids: list[SegmentGrid], recording: Recording
+) -> None:
+    for note in recording.notes:
+        warnings.warn(f"{note[0].upper()}{note[1:]}.", DataWarning, stacklevel=4)
+    if not grids and recording.jitter:
+        raise InvalidInput(
+            f"None of the {len(recording.segments)} segments of this recording can be processed: "
+            f"{skipped[0]}. {recording.jitter}"
+        )
     if not grids:
         raise InvalidInput(
             f"None of the {len(recording.segments)} segments of this recording "
@@ -231,7 +241,8 @@ def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: R
         few = "; ".join(str(s) for s in skipped[:3]) + ("; …" if len(skipped) > 3 else "")
         warnings.warn(
             f"{len(skipped)} of {len(recording.segments)} segments are too short for a patch and "
-            f"are left out (the report lists all of them): {few}.",
+            f"are left out (the report lists all of them): {few}."
+            + (f" {recording.jitter}" if recording.jitter else ""),
             DataWarning,
             stacklevel=4,
         )

@@ -95,6 +95,8 @@ class Plan:
         What the run may use.
     speed : Speed or None
         How fast a small block was; None where the blocks of an earlier run are kept.
+    notes : tuple of str
+        What of the recording does not count, such as samples that overlap earlier ones.
     """
 
     model: str
@@ -110,6 +112,7 @@ class Plan:
     batch_bytes: int
     resources: Resources
     speed: Speed | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.grids))
@@ -232,6 +235,7 @@ class Plan:
                 f"{readable_bytes(self.read_bytes)}, {self.read_amplification:.3f} x archive",
             ),
             ("peak per worker", f"{readable_bytes(self.peak_bytes)} of {available}"),
+            *(("note", note) for note in self.notes),
         ]
 
     def _about_seconds(self) -> str:
