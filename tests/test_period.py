@@ -66,7 +66,7 @@ def test_a_collection_keeps_the_arrays_that_have_such_samples():
         (
             "2025",
             None,
-            "no samples from 2025-01-01T00:00:00 to the end: the data goes from 2024-01-01T00:00:00",
+            "no samples from 2025-01-01T00:00:00 to the end: the data goes from 2024-01-01T00:00",
         ),
         ("2024-02", "2024-01", "--from 2024-02 is not before --to 2024-01"),
     ],

@@ -14,6 +14,10 @@ STATED = {"febus", "prodml"}
 """Engines of xdas for files whose header states more than xdas tells."""
 
 
+_ROUND = 8
+"""Largest denominator of a round rate in hertz."""
+
+
 def stated_step(path: str) -> Fraction | None:
     """Return the sampling interval that the header of a Febus or ProdML file states.
 
@@ -34,9 +38,9 @@ def stated_step(path: str) -> Fraction | None:
         return None
     if not np.isfinite(rate) or rate <= 0:
         return None
-    exact = Fraction(rate)
-    # a float stands for the simplest fraction that it could have been rounded from
-    return 10**9 / simplest_fraction(exact, 8 * float(np.spacing(rate)))
+    # headers hold what single precision has left of a rate
+    round_rate = simplest_fraction(Fraction(rate), 2e-7 * rate)
+    return 10**9 / (round_rate if round_rate.denominator <= _ROUND else Fraction(rate))
 
 
 def _rate_of_prodml(file: Any) -> float:
