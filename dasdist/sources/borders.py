@@ -17,7 +17,7 @@ from dasdist.sources.coordinates import Run, Ties
 
 __all__ = ["Borders", "samples_of"]
 
-_NEAR = 1.5
+_NEAR = 2.5
 """Samples by which a run may follow another too late or too early, if jitter parted them."""
 
 _LOOKED_AT = 32
@@ -62,6 +62,10 @@ class Borders:
         """Tell which runs, but the last, are followed at once: shape (n - 1,)."""
         lag = (self.starts[1:] - self.ends[:-1]) / self.step - 1
         return np.asarray(np.abs(lag) <= _NEAR)
+
+    def early(self) -> NDArray[np.bool_]:
+        """Tell which runs, but the first, begin before the one before has ended."""
+        return np.asarray(self.starts[1:] - self.ends[:-1] < 0.5 * self.steps[1:])
 
     def rounded(self, ties: Ties) -> bool:
         """Tell whether stamps are rounded so coarsely that they repeat or leave some out."""

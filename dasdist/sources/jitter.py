@@ -89,7 +89,7 @@ def jitter_of(ties: Ties, runs: Sequence[Run], allowed: float) -> Jitter | None:
         peak=float(np.ptp(off)) / 2 / slope,
         cuts=int(seeming.sum()),
         rounded=rounded,
-        repeats=rounded and bool((borders.starts[1:] <= borders.ends[:-1]).any()),
+        repeats=rounded and bool(borders.early().any()),
         allowed=allowed,
     )
 
