@@ -157,7 +157,7 @@ def as_source(times):
 def test_times_that_nanoseconds_cannot_count_are_refused(kind, first):
     with pytest.raises(InvalidInput, match="1677-09-22 to 2262-04-10") as refusal:
         picked(kind(stamped(first)))
-    assert f"begins at {first}" in str(refusal.value)
+    assert f"begins at {stamped(first)[0]}" in str(refusal.value)
 
 
 @pytest.mark.parametrize("first", ["1677-09-22", "1900-01-01", "2262-04-10"])
@@ -180,10 +180,10 @@ def test_files_of_such_times_are_problems_of_an_index(tmp_path, first):
 @pytest.mark.parametrize(
     "kind",
     [
-        lambda times: as_xarray(times),
+        as_xarray,
         lambda times: as_xarray(list(times)),
         lambda times: as_xarray(times.to_pydatetime()),
-        lambda times: as_source(times),
+        as_source,
     ],
     ids=["index", "stamps", "datetimes", "source"],
 )
@@ -527,7 +527,7 @@ def test_files_of_hours_whose_step_was_rounded_to_nanoseconds_are_one_segment():
 
 def prodml(path, values, rate, first, end_is_next=True, header_rate=True):
     """Write a ProdML 2.0 file whose end is its last sample, or the next file's first."""
-    count, channels = values.shape
+    count = len(values)
     step = np.timedelta64(round(1e6 / rate), "us")
     stamp = first.astype("M8[us]")
     ends = (np.bytes_(f"{t}+00:00") for t in (stamp, stamp + step * (count - (not end_is_next))))
@@ -648,19 +648,17 @@ def test_no_sample_is_left_out_for_jitter():
     assert sum(segment.time.size for segment in recording.segments) == 2000
 
 
-@pytest.mark.parametrize(("rate", "advised"), [(1024, "0.53"), (1200, None), (800, "0.41")])
+@pytest.mark.parametrize("rate", [1024, 1200, 800])
 @pytest.mark.parametrize("unit", ["ns", "ms"])
-def test_stamps_rounded_to_milliseconds(rate, advised, unit):
+def test_stamps_rounded_to_milliseconds(rate, unit):
     at = 3000
     exact = np.arange(20_000) * Fraction(1000, rate)
     times = START + np.array([round(t) for t in exact]).astype("m8[ms]")
     data = as_xarray(times.astype(f"M8[{unit}]"))
     data[at, 2] = 0.9
-    with pytest.raises(
-        InvalidInput, match=r"are rounded, and so deviate.*samples.*tolerance="
-    ) as no:
+    with pytest.raises(InvalidInput, match="are rounded, and so deviate") as refusal:
         picked(data)
-    advised = float(str(no.value).partition("tolerance=")[2].partition("tolerance=")[2][:4])
+    advised = float(str(refusal.value).partition("tolerance=")[2].partition("tolerance=")[2][:4])
     found = picked(data, tolerance=advised).picks
     assert abs(found.time[0] - exactly(START, at, rate)) <= np.timedelta64(5 * 10**5, "ns")
     (segment,) = open_recording(data, tolerance=advised).segments
