@@ -121,7 +121,8 @@ class RunReport:
     peak, planned : int
         The most memory that a worker process had, and what the plan said, in bytes.
     notes : tuple of str
-        What some process did in another way than was asked for: with the plain model because an
+        What of the recording does not count, such as samples that overlap earlier ones; and what
+        some process did in another way than was asked for: with the plain model because an
         optimised one could not be built or differed, or in smaller batches for want of memory; and
         which segments were padded.
     unreached : str

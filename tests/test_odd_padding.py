@@ -105,7 +105,7 @@ def test_plan_and_report_tell_it():
     plan = dasdist.plan(Echo(), short(), pad=True)
     assert "1 (0 too short, 1 padded)" in repr(plan)
     (note,) = picked(short()).report.notes
-    assert "1 of 1 segments are shorter than the model's window of 5 s and were padded" in note
+    assert "1 of 1 segment is shorter than the model's window of 5 s and padded" in note
     whole = dasdist.plan(Echo(), short(samples=500), pad=True)
     assert (whole.padded, whole.notes) == ((), ())
 
@@ -258,7 +258,7 @@ def test_the_command_line_pads_and_says_so(tmp_path):
     words += ["-o", str(out), "--threshold", "0.5", "--set", "blinding=[0, 0]"]
     ran = CliRunner().invoke(app, ["classify", *words])
     assert ran.exit_code == 0, ran.output
-    assert "were padded to it" in " ".join(ran.output.split())
+    assert "and padded to it" in " ".join(ran.output.split())
     assert pd.read_parquet(out).sample_index.tolist() == [180]
     report = json.loads((tmp_path / "picks.parquet.dasdist" / "report.json").read_text())
     assert report["data"]["seconds"] == 3.0

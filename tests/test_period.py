@@ -13,6 +13,8 @@ from dasdist.callbacks.parquet import StoredPicks
 from dasdist.cli import app
 from dasdist.cli.period import within
 from dasdist.errors import InvalidInput
+from dasdist.geometry import Region, Span
+from dasdist.sources import open_recording
 from tests.toys import START, Toy, noise, recording
 
 
@@ -24,38 +26,48 @@ def as_xarray(data):
     )
 
 
+def samples(found):
+    """All samples of a recording of one array."""
+    rows, columns = found.shape
+    return found.select(Region(Span(0, rows), Span(0, columns))).read()
+
+
 @pytest.mark.parametrize("kind", [lambda data: data, as_xarray], ids=["xdas", "xarray"])
 @pytest.mark.parametrize("dims", [("time", "distance"), ("distance", "time")])
 def test_the_first_time_is_in_and_the_second_is_not(kind, dims):
     data = kind(recording(noise(1000, 4), dims=dims))  # 100 Hz
-    found = within(data, "2024-01-01T00:00:01", "2024-01-01T00:00:03")
-    times = np.asarray(found["time"].values)
+    found = open_recording(within(data, "2024-01-01T00:00:01", "2024-01-01T00:00:03"))
+    times = found.segments[0].time.values()
     assert times[0] == START + np.timedelta64(1, "s")
     assert times[-1] == START + np.timedelta64(2990, "ms")
-    assert len(times) == 200
-    assert found.dims == dims
+    assert found.shape == (200, 4)
+    np.testing.assert_array_equal(samples(found), noise(1000, 4)[100:300])
 
 
 def test_ranges_that_touch_hold_every_sample_once():
     data = recording(noise(1000, 4))
     cuts = [None, "2024-01-01T00:00:01.005", "2024-01-01T00:00:07.77Z", None]
-    parts = [within(data, *cuts[i : i + 2]) for i in range(3)]
-    joined = np.concatenate([np.asarray(part.values) for part in parts])
+    parts = [open_recording(within(data, *cuts[i : i + 2])) for i in range(3)]
+    joined = np.concatenate([samples(part) for part in parts])
     np.testing.assert_array_equal(joined, np.asarray(data.values))
 
 
 def test_a_collection_keeps_the_arrays_that_have_such_samples():
     hours = [START + np.timedelta64(hour, "h") for hour in (0, 1, 2)]
     arrays = [recording(noise(1000, 4), start=hour) for hour in hours]
-    found = within(arrays, "2024-01-01T01:00:05", None)
-    assert [array.shape for array in found] == [(500, 4), (1000, 4)]
-    assert within(arrays, None, "2024-01-01T00:30").shape == (1000, 4)
+    found = open_recording(within(arrays, "2024-01-01T01:00:05", None))
+    assert [member.place.time.size for member in found.members] == [500, 1000]
+    assert open_recording(within(arrays, None, "2024-01-01T00:30")).shape == (1000, 4)
 
 
 @pytest.mark.parametrize(
     ("since", "until", "message"),
     [
-        ("2025", None, "no samples from 2025 to the end: the data goes from 2024-01-01T00:00:00"),
+        (
+            "2025",
+            None,
+            "no samples from 2025-01-01T00:00:00 to the end: the data goes from 2024-01-01T00:00",
+        ),
         ("2024-02", "2024-01", "--from 2024-02 is not before --to 2024-01"),
     ],
 )

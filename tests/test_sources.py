@@ -717,9 +717,9 @@ def test_the_channel_dimension_can_be_named():
             open_recording(data, channel_coord_name=name)
 
 
-@pytest.mark.parametrize("tolerance", [-0.1, 0.5, np.nan])
+@pytest.mark.parametrize("tolerance", [-0.1, 1.0, np.nan])
 def test_the_tolerance_is_checked(tolerance):
-    with pytest.raises(InvalidInput, match=r"less than 0\.5"):
+    with pytest.raises(InvalidInput, match="less than 1"):
         open_recording(relabelled(), tolerance=tolerance)
 
 
@@ -737,8 +737,8 @@ ENGINES = {
     "iDAS005_hdf5_example.626.h5": ("prodml", (1000, 1152), 1000, 1, (1000, 1152)),
     "iDAS005_tdms_example.626.tdms": ("silixa", (1000, 1152), 1000, 1, None),
     "ap_sensing_1.hdf5": ("apsensing", (150, 4082), 500, 1, None),
-    # 1050 Hz, of which xdas rounds the interval to microseconds
-    "febus_2.h5": ("febus", (1050, 101), Fraction(10**6, 952), 1, (1050, 101)),
+    # xdas rounds the interval to microseconds; the header has it
+    "febus_2.h5": ("febus", (1050, 101), 1050, 1, (1050, 101)),
     "terra15_v5_test_file.hdf5": (
         "terra15",
         (2060, 43),
@@ -782,7 +782,9 @@ def test_real_files(das_file, name, vtype):
         )
         assert np.abs(off).max() < 1e-9 * 5000
         times = data["time"].values[region.time.slice].astype("M8[ns]")
-        assert np.abs(segment.time.values() - times).max() <= np.timedelta64(1, "ns")
+        rounded = 381 if engine == "febus" else 0  # nanoseconds a sample, by xdas
+        late = (np.arange(len(times)) * rounded).astype("m8[ns]")
+        assert np.abs(segment.time.values() - late - times).max() <= np.timedelta64(50, "ns")
 
 
 def test_a_plain_netcdf_file_through_xarray(das_file):

@@ -70,8 +70,8 @@ def test_vendor_files_to_zarr_and_back(das_file, tmp_path, name, vtype):
             assert dataset["P"].dims == data.dims
             assert dataset["P"].dtype == np.float32
             off = np.abs((dataset["time"].values - expected).astype(int))
-            # the coordinate's own jitter ends no segment
-            assert off.max() <= int(step.astype("timedelta64[ns]").astype(int)) / 4
+            # the coordinate's own jitter ends no segment; the Febus step is rounded by xdas
+            assert off.max() <= int(step.astype("timedelta64[ns]").astype(int)) / 2
             channels = grid.recorded.distance.slice
             np.testing.assert_allclose(
                 dataset[data.dims[1]].values, places[channels], rtol=1e-12, atol=1e-9

@@ -124,7 +124,8 @@ def annotate(
     channel_coord_name : str, optional
         Channel dimension; by default it is found.
     tolerance : float
-        Jitter of coordinates, in samples, that does not end a segment; 0.25 by default.
+        Jitter of coordinates, in samples, that does not end a segment; 0.25 by default.  From 0.5
+        on, a single missing sample may pass for jitter.
     pad : bool
         Whether segments that are shorter than the model's window are extended to it, by what they
         hold mirrored and faded, instead of being left out; False by default.  Results are of what

@@ -20,6 +20,7 @@ from xdas.virtual import TileArray
 
 from dasdist.archive.changes import SAME_STEP, and_more, changes
 from dasdist.archive.header import Header, Problem, coordinate_of, time_coordinate
+from dasdist.archive.pieces import Piece, overlapping, pieces_of
 from dasdist.errors import InvalidInput
 from dasdist.sources import open_recording
 from dasdist.sources.checked import CHECKED
@@ -70,14 +71,13 @@ def build(headers: Sequence[Header]) -> Built:
     Built
     """
     table = columns_of(headers)
-    problems: list[Problem] = []
-    skipped = _overlaps(table, problems)
-    used = np.flatnonzero(skipped >= 0)
+    kept, problems = overlapping(headers, table.kind, table.first, table.last, table.step)
+    used = np.array([i for i in range(len(headers)) if kept.get(i, [True])], dtype=np.int64)
     used = used[np.lexsort((used, table.first[used]))]
     members: list[DataArray] = []
-    kept: list[NDArray[np.int64]] = []
+    held: list[NDArray[np.int64]] = []
     for files in _stretches(table, used):
-        member = _member([headers[i] for i in files], skipped[files])
+        member = _member(pieces_of(files.tolist(), headers, table.first, kept), headers)
         try:
             open_recording(member)
         except InvalidInput as error:
@@ -85,12 +85,12 @@ def build(headers: Sequence[Header]) -> Built:
             problems.append(Problem(headers[files[0]].path, "coordinates", reason))
         else:
             members.append(member)
-            kept.append(files)
+            held.append(files)
     places = np.full(len(headers), -1, dtype=np.int64)
-    for number, files in enumerate(kept):
+    for number, files in enumerate(held):
         places[files] = number
     problems += changes(
-        [(headers[files[0]], float(table.step[files[0]]), len(files)) for files in kept]
+        [(headers[files[0]], float(table.step[files[0]]), len(files)) for files in held]
     )
     return Built(members, places, problems)
 
@@ -147,43 +147,6 @@ def _kinds(forms: NDArray[np.int64], steps: NDArray[np.float64]) -> NDArray[np.i
     return kinds
 
 
-def _overlaps(table: Columns, problems: list[Problem]) -> NDArray[np.int64]:
-    """Return how many samples at the start of each file an earlier one has too; -1 for all.
-
-    Of two files the one that starts first counts, then the one that comes first by name.
-    """
-    headers = table.headers
-    skipped = np.zeros(len(headers), dtype=np.int64)
-    order = np.lexsort((np.arange(len(headers)), table.first, table.kind))
-    end, before, kind = 0, -1, -1
-    for i in order.tolist():
-        if table.kind[i] != kind:
-            kind, end, before = table.kind[i], table.last[i], i
-            continue
-        step = float(table.step[i])
-        if table.first[i] - end < 0.5 * step:
-            other = headers[before]
-            count = int((end - table.first[i]) / step + 0.5) + 1
-            if table.first[i] == table.first[before] and headers[i].samples == other.samples:
-                skipped[i] = -1
-                reason = f"it has the same samples as {other.path}; it is left out"
-                problems.append(Problem(headers[i].path, "repeat", reason))
-            elif count >= headers[i].samples or len(headers[i].counts) > 2:
-                skipped[i] = -1
-                reason = f"its samples lie within the time of {other.path}; it is left out"
-                problems.append(Problem(headers[i].path, "overlap", reason))
-            else:
-                skipped[i] = count
-                reason = (
-                    f"it starts before {other.path} ends; its first {count} of "
-                    f"{headers[i].samples} samples are left out"
-                )
-                problems.append(Problem(headers[i].path, "overlap", reason))
-        if skipped[i] >= 0 and table.last[i] > end:
-            end, before = table.last[i], i
-    return skipped
-
-
 def _stretches(table: Columns, used: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield the files of each member, in time; ``used`` are sorted by their first sample."""
     if not used.size:
@@ -202,59 +165,67 @@ def _stretches(table: Columns, used: NDArray[np.int64]) -> Iterator[NDArray[np.i
 # ---------------------------------------------------------------- arrays
 
 
-def _member(headers: Sequence[Header], skipped: NDArray[np.int64]) -> DataArray:
-    """Return the tiles of files that agree, ``skipped`` samples of each left out at its start."""
-    form = json.loads(headers[0].form)
+def _member(pieces: Sequence[Piece], headers: Sequence[Header]) -> DataArray:
+    """Return the tiles of files that agree, one after the other."""
+    of = [headers[piece.file] for piece in pieces]
+    form = json.loads(of[0].form)
     axis = form["sizes"].index(None)
     name = form["time"]["name"]
     grid = (-1, 1) if axis == 0 else (1, -1)
-    samples = np.array([h.samples for h in headers], dtype=np.int64) - skipped
+    samples = np.array([piece.samples.size for piece in pieces], dtype=np.int64)
+    starts = np.array([piece.samples.start for piece in pieces], dtype=np.int64)
     sizes: list[Any] = list(form["sizes"])
     sizes[axis] = samples
     tiles = TileArray.from_tiles(
-        np.array([h.path for h in headers], dtype=object).reshape(grid),
+        np.array([h.path for h in of], dtype=object).reshape(grid),
         sizes,
         form["dtype"],
-        {"name": CHECKED, "engine": form["engine"], "chunk": headers[0].chunk},
-        bytes=np.array([h.bytes for h in headers], dtype=np.int64).reshape(grid),
-        modified=np.array([h.modified for h in headers], dtype=np.int64).reshape(grid),
+        {"name": CHECKED, "engine": form["engine"], "chunk": of[0].chunk},
+        bytes=np.array([h.bytes for h in of], dtype=np.int64).reshape(grid),
+        modified=np.array([h.modified for h in of], dtype=np.int64).reshape(grid),
     )
-    if skipped.any():
-        tiles = TileArray(tiles.dataset.assign({f"starts_{axis}": (f"tile_{axis}", skipped)}))
+    if starts.any():
+        tiles = TileArray(tiles.dataset.assign({f"starts_{axis}": (f"tile_{axis}", starts)}))
     coords = {key: coordinate_of(encoded) for key, encoded in form["coords"].items()}
-    time = _time(form, headers, skipped, samples)
+    time = _time(form, pieces, headers)
     order = [name, *(key for key in coords)] if axis == 0 else [*coords, name]
     coords[name] = time
     return DataArray(tiles, {key: coords[key] for key in order}, form["dims"], form["name"])
 
 
-def _time(
-    form: dict[str, Any],
-    headers: Sequence[Header],
-    skipped: NDArray[np.int64],
-    samples: NDArray[np.int64],
-) -> Any:
-    """Return the time coordinate of files, one after the other."""
-    counts = [h.counts for h in headers]
-    values = [h.values for h in headers]
-    for i in np.flatnonzero(skipped).tolist():
-        header = headers[i]
-        whole = time_coordinate(form, header.counts, header.values, header.rate, header.tolerance)
-        rest = whole[int(skipped[i]) :]
-        ties = rest.tie_lengths if form["time"]["sampled"] else rest.tie_indices
-        counts[i] = tuple(ties.tolist())
-        values[i] = tuple(rest.tie_values.astype(np.int64).tolist())
-    flat = np.concatenate([np.asarray(c, dtype=np.int64) for c in counts])
-    if not form["time"]["sampled"]:
-        lengths = [len(c) for c in counts]
-        flat = flat + np.repeat(np.cumsum(samples) - samples, lengths)
-    rates = {h.rate for h in headers}
-    tolerances = [h.tolerance for h in headers if h.tolerance is not None]
+def _time(form: dict[str, Any], pieces: Sequence[Piece], headers: Sequence[Header]) -> Any:
+    """Return the time coordinate of pieces of files, one after the other."""
+    counts: list[NDArray[np.int64]] = []
+    values: list[NDArray[np.int64]] = []
+    start = 0
+    for piece in pieces:
+        header = headers[piece.file]
+        count, value = np.asarray(header.counts), np.asarray(header.values)
+        if piece.samples.size < header.samples:
+            count, value = _part(form, header, piece)
+        counts.append(count if form["time"]["sampled"] else count + start)
+        values.append(value)
+        start += piece.samples.size
+    of = [headers[piece.file] for piece in pieces]
+    rates = {h.rate for h in of}
+    tolerances = [h.tolerance for h in of if h.tolerance is not None]
     together = time_coordinate(
         form,
-        flat,
-        np.concatenate([np.asarray(v, dtype=np.int64) for v in values]),
+        np.concatenate(counts),
+        np.concatenate(values),
         rates.pop() if len(rates) == 1 else None,
         max(tolerances) if tolerances else None,
     )
     return together.simplify()
+
+
+def _part(
+    form: dict[str, Any], header: Header, piece: Piece
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return counts and values of a part of a file."""
+    # xdas checks a declared rate against each part, and may refuse one that it took for the whole
+    rate = header.rate if form["time"]["sampled"] else None
+    whole = time_coordinate(form, header.counts, header.values, rate, None)
+    part = whole[piece.samples.slice]
+    counts = part.tie_lengths if form["time"]["sampled"] else part.tie_indices
+    return counts, part.tie_values.astype(np.int64)

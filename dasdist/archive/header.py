@@ -7,6 +7,7 @@ text that many files share: dimensions, type, engine, channel axis.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,23 @@ from xdas import DataArray
 from xdas.coordinates import Coordinate
 
 from dasdist.errors import InvalidInput
+from dasdist.sources.coordinates import Ties, ties_of_xdas
+from dasdist.sources.headers import STATED, stated_step
+from dasdist.sources.restamp import restamped
 
-__all__ = ["FORM_KEYS", "Header", "Problem", "coordinate_of", "header_of", "time_coordinate"]
+__all__ = [
+    "FORM_KEYS",
+    "Header",
+    "Problem",
+    "coordinate_of",
+    "header_of",
+    "is_current",
+    "ties_of",
+    "time_coordinate",
+]
+
+_STAMPS = 1000
+"""Nanoseconds to which recorders round their stamps."""
 
 FORM_KEYS = {"dims", "sizes", "dtype", "engine", "name", "time", "coords"}
 """What every form states."""
@@ -103,9 +119,11 @@ def header_of(
     if coordinate.isdense():
         every = {"tie_indices": np.arange(len(coordinate)), "tie_values": coordinate.values}
         coordinate = Coordinate["interpolated"](every, time).simplify()
+    array = data.data
+    meant = _as_meant(coordinate, time, array.engine["name"], path)
+    coordinate = coordinate if meant is None else meant
     ties = coordinate.data
     sampled = coordinate.issampled()
-    array = data.data
     stored = json.loads(array.dataset.attrs["header"])
     special = {"axes"} & set(stored) or set(array.dataset.data_vars) - {
         "paths",
@@ -131,7 +149,12 @@ def header_of(
     rate = None if numerator is None else (_ticks(numerator), int(denominator))
     if sampled:  # such coordinates join only if they agree exactly
         form["time"]["rate"] = rate
+    if array.engine["name"] in STATED:
+        form["time"]["stamps"] = "as meant"
     tolerance = ties.get("tolerance")
+    if rate is not None and rate[1] != 1 and not sampled:
+        # or xdas could not slice it: what lies between two ticks is rounded to one
+        tolerance = max(np.int64(0 if tolerance is None else _ticks(tolerance)), np.int64(1))
     return Header(
         path=path,
         bytes=size,
@@ -144,6 +167,31 @@ def header_of(
         rate=rate,
         tolerance=None if tolerance is None else _ticks(tolerance),
     )
+
+
+def is_current(form: Mapping[str, Any]) -> bool:
+    """Return whether a header with this form was read with the times as they are meant.
+
+    Those that older versions read were not, where files state more than xdas tells.
+    """
+    return form["engine"]["name"] not in STATED or "stamps" in form["time"]
+
+
+def _as_meant(coordinate: Coordinate, name: str, engine: str, path: str) -> Coordinate | None:
+    """Return the times as the recorder meant them; None where they are as xdas has them."""
+    stated = partial(stated_step, path) if engine in STATED else lambda: None
+    ties = ties_of_xdas(coordinate, name)
+    meant = restamped(ties, stated)
+    if meant is ties or meant.step is None:
+        return None
+    data = {
+        "tie_indices": meant.indices,
+        "tie_values": meant.values.astype("M8[ns]"),
+        "sampling_numerator": np.timedelta64(meant.step.numerator, "ns"),
+        "sampling_denominator": meant.step.denominator,
+        "tolerance": np.timedelta64(_STAMPS, "ns"),
+    }
+    return Coordinate["interpolated"](data, name)
 
 
 def time_coordinate(
@@ -168,6 +216,13 @@ def time_coordinate(
         if tolerance is not None and not sampled:
             data["tolerance"] = np.int64(tolerance).astype(delta)
     return Coordinate["sampled" if sampled else "interpolated"](data, time["name"])
+
+
+def ties_of(header: Header) -> Ties:
+    """Return the ties of a header's times, in nanoseconds."""
+    form = json.loads(header.form)
+    coordinate = time_coordinate(form, header.counts, header.values, header.rate, header.tolerance)
+    return ties_of_xdas(coordinate, form["time"]["name"])
 
 
 def coordinate_of(encoded: Mapping[str, Any]) -> Coordinate:

@@ -1,5 +1,6 @@
 """Index an archive once; plan and run from the index, however many files there are."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -268,7 +269,11 @@ def _check(
 
 def _still_true(headers: Iterable["Header"], found: "Found") -> dict[str, "Header"]:
     """Return the headers of files whose size and time of modification have not changed."""
-    return {h.path: h for h in headers if found.get(h.path) == (h.bytes, h.modified)}
+    from dasdist.archive.header import is_current
+
+    same = [h for h in headers if found.get(h.path) == (h.bytes, h.modified)]
+    current = {form: is_current(json.loads(form)) for form in {h.form for h in same}}
+    return {h.path: h for h in same if current[h.form]}
 
 
 def _scan(

@@ -8,8 +8,7 @@ the same data is the same recording, and a run of it resumes.
 """
 
 import os
-import warnings
-from collections.abc import Mapping, Sequence
+import re
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -21,48 +20,50 @@ if TYPE_CHECKING:
 
 __all__ = ["bounds_of", "parse_time", "within"]
 
+_FORM = re.compile(
+    r"""(?P<year>\d{4})
+    (-(?P<month>\d\d)(-(?P<day>\d\d))? | (?P<basic>\d{4}))?
+    ([T ](?P<hour>\d\d)(:?(?P<minute>\d\d)(:?(?P<second>\d\d)([.,](?P<fraction>\d{1,9}))?)?)?
+     \ ?(?P<zone>Z | [+-]\d\d(:?\d\d)?)?)?""",
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+"""ISO 8601: a year, month or day, or a time of a day; extended or basic, with a zone or without."""
 
-def within(data: Any, since: str | None, until: str | None) -> Any:
+_EXAMPLES = "2024-03, 2024-03-01, 20240301, 2024-03-01T12:00, 2024-03-01T12:00:30.5+02:00"
+
+
+def within(data: Any, since: str | None, until: str | None, tolerance: float = 0.25) -> Any:
     """Return the samples from one time on and before another, lazily.
 
     Parameters
     ----------
-    data : path of an index, xdas or xarray DataArray, or collection
+    data : path of an index, or whatever open_recording takes
         What `open_input` returns.
     since, until : str, optional
-        ISO times, UTC; the first is in, the second is not.
+        ISO times, UTC or with a zone; the first is in, the second is not.
+    tolerance : float
+        With which the data will be opened.
 
     Returns
     -------
-    Of the kind of `data`; of an index its arrays
+    TimeRange
+        Which :func:`~dasdist.sources.open_recording` cuts; `data` itself without such times.
 
     Raises
     ------
-    InvalidInput
-        If there are no such samples, or the times cannot be found.
+    typer.BadParameter, InvalidInput
+        If these are no times, the first is not before the second, or there are no such samples.
     """
     if since is None and until is None:
         return data
     start, stop = bounds_of(since, until)
     if isinstance(data, str | os.PathLike):
         data = _arrays_of_index(data)
-    last = None if stop is None else _before(stop)
-    arrays = data if _is_collection(data) else [data]
-    cut = [array.sel({_time(array): slice(start, last)}) for array in arrays]
-    kept = [array for array in cut if 0 not in array.shape]
-    if not kept:
-        ends = [(str(a[_time(a)][0].values), str(a[_time(a)][-1].values)) for a in arrays]
-        raise InvalidInput(
-            f"There are no samples from {since or 'the start'} to {until or 'the end'}: the data "
-            f"goes from {min(ends)[0][:19]} to {max(end for _, end in ends)[:19]}."
-        )
-    return kept if len(kept) > 1 else kept[0]
+    from dasdist.sources import TimeRange, open_recording
 
-
-def _before(time: "np.datetime64") -> "np.datetime64":
-    import numpy as np
-
-    return time - np.timedelta64(1, "ns")
+    found = TimeRange(data, start, stop)
+    open_recording(found, tolerance=tolerance)  # what is wrong is said before a cluster starts
+    return found
 
 
 def bounds_of(
@@ -78,24 +79,73 @@ def bounds_of(
 def parse_time(text: str | None, option: str) -> "np.datetime64 | None":
     """Read a time.
 
+    Parameters
+    ----------
+    text : str, optional
+        A date or time as ISO 8601 has it; without a zone it is UTC.
+    option : str
+        What it was given for.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is no such time, or none that nanoseconds since 1970 can count.
+
     Examples
     --------
-    >>> parse_time("2024-03", "--from"), parse_time("2024-03-01T12:00Z", "--from")
-    (np.datetime64('2024-03-01T00:00:00.000000000'), np.datetime64('2024-03-01T12:00:00.000000000'))
+    >>> parse_time("2024-03", "--from"), parse_time("20240301T1200+0200", "--from")
+    (np.datetime64('2024-03-01T00:00:00.000000000'), np.datetime64('2024-03-01T10:00:00.000000000'))
     """
     if text is None:
         return None
     import numpy as np
 
+    found = _FORM.fullmatch(text.strip())
+    if found is None:
+        hint = " A number of seconds since 1970 is not understood." if _is_number(text) else ""
+        raise _no_time(text, option, hint)
+    part = found.groupdict(default="")
+    month, day = part["month"] or part["basic"][:2], part["day"] or part["basic"][2:]
+    clock = f"{part['hour'] or '00'}:{part['minute'] or '00'}:{part['second'] or '00'}"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # other time zones
-            return np.datetime64(text.removesuffix("Z"), "ns")
-    except (ValueError, UserWarning, DeprecationWarning) as error:
-        raise typer.BadParameter(
-            f"{text!r} is not a time in UTC such as 2024-03-01 or 2024-03-01T12:00.",
-            param_hint=option,
-        ) from error
+        time = np.datetime64(f"{part['year']}-{month or '01'}-{day or '01'}T{clock}", "s")
+    except ValueError as error:
+        raise _no_time(text, option, f" {error}.") from error
+    utc: np.datetime64 = time - _offset(part["zone"], text, option)
+    if not _countable(utc):
+        raise _no_time(text, option, " Times go from 1677 to 2262.")
+    below = np.timedelta64(int(part["fraction"].ljust(9, "0")), "ns")
+    exact: np.datetime64 = utc.astype("M8[ns]") + below
+    return exact
+
+
+def _offset(zone: str, text: str, option: str) -> "np.timedelta64":
+    """Return by how much a zone is ahead of UTC."""
+    import numpy as np
+
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if hours > 23 or minutes > 59:
+        raise _no_time(text, option, f" There is no zone {zone}.")
+    ahead = np.timedelta64(60 * hours + minutes, "m")
+    return -ahead if zone[:1] == "-" else ahead
+
+
+def _countable(time: "np.datetime64") -> bool:
+    from dasdist.geometry.axis import DAYS
+
+    return bool(DAYS[0] <= time.astype("M8[D]") <= DAYS[1])
+
+
+def _is_number(text: str) -> bool:
+    return bool(re.fullmatch(r"\s*[+-]?\d+(\.\d*)?\s*", text))
+
+
+def _no_time(text: str, option: str, hint: str) -> typer.BadParameter:
+    return typer.BadParameter(
+        f"{text!r} is not a time in UTC, or with its zone, such as {_EXAMPLES}.{hint}",
+        param_hint=option,
+    )
 
 
 def _arrays_of_index(path: "str | os.PathLike[str]") -> Any:
@@ -103,18 +153,3 @@ def _arrays_of_index(path: "str | os.PathLike[str]") -> Any:
 
     warn_of_left_out(path)
     return read_index(path)
-
-
-def _is_collection(data: Any) -> bool:
-    return isinstance(data, Sequence) and not isinstance(data, Mapping)
-
-
-def _time(array: Any) -> str:
-    dates = [str(dim) for dim in array.dims if array[dim].dtype.kind == "M"]
-    if len(dates) > 1 and "time" in dates:
-        return "time"
-    if len(dates) != 1:
-        raise InvalidInput(
-            f"--from and --to need one dimension with times; of {array.dims} {len(dates)} have."
-        )
-    return dates[0]

@@ -58,7 +58,8 @@ def ready(
     check_input(asked.data)
     with voice.patience("Loading libraries ..."):
         found = open_input(asked.data, engine=asked.engine, variable=asked.variable)
-        recording = within(found, asked.period.since, asked.period.until)
+        tolerance = asked.settings.get("tolerance", 0.25)
+        recording = within(found, asked.period.since, asked.period.until, tolerance)
         network = load_model(asked.model)
     if callback is not None:
         check_settings(network, asked.settings, callback)

@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 
 from dasdist.errors import InvalidInput
 
-__all__ = ["Axis", "axis_attrs", "axis_from_attrs"]
+__all__ = ["DAYS", "Axis", "axis_attrs", "axis_from_attrs"]
+
+DAYS = (np.datetime64("1677-09-22"), np.datetime64("2262-04-10"))
+"""First and last whole day that 64 bits of nanoseconds hold."""
 
 _INT64_SAFE = 2**62
 

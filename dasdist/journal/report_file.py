@@ -182,7 +182,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
         f"{readable_bytes(stage['bytes_per_second'])}/s"
         for name, stage in summary["stages"].items()
     ]
-    lines += _listed("done in another way than usual", summary["notes"])
+    lines += _listed("notes", summary["notes"])
     if data["unreached"]:
         lines.append(f"ends       {data['unreached']}: no window of the model reaches it")
     holes_in_it = [Hole(**hole) for hole in data["not_covered"] if hole["reason"] != "end"]

@@ -23,7 +23,7 @@ from dasdist.models import ModelSpec, patching_structure
 from dasdist.planning.block_size import with_blocks
 from dasdist.planning.distances import check_distances
 from dasdist.planning.overlaps import aligned, warn_of_holes
-from dasdist.planning.plan import Plan, Resources
+from dasdist.planning.plan import Plan, Resources, padding_notes
 from dasdist.planning.probe import batching, first_pass, model_bytes
 from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
@@ -117,7 +117,7 @@ def make_plan(
         sections.append(filtering)
         halo = Fraction(needs.pick_halo) / grid.out_time.spacing
         grids.append(replace(grid, pick_halo=-(-halo // 1) + 1 if halo else 0))
-    _report_short(skipped, grids, recording)
+    _report_left_out(skipped, grids, recording)
     plan = Plan(
         model=spec.name,
         grids=tuple(grids),
@@ -131,6 +131,7 @@ def make_plan(
         model_bytes=model_bytes(predictor, resources),
         batch_bytes=0,
         resources=resources,
+        notes=(*recording.notes, *padding_notes(grids)),
     )
     found = first_pass(predictor, plan, arguments)
     plan = replace(plan, batch_bytes=found.batch_bytes)
@@ -241,7 +242,16 @@ def _padding_helps(structure: PatchingStructure, lengths: tuple[int, int]) -> st
     return " (pad=True, or --pad, extends it)" if fits else ""
 
 
-def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: Recording) -> None:
+def _report_left_out(
+    skipped: list[Skipped], grids: list[SegmentGrid], recording: Recording
+) -> None:
+    for note in recording.notes:
+        warnings.warn(f"{note[0].upper()}{note[1:]}.", DataWarning, stacklevel=4)
+    if not grids and recording.jitter:
+        raise InvalidInput(
+            "Nothing of this recording can be processed "
+            f"({count_of(len(recording.segments), 'segment')}): {skipped[0]}. {recording.jitter}"
+        )
     if not grids:
         raise InvalidInput(
             "Nothing of this recording can be processed "
@@ -256,7 +266,8 @@ def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: R
         warnings.warn(
             f"{len(skipped):,} of {count_of(len(recording.segments), 'segment')} {be} too short "
             "for "
-            f"a window of the model and left out (the report lists all of them): {few}.",
+            f"a window of the model and left out (the report lists all of them): {few}."
+            + (f" {recording.jitter}" if recording.jitter else ""),
             DataWarning,
             stacklevel=4,
         )

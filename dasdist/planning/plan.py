@@ -1,6 +1,6 @@
 """The plan of a run: which blocks there are, and what they will cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import inf
@@ -18,7 +18,7 @@ from dasdist.units import count_of
 if TYPE_CHECKING:  # with torch, which whoever scans an archive does not need
     from dasdist.inference import Batching
 
-__all__ = ["Plan", "Resources", "readable_bytes"]
+__all__ = ["Plan", "Resources", "padding_notes", "readable_bytes"]
 
 WORKER_BYTES = 650 * 2**20
 """What a worker holds before its first batch: the interpreter, Dask, torch, numba, xdas, PyArrow.
@@ -96,6 +96,8 @@ class Plan:
         What the run may use.
     speed : Speed or None
         How fast a small block was; None where the blocks of an earlier run are kept.
+    notes : tuple of str
+        What of the recording does not count, such as samples that overlap earlier ones.
     """
 
     model: str
@@ -111,6 +113,7 @@ class Plan:
     batch_bytes: int
     resources: Resources
     speed: Speed | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.grids))
@@ -126,20 +129,6 @@ class Plan:
     def padded(self) -> tuple[SegmentGrid, ...]:
         """Segments that are shorter than a patch and are extended to one, as ``pad`` asks."""
         return tuple(grid for grid in self.grids if grid.rows.padded)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is done in another way than usual."""
-        if not self.padded:
-            return ()
-        few = ", ".join(time_span(grid.time) for grid in self.padded[:3])
-        more = f" and {len(self.padded) - 3} more" if len(self.padded) > 3 else ""
-        window = float(self.padded[0].rows.window * self.padded[0].model_time.spacing)
-        return (
-            f"{len(self.padded)} of {len(self.grids)} segments are shorter than the model's window "
-            f"of {window:g} s and were padded to it ({few}{more}); results are of what was "
-            "recorded, and less sure than in whole windows",
-        )
 
     @property
     def data_seconds(self) -> float:
@@ -276,6 +265,7 @@ class Plan:
                 f"{readable_bytes(self.read_bytes)}, {self.read_amplification:.2f} times the data",
             ),
             ("memory of a worker", f"at most {readable_bytes(self.peak_bytes)} of {available}"),
+            *(("note", note) for note in self.notes),
         ]
 
     def _left_out(self) -> str:
@@ -309,3 +299,19 @@ def readable_bytes(size: float) -> str:
             return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
         size /= 1000
     return f"{size:.1f} PB"
+
+
+def padding_notes(grids: Sequence[SegmentGrid]) -> tuple[str, ...]:
+    """Return a note on the segments that are extended to a window, if there are any."""
+    padded = [grid for grid in grids if grid.rows.padded]
+    if not padded:
+        return ()
+    few = ", ".join(time_span(grid.time) for grid in padded[:3])
+    more = f" and {len(padded) - 3:,} more" if len(padded) > 3 else ""
+    window = float(padded[0].rows.window * padded[0].model_time.spacing)
+    be = "is" if len(padded) == 1 else "are"
+    return (
+        f"{len(padded):,} of {count_of(len(grids), 'segment')} {be} shorter than the model's "
+        f"window of {window:g} s and padded to it ({few}{more}); results are of what was recorded, "
+        "and less sure than in whole windows",
+    )

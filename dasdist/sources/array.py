@@ -12,6 +12,7 @@ from dasdist.geometry import Region, Span
 from dasdist.sources.coordinates import ties_of_values
 from dasdist.sources.labelled import Coordinate, Labelled
 from dasdist.sources.selection import Source
+from dasdist.sources.zones import holds_times, in_utc
 
 __all__ = ["SourceArray", "labelled_source"]
 
@@ -28,7 +29,7 @@ class SourceArray:
     dtype : numpy.dtype
         Type of the samples.
     time : ndarray of datetime64, shape (samples,)
-        Time of each sample, UTC.
+        Time of each sample, UTC; times that have a time zone are converted.
     distance : ndarray, shape (channels,)
         Position of each channel along the fibre, in metres.
 
@@ -53,10 +54,10 @@ class SourceArray:
                 f"time and distance of a SourceArray have shapes {np.shape(self.time)} and "
                 f"{np.shape(self.distance)}; give one value per sample and one per channel."
             )
-        if np.asarray(self.time).dtype.kind != "M":
-            raise InvalidInput(
-                f"time of a SourceArray holds {np.asarray(self.time).dtype}; give datetime64, UTC."
-            )
+        times = self.time if hasattr(self.time, "tz_convert") else np.asarray(self.time)
+        if times.dtype.kind != "M" and not holds_times(times):
+            raise InvalidInput(f"time of a SourceArray holds {times.dtype}; give datetime64, UTC.")
+        object.__setattr__(self, "time", in_utc(times, "time"))
 
 
 def labelled_source(data: SourceArray) -> Labelled:

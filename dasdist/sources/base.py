@@ -96,6 +96,10 @@ class Recording:
         The (samples, channels) themselves, where they exist only as a dask graph.
     members : tuple of Member
         The arrays, in the order of their samples.
+    notes : tuple of str
+        What was left out because other samples have the same time.
+    jitter : str
+        How time stamps jitter and what to do, where it cuts the recording.
 
     Examples
     --------
@@ -121,6 +125,8 @@ class Recording:
     chunks: tuple[int, int] | None
     graph: Any | None
     members: tuple[Member, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    jitter: str = field(default="", repr=False)
 
     def select(self, region: Region) -> Selection:
         """Select samples and channels, without reading them.

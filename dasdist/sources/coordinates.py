@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Axis, Span, uniform_stretches
+from dasdist.geometry.axis import DAYS
 from dasdist.geometry.segments import simplest_fraction
 
 __all__ = ["Run", "Ties", "runs_of", "ties_of_values", "ties_of_xdas"]
@@ -96,7 +97,8 @@ def runs_of(ties: Ties, name: str, tolerance: float) -> tuple[Run, ...]:
             raise InvalidInput(
                 f"The {name!r} coordinate {what} from {axis.value(0)} on, for {size} samples; it "
                 "must increase from each one to the next. Drop or sort these (in xdas with "
-                "`trim_overlaps` and `sortby`), or correct the coordinate."
+                "`trim_overlaps` and `sortby`), or correct the coordinate, where it is rounded "
+                "too coarsely."
             )
         runs.append(Run(Span(stretch.start, stretch.stop), axis))
     return tuple(runs)
@@ -167,6 +169,7 @@ def _numbers(values: NDArray[Any], name: str) -> tuple[NDArray[Any], float]:
             raise InvalidInput(
                 f"The {name!r} coordinate has missing times (NaT); give every sample a time."
             )
+        _check_range(values, name)
         unit, count = np.datetime_data(values.dtype)
         tick = np.ones((), f"timedelta64[{count}{unit}]").astype("timedelta64[ns]").astype(np.int64)
         return values.astype("datetime64[ns]").astype(np.int64), float(tick)
@@ -176,3 +179,17 @@ def _numbers(values: NDArray[Any], name: str) -> tuple[NDArray[Any], float]:
     # what adding up a few of them loses
     precision = 4 * float(np.spacing(finite.max())) if finite.size else 0.0
     return values.astype(np.float64), precision
+
+
+def _check_range(values: NDArray[Any], name: str) -> None:
+    """Refuse times that 64 bits of nanoseconds cannot hold: numpy wraps them without a word."""
+    if not values.size:
+        return
+    low, high = values.min(), values.max()
+    if low.astype("M8[D]") < DAYS[0] or high.astype("M8[D]") > DAYS[1]:
+        raise InvalidInput(
+            f"The {name!r} coordinate begins at {values[0]} and goes from {low} to {high}, but "
+            f"times are counted in nanoseconds, which reach from {DAYS[0]} to {DAYS[1]}. Was the "
+            "clock set when this was recorded? Give the samples their right times, such as with "
+            "`assign_coords`."
+        )

@@ -16,6 +16,8 @@ from dasdist.sources.coordinates import Run, runs_of
 from dasdist.sources.joined import JoinedFiles, joined
 from dasdist.sources.labelled import Labelled
 from dasdist.sources.lengths import METRE, NUMBER
+from dasdist.sources.time_range import TimeRange
+from dasdist.sources.timed import Timed, with_times
 from dasdist.sources.xarray_arrays import labelled_xarray
 
 __all__ = ["open_recording"]
@@ -28,18 +30,19 @@ def open_recording(
 
     Parameters
     ----------
-    data : xdas.DataArray, xarray.DataArray, SourceArray, a collection of these, or path
+    data : xdas.DataArray, xarray.DataArray, SourceArray, a collection of these, path or TimeRange
         Samples and channels, dimensions in either order.  Of xdas: tiles, HDF5 stacks, numpy or
         dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
         collection keep their channels and their sampling, and lie one after the other along the
         samples of the recording; files that xdas opened apart, because their first dimension is the
         fibre, are put together in time.  A path is that of an index of
-        :func:`dasdist.index_archive`.
+        :func:`dasdist.index_archive`.  Samples of a time that
+        earlier ones of the same array have already are left out.
     channel_coord_name : str, optional
         Dimension along the fibre.  Default: the one that is not time.
     tolerance : float
         Largest deviation from uniform spacing that does not end a segment, in samples or channels;
-        from 0 to less than a half.
+        from 0 to less than 1.  From a half on, a single missing sample may pass for jitter.
 
     Returns
     -------
@@ -49,8 +52,9 @@ def open_recording(
     ------
     InvalidInput
         If `data` is not such an array, has no time or channel axis, its samples are not real
-        numbers, or its time does not increase; if arrays of a collection have other names for
-        their dimensions, or exist only as dask graphs.
+        numbers, its time does not increase, is not within 1677 to 2262, or has stamps that are
+        rounded so that they repeat; if arrays of a collection have other names for their
+        dimensions, or exist only as dask graphs.
 
     Examples
     --------
@@ -62,10 +66,12 @@ def open_recording(
     >>> [segment.recorded.time for segment in recording.segments]
     [Span(start=0, stop=3), Span(start=3, stop=6)]
     """
-    if not isinstance(tolerance, int | float | np.floating) or not 0 <= float(tolerance) < 0.5:
+    if not isinstance(tolerance, int | float | np.floating) or not 0 <= float(tolerance) < 1:
         raise InvalidInput(
-            f"tolerance is {tolerance!r} samples; use 0 to less than 0.5, such as 0.25."
+            f"tolerance is {tolerance!r} samples; use 0 to less than 1, such as 0.25."
         )
+    within = data if isinstance(data, TimeRange) else TimeRange(data)
+    data = within.data
     if isinstance(data, str | os.PathLike):
         from dasdist.sources.index import read_index
 
@@ -79,14 +85,16 @@ def open_recording(
         _check(array)
     time_name = _time_dimension(arrays[0])
     channel_name = _channel_dimension(arrays[0], time_name, channel_coord_name)
-    members: list[Member] = []
     for array in arrays:
         _check_alike(array, time_name, channel_name, alone=len(arrays) == 1)
         _check_unit(array.coordinates[channel_name].unit, arrays[0].coordinates[channel_name].unit)
+    timed = with_times(arrays, time_name, tolerance, within)
+    members: list[Member] = []
+    for one in timed:
         first = members[-1].place.time.stop if members else 0
-        members.append(_member(array, first, time_name, channel_name, tolerance))
-    graph = arrays[0].graph
-    if graph is not None and arrays[0].dims.index(time_name) == 1:
+        members.append(_member(one, first, time_name, channel_name, tolerance))
+    graph = timed[0].array.graph
+    if graph is not None and timed[0].array.dims.index(time_name) == 1:
         graph = graph.T
     return Recording(
         time_name=time_name,
@@ -98,6 +106,8 @@ def open_recording(
         chunks=members[0].source.chunks(),
         graph=graph,
         members=tuple(members),
+        notes=tuple(note for one in timed for note in one.notes),
+        jitter=next((str(one.jitter) for one in timed if one.jitter), ""),
     )
 
 
@@ -123,12 +133,10 @@ def _opened_apart(data: Any, arrays: Sequence[Labelled]) -> bool:
 
 
 def _member(
-    array: Labelled, first: int, time_name: str, channel_name: str, tolerance: float
+    timed: Timed, first: int, time_name: str, channel_name: str, tolerance: float
 ) -> Member:
-    times, distances = (
-        runs_of(array.coordinates[name].ties(), name, tolerance)
-        for name in (time_name, channel_name)
-    )
+    array, times = timed.array, timed.runs
+    distances = runs_of(array.coordinates[channel_name].ties(), channel_name, tolerance)
     time_axis = array.dims.index(time_name)
     samples, channels = array.shape if time_axis == 0 else array.shape[::-1]
     return Member(

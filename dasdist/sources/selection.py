@@ -120,7 +120,10 @@ class Selection:
     @property
     def held_bytes(self) -> int:
         """Bytes of samples that it carries itself; 0 where it reads them from storage."""
-        return self.source.values.nbytes if isinstance(self.source, ArraySource) else 0
+        inner = self.source
+        while not isinstance(inner, ArraySource) and hasattr(inner, "source"):
+            inner = inner.source
+        return inner.values.nbytes if isinstance(inner, ArraySource) else 0
 
     @property
     def _whole(self) -> Span:

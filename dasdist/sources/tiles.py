@@ -29,7 +29,7 @@ from dasdist.sources.chunks import storage_chunks
 from dasdist.sources.hdf5 import Piece, linked_files, read_pieces
 from dasdist.sources.selection import file_identity
 
-__all__ = ["TileSource", "tile_source"]
+__all__ = ["TileSource", "first_path", "tile_source"]
 
 _TOGETHER = 32
 """Tiles along time of a section: their paths are sent with every block, some 50 bytes each."""
@@ -211,6 +211,11 @@ def _touched(
 def _paths(array: TileArray) -> list[str]:
     stored = np.unique(array.dataset["paths"].values)
     return [os.path.join(array.root, os.fsdecode(path)) for path in stored.tolist()]
+
+
+def first_path(array: TileArray) -> str:
+    """Return the path of the first tile."""
+    return os.path.join(array.root, os.fsdecode(array.dataset["paths"].values.flat[0]))
 
 
 def _single_piece(array: TileArray) -> Piece | None:

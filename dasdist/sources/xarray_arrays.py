@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import xarray
 from numpy.typing import NDArray
 
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
-from dasdist.sources.coordinates import ties_of_values
+from dasdist.sources.coordinates import Ties, ties_of_values
 from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
 from dasdist.sources.selection import Source, file_identity
+from dasdist.sources.zones import holds_times, in_utc
 
 __all__ = ["LazySource", "labelled_xarray"]
 
@@ -24,9 +27,8 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
     for name, coordinate in data.coords.items():
         if coordinate.dims == (name,):
             ties = partial(_ties, coordinate)
-            coordinates[str(name)] = coordinate_in(
-                _unit(coordinate), str(name), coordinate.dtype, ties
-            )
+            dtype = np.dtype("M8[ns]") if _has_times(coordinate) else coordinate.dtype
+            coordinates[str(name)] = coordinate_in(_unit(coordinate), str(name), dtype, ties)
         elif len(coordinate.dims) == 1:
             others[str(name)] = str(coordinate.dims[0])
     # `data.data` and `data.values` would load what is lazy
@@ -48,8 +50,17 @@ def _unit(coordinate: xarray.DataArray) -> str | None:
     return None if stated is None else str(stated)
 
 
-def _ties(coordinate: xarray.DataArray) -> Any:
-    return ties_of_values(coordinate.values, str(coordinate.name))
+def _has_times(coordinate: xarray.DataArray) -> bool:
+    """Return whether these are times; those with a zone are an extension type, or objects."""
+    zoned = isinstance(coordinate.dtype, pd.DatetimeTZDtype)
+    return zoned or (coordinate.dtype == object and holds_times(coordinate.values))
+
+
+def _ties(coordinate: xarray.DataArray) -> Ties:
+    name = str(coordinate.name)
+    if not _has_times(coordinate):
+        return ties_of_values(coordinate.values, name)
+    return ties_of_values(in_utc(coordinate.to_index(), name), name)
 
 
 def _source(variable: xarray.Variable, graph: Any, time_axis: int) -> Source:

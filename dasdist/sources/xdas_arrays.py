@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -11,13 +12,15 @@ from xdas.virtual import TileArray, VirtualLayout, VirtualSource, VirtualStack
 
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Span
-from dasdist.sources.coordinates import ties_of_xdas
+from dasdist.sources.coordinates import Ties, ties_of_xdas
 from dasdist.sources.hdf5 import Hdf5Source, Index, Piece, box
+from dasdist.sources.headers import STATED, stated_step
 from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
 from dasdist.sources.lengths import METRE, metres
+from dasdist.sources.restamp import restamped
 from dasdist.sources.selection import Source
 from dasdist.sources.stored_axes import as_stored, stored_as
-from dasdist.sources.tiles import tile_source
+from dasdist.sources.tiles import first_path, tile_source
 
 __all__ = ["labelled_xdas"]
 
@@ -41,7 +44,7 @@ def labelled_xdas(data: DataArray) -> Labelled:
     coordinates, others = {}, {}
     for name, coordinate in data.coords.items():
         if coordinate.dim == name:
-            ties = partial(ties_of_xdas, coordinate, name)
+            ties = partial(_ties, coordinate, name, values)
             coordinates[name] = coordinate_in(unit, name, np.dtype(coordinate.dtype), ties)
         elif coordinate.dim is not None:
             others[name] = coordinate.dim
@@ -54,6 +57,27 @@ def labelled_xdas(data: DataArray) -> Labelled:
         source=partial(_source, values, shape),
         graph=values if is_graph(values) else None,
     )
+
+
+def _ties(coordinate: Any, name: str, values: Any) -> Ties:
+    """Return ties, of times as the recorder meant them."""
+    ties = ties_of_xdas(coordinate, name)
+    return restamped(ties, partial(_stated_step, values)) if ties.is_time else ties
+
+
+def _stated_step(values: Any) -> Fraction | None:
+    """Return the sampling interval that the header of the first file states, if xdas does not."""
+    path: str | None = None
+    if isinstance(values, TileArray):
+        engine: Any = values.engine
+        if engine["name"] in STATED:
+            path = first_path(values)
+    elif isinstance(values, VirtualStack | VirtualSource):
+        source = values.sources[0] if isinstance(values, VirtualStack) else values
+        name = getattr(source, "_vsource", None) and source._vsource.name
+        if name and (name.startswith("/Acquisition/") or "/Source1/Zone1/" in name):
+            path = os.path.abspath(source._vsource.path)
+    return None if path is None else stated_step(path)
 
 
 def _source(values: Any, shape: tuple[int, int], time_axis: int) -> Source:

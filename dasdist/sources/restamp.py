@@ -1,0 +1,162 @@
+"""Put the times of blocks and files right whose sampling interval was rounded on the way.
+
+A recorder stamps each block, and what opens its files counts on from there with a rounded step.
+2100 samples of 476 us end 0.4 ms before the second does::
+
+    stamps     |block 0          |block 1          |          every second
+    as opened  |---------------|  |---------------|           jumps of 1.8 samples
+    true       |----------------| |----------------|          even, 10/21 ms apart
+
+The stamps hold.  Where they lie as far apart as an exact rate has it, and the step is that of the
+rate after rounding, the ends of the blocks follow from the rate.  Likewise where a file states the
+start of the next one as its end, and its header states the rate: from such times alone it could be
+files that share a sample.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dasdist.geometry.segments import simplest_fraction
+from dasdist.sources.coordinates import Ties
+
+__all__ = ["restamped"]
+
+_UNITS = (1, 10**3, 10**6)
+"""Nanoseconds of the units that steps are rounded to."""
+
+_SAME_RATE = 1e-5
+"""Largest relative difference of a measured rate from the round one that it stands for."""
+
+_ROUND = 8
+"""Largest denominator of a round rate in hertz."""
+
+_ROUNDED = 1000
+"""Nanoseconds by which stamps are off that are rounded to microseconds, at both ends."""
+
+_SMALL = 1e-3
+"""Samples by which times may be off without need to touch them."""
+
+
+def restamped(ties: Ties, stated: Callable[[], Fraction | None]) -> Ties:
+    """Return ties whose blocks or files end where their exact rate says.
+
+    Parameters
+    ----------
+    ties : Ties
+        Of a time coordinate.
+    stated : callable
+        Returns the sampling interval in nanoseconds that the header of the files states, if any;
+        asked only where the times do not tell.
+
+    Returns
+    -------
+    Ties
+        The same where nothing was rounded, or no exact rate can be told.
+    """
+    pieces = _Pieces.of(ties)
+    if pieces is None:
+        return ties
+    step, declared = _rounded_from(pieces, _measured(pieces)), None
+    if step is None:
+        declared = stated()
+        step = _rounded_from(pieces, declared)
+    if step is not None:
+        return pieces.with_step(ties, step, pieces.alike())
+    if declared is not None and pieces.end_with_the_next(declared).any():
+        return pieces.with_step(ties, declared, pieces.end_with_the_next(declared))
+    return ties
+
+
+class _Pieces:
+    """Linear pieces of two ties each: blocks or files.
+
+    Parameters
+    ----------
+    ties : ndarray of int64, shape (n,)
+        The tie with which each begins.
+    sizes, firsts, rises : ndarray of int64, shape (n,)
+        Samples, first time, and time from the first to the last sample.
+    """
+
+    def __init__(self, ties: Ties, begins: NDArray[np.int64]) -> None:
+        self.ties = begins
+        self.sizes = np.diff(ties.indices)[begins] + 1
+        self.firsts = ties.values[begins]
+        self.rises = ties.values[begins + 1] - self.firsts
+
+    @classmethod
+    def of(cls, ties: Ties) -> "_Pieces | None":
+        """Return the pieces of a coordinate; None where it has others than such."""
+        spans = np.diff(ties.indices)
+        if not ties.is_time or ties.values.dtype.kind != "i" or not spans.size % 2:
+            return None
+        if (spans[::2] < 2).any() or (spans[1::2] != 1).any():
+            return None
+        return cls(ties, np.arange(0, ties.indices.size, 2))
+
+    @property
+    def slope(self) -> Fraction:
+        """The step of most pieces, which are as they were opened."""
+        usual = np.argsort(self.rises / (self.sizes - 1), kind="stable")[self.sizes.size // 2]
+        return Fraction(int(self.rises[usual]), int(self.sizes[usual]) - 1)
+
+    def alike(self) -> NDArray[np.bool_]:
+        """Tell which pieces have the usual step."""
+        off = self.rises - np.rint((self.sizes - 1) * float(self.slope))
+        return np.asarray(np.abs(off) <= 2)  # both ends are whole nanoseconds
+
+    def end_with_the_next(self, step: Fraction) -> NDArray[np.bool_]:
+        """Tell which pieces are as long as one more sample would make them."""
+        beyond = (self.rises - self.sizes * float(step)) / float(step)
+        return np.asarray(np.abs(beyond) < 0.25)
+
+    def with_step(self, ties: Ties, step: Fraction, these: NDArray[np.bool_]) -> Ties:
+        """Return the ties with the ends of some pieces where the step has them."""
+        values = ties.values.copy()
+        run = self.sizes[these] - 1
+        whole = step.numerator // step.denominator
+        rise = run * whole + np.rint(run * float(step - whole)).astype(np.int64)
+        values[self.ties[these] + 1] = self.firsts[these] + rise
+        if these[0] and self.sizes.size > 1 and self.sizes[0] < self.sizes[1]:
+            _end_before(values, int(self.sizes[0]), step)
+        off = (values - values[0]) - ties.indices * (step.numerator / step.denominator)
+        # where all stamps lie on a line but for rounding, its two ends say as much
+        ends = [0, -1] if np.abs(off).max() <= _ROUNDED else slice(None)
+        return replace(ties, indices=ties.indices[ends], values=values[ends], step=step)
+
+
+def _end_before(values: NDArray[np.int64], size: int, step: Fraction) -> None:
+    """Let a cut first piece, which has no stamp of its own, lead up to the next one."""
+    first = int(values[2]) - round(size * step)
+    if abs(first - int(values[0])) < 4 * step:
+        values[:2] += first - int(values[0])
+
+
+def _measured(pieces: _Pieces) -> Fraction | None:
+    """Return the step of a round rate that most pieces follow one another at, if there is one."""
+    if pieces.sizes.size < 2:
+        return None
+    follow = np.diff(pieces.firsts) / pieces.sizes[:-1]
+    usual = float(np.median(follow[len(follow) > 2 :]))  # the first piece may be cut
+    if usual <= 0:
+        return None
+    rate = Fraction(10**9) / Fraction(usual)
+    round_rate = simplest_fraction(rate, 2 * _SAME_RATE * float(rate))
+    return 10**9 / round_rate if 0 < round_rate and round_rate.denominator <= _ROUND else None
+
+
+def _rounded_from(pieces: _Pieces, step: Fraction | None) -> Fraction | None:
+    """Return a step if the one that the pieces have is what rounding made of it."""
+    if step is None or step <= 0:
+        return None
+    slope = pieces.slope
+    off = (int(pieces.sizes.max()) - 1) * abs(slope - step)
+    if slope <= 0 or off <= _SMALL * step or (10**9 / slope).denominator <= _ROUND:
+        return None
+    tick = Fraction(1, int(pieces.sizes.max()) - 1)  # the end of a piece is a whole nanosecond
+    units = [unit for unit in _UNITS if abs(slope - round(step / unit) * unit) <= tick]
+    return step if units else None
