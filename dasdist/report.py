@@ -122,7 +122,10 @@ class RunReport:
         The most memory that a worker process had, and what the plan said, in bytes.
     notes : tuple of str
         What some process did in another way than was asked for: with the plain model because an
-        optimised one could not be built or differed, or in smaller batches for want of memory.
+        optimised one could not be built or differed, or in smaller batches for want of memory;
+        and what is wrong with the data or its fit to the model.
+    facts : mapping of str to str
+        What the model saw and what its results were read with: its rate, thresholds, ….
     """
 
     model: str
@@ -137,6 +140,7 @@ class RunReport:
     peak: int = 0
     planned: int = 0
     notes: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -152,6 +156,8 @@ class RunReport:
             f"{self.model}: {self.finished} of {self.blocks} blocks{earlier}, "
             f"{seconds:,.0f} s of data in {self.wall_seconds:.1f} s, {times_real_time(speed)}"
         ]
+        if self.facts:
+            lines += ["  " + "; ".join(f"{name} {fact}" for name, fact in self.facts.items())]
         lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import xarray as xr
 from distributed import Client
 
+from dasdist.api.defaults import options_of_callback
 from dasdist.api.output import ClassifyOutput
 from dasdist.block_events import Listener
 from dasdist.callbacks import (
@@ -188,13 +189,14 @@ def classify(
         With `out`: where to write the annotations as well, in the same pass; see
         :class:`WriterCallback`.
     thresholds : float or dict of str to float
-        Smallest confidence of a pick, for all phases or by phase; 0.2 by default.
+        Smallest confidence of a pick, for all phases or by phase; by default those that come with
+        the model, in its ``default_args``, else 0.2.
     min_time_separation : float
         Seconds within which, on a channel, only the pick with the highest confidence stays; 1.0 by
         default.
     blinding : tuple of int
         Output samples at the start and end of a patch in which nothing is picked; (100, 100) by
-        default.
+        default, or what comes with the model if that is more.
     **kwargs
         Arguments of the callback, and those of :func:`annotate`.
 
@@ -234,7 +236,9 @@ def classify(
     accepted = _arguments_of(kind)
     for_model = {key: value for key, value in given.items() if key not in accepted}
     request = Request.of(das_model, data, options, for_model, accepted)
-    callback = kind(**{key: value for key, value in given.items() if key in accepted})
+    for_callback, told = options_of_callback(das_model, kind, given)
+    request = replace(request, told=told)
+    callback = kind(**for_callback)
     if annotations is not None:
         callback = MultiCallback([callback, WriterCallback(annotations)])
     report = run(request, adapt_callback(callback))
@@ -282,7 +286,8 @@ def plan(
     request = Request.of(das_model, data, options, for_model, accepted)
     needs = Needs()
     if kind:
-        given = {key: value for key, value in kwargs.items() if key in accepted}
+        given, told = options_of_callback(das_model, kind, kwargs)
+        request = replace(request, told=told)
         needs = adapt_callback(kind(**given)).needs
     with synchronous(request.client) as found:
         return request.plan(needs, found)
@@ -320,7 +325,13 @@ def _lazy(
         arrays = lazy_annotations(
             recording,
             grid,
-            Recipe(batching, arguments, lazy_plan.sections[grid.index], mapper),
+            Recipe(
+                batching,
+                arguments,
+                lazy_plan.sections[grid.index],
+                mapper,
+                amplitude=lazy_plan.amplitude,
+            ),
             request.payload,
             keys,
             skip_errors=most == "any",

@@ -268,6 +268,12 @@ def _thresholds_by_key(
     keys = context.annotate_keys
     phases = keys if context.phases is None else context.phases
     if not isinstance(thresholds, Mapping):
+        if not any(key in phases for key in keys):
+            raise InvalidInput(
+                f"The model names no phases among its outputs {', '.join(map(repr, keys))}, so "
+                "nothing would be picked: give thresholds by output, such as "
+                f"{{{keys[0]!r}: {thresholds}}}, or call annotate."
+            )
         return tuple((key, float(thresholds)) for key in keys if key in phases)
     for key in thresholds:
         if key not in keys:

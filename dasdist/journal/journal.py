@@ -119,6 +119,10 @@ class Journal:
             return ()
         return _grids(read_fingerprint(self._folders[0]) or {})
 
+    def scale(self) -> float:
+        """Return the factor of the samples in the run that the outputs hold."""
+        return float((read_fingerprint(self._folders[0]) or {}).get("scale", 1.0))
+
     def check(
         self,
         fingerprint: Mapping[str, Any],
@@ -244,6 +248,7 @@ def _differences(
 ) -> Iterator[str]:
     for key in ("format", "model", "arguments", "output"):
         yield from differences(held[key], now[key], key)
+    yield from differences(held.get("scale", 1.0), now.get("scale", 1.0), "scale")
     recorded, until = held["recording"], held["recording"]["samples"]
     same = recorded == now["recording"]
     grown = until <= now["recording"]["samples"] and identity(until) == recorded["identity"]

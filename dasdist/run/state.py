@@ -113,5 +113,6 @@ class RunState:
             seconds=dict(self._seconds),
             peak=self._peak,
             planned=self.plan.peak_bytes,
-            notes=tuple(self._notes),
+            notes=(*self.plan.notes, *self._notes),
+            facts=self.plan.facts,
         )
