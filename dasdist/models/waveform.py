@@ -36,7 +36,8 @@ class WaveformWrapper(BaseDASModel):
         How the one component of a fibre becomes the model's several: repeated, or followed by
         zeros.
     **kwargs
-        Arguments of :class:`BaseDASModel`.
+        Arguments of :class:`BaseDASModel`; ``filter_samples`` takes the place of the model's own
+        filter.
 
     Notes
     -----
@@ -51,11 +52,12 @@ class WaveformWrapper(BaseDASModel):
         _check_kind(model)
         rate = model.sampling_rate
         dt_range = None if rate is None else (0.5 / rate, 2.0 / rate)
+        if kwargs.get("filter_samples") is None:
+            kwargs["filter_samples"] = filter_of(model, dt_range)
         super().__init__(
             dt_range=dt_range,
             annotate_keys=[x for x in model.labels if x not in NOISE_LABELS],
             default_args={**model.default_args, **kwargs.pop("default_args", {})},
-            filter_samples=filter_of(model, dt_range),
             citation=model.citation,
             **kwargs,
         )

@@ -6,14 +6,16 @@
     1e-9 strain        one that also divides by the amplitude gets all samples times a power of two
     offset             any other model is told of in a note, where the offset drowns the signal
 
-The look is a small one, at the beginning of the recording and only for the scale and the note.  A
-scale belongs to the whole recording: a run that is resumed keeps the one that it was begun with.
+The look is a small one, mostly at the beginning, and only for the scale and the note.  A scale
+belongs to the whole recording: a run that is resumed keeps the one that it was begun with.
 """
 
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from math import inf, log2
 from typing import Any
 
@@ -42,8 +44,8 @@ _MOST_OFFSET = 1e4
 _ROWS, _CHANNELS, _SPOTS = 4096, 64, 4
 """Samples, channels of a spot, and spots along the fibre that are looked at."""
 
-_TRIES = 3
-"""Segments in which readable samples are looked for."""
+_PATIENCE = 30.0
+"""Seconds that a look may take: where storage hangs, blocks know what to do."""
 
 _TASKS = 64
 """Tasks of a dask graph that a look may cost: someone's preprocessing is not computed twice."""
@@ -125,25 +127,38 @@ class _Look:
 
 
 def _look(recording: Recording, grids: tuple[SegmentGrid, ...]) -> _Look | None:
-    """Look at a few samples of the first segment that can be read; None if there is none."""
-    for grid in grids[:_TRIES]:
-        for region in _regions(recording, grid.recorded):
-            try:
-                look = _seen(_read(recording, region))
-            except Exception:  # noqa: BLE001 - whatever is wrong with it, its block will say
-                continue
-            if look.level:
-                return look
-    return None
+    """Look at a few samples that can be read and are not dead; None if none were found in time."""
+    found: list[_Look] = []
+
+    def look() -> None:
+        found.extend(islice(_looks(recording, grids), 1))
+
+    thread = threading.Thread(target=look, name="dasdist-look", daemon=True)
+    thread.start()
+    thread.join(_PATIENCE)
+    return found[0] if found else None
 
 
-def _regions(recording: Recording, segment: Region) -> Iterator[Region]:
-    """Yield where to look: some rows of a few spots, the middle of the fibre first."""
-    rows = Span(segment.time.start, min(segment.time.start + _ROWS, segment.time.stop))
-    wide = segment.distance.size
-    for spot in sorted(range(_SPOTS), key=lambda spot: abs(spot - _SPOTS // 2)):
-        first = segment.distance.start + spot * wide // _SPOTS
-        yield Region(rows, Span(first, min(first + _CHANNELS, segment.distance.stop)))
+def _looks(recording: Recording, grids: tuple[SegmentGrid, ...]) -> Iterator[_Look]:
+    for place in _places(grids):
+        try:
+            look = _seen(_read(recording, place))
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, its block will say
+            continue
+        if look.level:
+            yield look
+
+
+def _places(grids: tuple[SegmentGrid, ...]) -> Iterator[Region]:
+    """Yield where to look, first at the beginning: that stays where it is if a recording grows."""
+    for number in dict.fromkeys((0, len(grids) // 2, len(grids) - 1)):
+        time, distance = grids[number].recorded.time, grids[number].recorded.distance
+        for first in dict.fromkeys((time.start, time.start + time.size // 2)):
+            rows = Span(first, min(first + _ROWS, time.stop))
+            # the middle of the fibre first: its ends may be dead
+            for spot in sorted(range(_SPOTS), key=lambda spot: abs(spot - _SPOTS // 2)):
+                left = distance.start + spot * distance.size // _SPOTS
+                yield Region(rows, Span(left, min(left + _CHANNELS, distance.stop)))
 
 
 def _read(recording: Recording, region: Region) -> NDArray[Any]:

@@ -128,8 +128,9 @@ def nearest_ratio(step: Fraction, allowed: tuple[float, float] | None, limit: in
         return abs(math.log(step * pair[1] / pair[0]) - own_log)
 
     nearest = min(map(distance, found), default=math.inf)
-    if nearest > math.log1p(OFF_RATE) + _TIE_SLACK:
-        found += admissible(_decimations(math.exp(own_log) / step, limit))
+    factor = math.exp(own_log) / step
+    if factor > limit and nearest > math.log1p(OFF_RATE) + _TIE_SLACK:
+        found += admissible(_decimations(factor, limit))
         nearest = min(map(distance, found), default=math.inf)
     if not found:
         raise ValueError(_out_of_reach(step, low, high, limit))
