@@ -79,6 +79,13 @@ def test_a_das_model_brings_its_own_options():
     assert found.report.facts["blinding"] == "3, 4 (default_args of the model)"
 
 
+def test_the_report_names_the_thresholds_of_a_callback():
+    callback = dasdist.DASPickingCallback({"P": 0.6, "S": 0.7}, blinding=(1, 1))
+    report = dasdist.annotate(Toy(), recording(noise(900, 8)), callback, pbar=False)
+    assert report.facts["thresholds"] == "P 0.6, S 0.7 (of the callback)"
+    assert "thresholds P 0.6, S 0.7 (of the callback)" in str(report)
+
+
 @pytest.mark.parametrize(
     ("own", "told"),
     [

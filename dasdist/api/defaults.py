@@ -14,7 +14,7 @@ from typing import Any
 from dasdist.errors import InvalidInput
 from dasdist.models import ModelSpec, WaveformWrapper
 
-__all__ = ["options_of_callback"]
+__all__ = ["options_of_callback", "told_of_callback"]
 
 _NAMED = ("thresholds", "min_time_separation", "blinding")
 """Options that a plan and a report name."""
@@ -58,6 +58,14 @@ def options_of_callback(
         if own is not None:
             options[name] = own
     return options, told
+
+
+def told_of_callback(callback: Any) -> dict[str, str]:
+    """Return what to say of the options of a callback that the user made."""
+    settings = getattr(callback, "settings", None)
+    known = settings if isinstance(settings, Mapping) else {}
+    named = ("thresholds", "blinding")
+    return {name: f"{_text(known[name])} (of the callback)" for name in named if name in known}
 
 
 def _of_model(name: str, model: Any, default: Any) -> tuple[Any, str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import xarray as xr
 from distributed import Client
 
-from dasdist.api.defaults import options_of_callback
+from dasdist.api.defaults import options_of_callback, told_of_callback
 from dasdist.api.output import ClassifyOutput
 from dasdist.block_events import Listener
 from dasdist.callbacks import (
@@ -155,7 +155,8 @@ def annotate(
     )
     if callback is None:
         return _lazy(model, data, options, kwargs)
-    return run(Request.of(model, data, options, kwargs), adapt_callback(callback))
+    request = Request.of(model, data, options, kwargs)
+    return run(replace(request, told=told_of_callback(callback)), adapt_callback(callback))
 
 
 def classify(
