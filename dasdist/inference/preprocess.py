@@ -16,12 +16,7 @@ from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
 from dasdist.geometry import Block
 from dasdist.inference.cuda import to_device
 from dasdist.inference.device import give_back, out_of_memory
-from dasdist.signal import (
-    causal_filter,
-    filter_tensor,
-    resample_span,
-    resample_tensor,
-)
+from dasdist.signal import causal_filter, filter_tensor, resample_span, resample_tensor
 
 __all__ = ["Prepared", "prepare", "prepare_tensor"]
 

@@ -92,10 +92,19 @@ def with_amplitude(
     if recording.dtype.kind == "f" and not usual and model.divides and model.removes_constants:
         scale = 2.0 ** -round(log2(look.level))
     notes: tuple[str, ...] = ()
-    if look.offset > _MOST_OFFSET and not model.removes_constants:
+    if look.offset > _MOST_OFFSET and not (_high_pass(plan) or model.removes_constants):
         notes = (_of_offset(plan.model, look.offset),)
         warnings.warn(notes[0], DataWarning, stacklevel=4)
     return replace(plan, amplitude=Amplitude(centred or scale != 1, scale), notes=notes)
+
+
+def _high_pass(plan: Plan) -> bool:
+    """Whether filters, in double precision, remove a constant in all segments."""
+
+    def gain(sections: NDArray[np.float64]) -> float:
+        return float(np.prod(sections[:, :3].sum(axis=1) / sections[:, 3:].sum(axis=1)))
+
+    return all(sections is not None and abs(gain(sections)) < 1e-6 for sections in plan.sections)
 
 
 def _of_offset(name: str, offset: float) -> str:
