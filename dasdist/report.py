@@ -124,9 +124,11 @@ class RunReport:
         What of the recording does not count, such as samples that overlap earlier ones; and what
         some process did in another way than was asked for: with the plain model because an
         optimised one could not be built or differed, or in smaller batches for want of memory; and
-        which segments were padded.
+        which segments were padded, and what is wrong with the data or its fit to the model.
     unreached : str
         What of every segment no window of the model covers, in words; empty for nothing.
+    facts : mapping of str to str
+        What the model saw and what its results were read with: its rate, thresholds, ….
     """
 
     model: str
@@ -142,6 +144,7 @@ class RunReport:
     planned: int = 0
     notes: tuple[str, ...] = ()
     unreached: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -157,6 +160,8 @@ class RunReport:
             f"{self.model}: {self.finished:,} of {count_of(self.blocks, 'block')}{earlier}, "
             f"{seconds:,.0f} s of data in {self.wall_seconds:.1f} s, {times_real_time(speed)}"
         ]
+        if self.facts:
+            lines += ["  " + "; ".join(f"{name} {fact}" for name, fact in self.facts.items())]
         lines += [f"  note: {note}" for note in self.notes]
         if self.unreached:
             lines.append(f"  not covered: {self.unreached}: no window of the model reaches it")

@@ -82,8 +82,8 @@ def test_slabs_do_not_change_the_filter(monkeypatch):
 def as_on_a_gpu(monkeypatch):
     """Preprocess tensors, and leave the curves where they are."""
 
-    def prepare(raw, one, sections, device, note):
-        return prepare_tensor(to_device(raw, device), one, sections)
+    def prepare(raw, one, sections, device, note, amplitude):
+        return prepare_tensor(to_device(raw, device), one, sections, amplitude)
 
     def annotated(*args, **options):
         return annotate_patches(*args, **options | {"fetched": False})
@@ -145,8 +145,9 @@ def test_a_block_too_large_for_the_gpu_is_prepared_on_the_cpu(monkeypatch, error
 
     seen = []
 
-    def prepare(raw, one, sections, device, note):
-        seen.append(preprocess.prepare(raw, one, sections, torch.device("cuda", 0), note))
+    def prepare(raw, one, sections, device, note, amplitude):
+        cuda = torch.device("cuda", 0)
+        seen.append(preprocess.prepare(raw, one, sections, cuda, note, amplitude))
         return seen[-1]
 
     data = recording(noise(4000, 12))
@@ -182,8 +183,8 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
     """What the GPU does is played here: memory runs out after three patches of a block."""
     tried = []
 
-    def prepare(raw, one, sections, device, note):
-        found = preprocess.prepare(raw, one, sections)
+    def prepare(raw, one, sections, device, note, amplitude):
+        found = preprocess.prepare(raw, one, sections, amplitude=amplitude)
         return replace(found, values=torch.from_numpy(found.values))
 
     def annotate(data, one, *arguments, fetched, **options):

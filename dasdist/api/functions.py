@@ -9,6 +9,7 @@ from typing import Any, Literal
 import xarray as xr
 from distributed import Client
 
+from dasdist.api.defaults import options_of_callback, told_of_callback
 from dasdist.api.output import ClassifyOutput
 from dasdist.block_events import Listener
 from dasdist.callbacks import (
@@ -175,7 +176,8 @@ def annotate(
         return _lazy(model, data, options, kwargs)
     consumer = adapt_callback(callback)
     elsewhere = {**_own(annotate), **_NOT_OF_ANNOTATE, "stacking": _OF_STACKING}
-    return run(Request.of(model, data, options, kwargs, elsewhere=elsewhere), consumer)
+    request = Request.of(model, data, options, kwargs, elsewhere=elsewhere)
+    return run(replace(request, told=told_of_callback(callback)), consumer)
 
 
 def classify(
@@ -209,13 +211,14 @@ def classify(
         With `out`: where to write the annotations as well, in the same pass; see
         :class:`WriterCallback`.
     thresholds : float or dict of str to float
-        Smallest confidence of a pick, for all phases or by phase; 0.2 by default.
+        Smallest confidence of a pick, for all phases or by phase; by default those that come with
+        the model, in its ``default_args``, else 0.2.
     min_time_separation : float
         Seconds within which, on a channel, only the pick with the highest confidence stays; 1.0 by
         default.
     blinding : tuple of int
         Output samples at the start and end of a patch, or of a padded segment, in which nothing is
-        picked; (100, 100) by default.
+        picked; (100, 100) by default, or what comes with the model if that is more.
     **kwargs
         Arguments of the callback, and those of :func:`annotate`.
 
@@ -254,10 +257,12 @@ def classify(
         )
     accepted = _arguments_of(kind)
     for_model = {key: value for key, value in given.items() if key not in accepted}
-    callback = kind(**{key: value for key, value in given.items() if key in accepted})
+    for_callback, told = options_of_callback(das_model, kind, given)
+    callback = kind(**for_callback)
     _check_phases(das_model, callback)
     elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
     request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
+    request = replace(request, told=told)
     if annotations is not None:
         callback = MultiCallback([callback, WriterCallback(annotations)])
     report = run(request, adapt_callback(callback))
@@ -302,13 +307,15 @@ def plan(
         kind = None
     accepted = _arguments_of(kind) if kind else frozenset[str]()
     for_model = {key: value for key, value in kwargs.items() if key not in accepted | _OF_RUNS}
-    needs = Needs()
+    needs, told = Needs(), dict[str, str]()
     if kind:
-        callback = kind(**{key: value for key, value in kwargs.items() if key in accepted})
+        given, told = options_of_callback(das_model, kind, kwargs)
+        callback = kind(**given)
         _check_phases(das_model, callback)
         needs = adapt_callback(callback).needs
     elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
     request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
+    request = replace(request, told=told)
     with synchronous(request.client) as found:
         return request.plan(needs, found)
 
@@ -360,7 +367,13 @@ def _lazy(
         arrays = lazy_annotations(
             recording,
             grid,
-            Recipe(batching, arguments, lazy_plan.sections[grid.index], mapper),
+            Recipe(
+                batching,
+                arguments,
+                lazy_plan.sections[grid.index],
+                mapper,
+                amplitude=lazy_plan.amplitude,
+            ),
             request.payload,
             keys,
             skip_errors=most == "any",

@@ -322,6 +322,12 @@ def thresholds_by_key(
     """
     phases = keys if phases is None else phases
     if not isinstance(thresholds, Mapping):
+        if not any(key in phases for key in keys):
+            raise InvalidInput(
+                f"The model names no phases among its outputs {', '.join(map(repr, keys))}, so "
+                "nothing would be picked: give thresholds by output, such as "
+                f"{{{keys[0]!r}: {thresholds}}}, or call annotate."
+            )
         return tuple((key, float(thresholds)) for key in keys if key in phases)
     for key in thresholds:
         if key not in keys:

@@ -73,6 +73,8 @@ def plan(
             read_bytes=found.read_bytes,
             recompute_factor=found.recompute_factor,
             peak_bytes=found.peak_bytes,
+            facts=found.facts,
+            notes=list(found.notes),
         )
 
 

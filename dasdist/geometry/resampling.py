@@ -51,8 +51,7 @@ class Ratio:
 
     def first_needed(self, start: int) -> int:
         """Return the last multiple of ``down`` that is not after any input of sample ``start``."""
-        oldest = -((self._reach + self.up - 1 - start * self.down) // self.up)
-        return max(0, oldest) // self.down * self.down
+        return max(0, self.reached(start, start + 1)[0])
 
     def needs(self, start: int, stop: int, n: int) -> tuple[int, int]:
         """Return the half-open range of recorded samples behind resampled ``[start, stop)``.
@@ -60,11 +59,17 @@ class Ratio:
         The range is cut to ``[0, n)``; its start is a multiple of ``down``, where a recorded and a
         resampled sample coincide, so that the resampled grid of the range is that of the whole.
         """
+        low, high = self.reached(start, stop)
+        return max(0, low), min(n, high)
+
+    def reached(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the range that :meth:`needs` cuts to what there is; it may start below 0."""
         if self.is_identity:
             return start, stop
+        oldest = -((self._reach + self.up - 1 - start * self.down) // self.up)
         padding = self.down - self._reach % self.down
         last = ((stop - 1) * self.down + self._reach + padding) // self.up
-        return self.first_needed(start), min(n, last + 1)
+        return oldest // self.down * self.down, last + 1
 
     @property
     def _reach(self) -> int:

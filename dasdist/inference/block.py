@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dasdist.amplitude import AS_RECORDED, Amplitude
 from dasdist.block_events import StageListener, silent
 from dasdist.callbacks.base import Accumulator, Mapper
 from dasdist.callbacks.needs import Needs
@@ -50,6 +51,8 @@ class Recipe:
         The worker half of the callback.
     needs : Needs
         What the callback asks for.
+    amplitude : Amplitude
+        What is done to the amplitude of windows.
     """
 
     batching: Batching
@@ -57,6 +60,7 @@ class Recipe:
     sections: NDArray[np.float64] | None
     mapper: Mapper
     needs: Needs = Needs()
+    amplitude: Amplitude = AS_RECORDED
 
 
 def process_block(
@@ -103,7 +107,7 @@ def process_block(
         samples = selection.read()
     with own_stream(device):
         with stage("preprocess"):
-            data = prepare(samples, block, recipe.sections, device, note)
+            data = prepare(samples, block, recipe.sections, device, note, recipe.amplitude)
         del samples
         curves = on_gpu and recipe.needs.device_curves
         try:
@@ -145,6 +149,7 @@ def _reduced(
         recipe.arguments,
         fetched=fetched,
         exact_above=recipe.needs.exact_above,
+        amplitude=recipe.amplitude,
     )
     while True:
         with stage("model"):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dasdist.amplitude import AS_RECORDED, Amplitude
 from dasdist.geometry import Block, Patch
 from dasdist.inference.device_curves import DeviceCurves
 from dasdist.inference.predictor import Predictor
@@ -73,6 +74,7 @@ def annotate_patches(
     *,
     fetched: bool = True,
     exact_above: Mapping[str, float] = MappingProxyType({}),
+    amplitude: Amplitude = AS_RECORDED,
 ) -> Iterator[Patch]:
     """Annotate the patches of a block, in grid order (time slowest).
 
@@ -92,6 +94,8 @@ def annotate_patches(
         Whether annotations are to be arrays; else they are `DeviceCurves` where the model is.
     exact_above : mapping of str to float
         By annotation key, the value near which lower precision does not do.
+    amplitude : Amplitude
+        What is done to the amplitude of windows.
 
     Yields
     ------
@@ -105,13 +109,13 @@ def annotate_patches(
         outputs = predictor(batch, arguments, spacing, batching.variant, exact_above)
         return {key: values.cpu() for key, values in outputs.items()} if fetched else outputs
 
-    size = batching.size_on(predictor.device)
+    size, fill = batching.size_on(predictor.device), amplitude.fill
     if batching.channelwise:
         # (windows, samples) seen as (1, samples, windows): no copy here nor in the model
-        rows = _rows(data, block, size, batching.cores, lambda batch: predict(batch.T[None]))
+        rows = _rows(data, block, size, batching.cores, lambda batch: predict(batch.T[None]), fill)
         patches = _channelwise(rows, block)
     else:
-        patches = _patchwise(data, block, size, batching.cores, predict)
+        patches = _patchwise(data, block, size, batching.cores, predict, fill)
     kept: Any = torch.Tensor.numpy if fetched else DeviceCurves
     for patch in patches:
         annotations = {key: kept(values) for key, values in patch.annotations.items()}
@@ -119,7 +123,7 @@ def annotate_patches(
 
 
 def _patchwise(
-    data: Prepared, block: Block, size: int, cores: int, predict: Any
+    data: Prepared, block: Block, size: int, cores: int, predict: Any, fill: Any
 ) -> Iterator[Patch]:
     grid = block.grid
     places = product(
@@ -136,7 +140,7 @@ def _patchwise(
                 grid.columns.start(column) - data.channel,
             )
             here = slice(left, left + grid.columns.window)
-            _copy(data.values[top : top + grid.rows.window, here], batch[slot])
+            fill(data.values[top : top + grid.rows.window, here], batch[slot])
         return batch
 
     results = computed_ahead(predict, map(batch_of, groups), cores)
@@ -173,7 +177,7 @@ def _channelwise(rows: Iterator[tuple[int, Annotations]], block: Block) -> Itera
 
 
 def _rows(
-    data: Prepared, block: Block, size: int, cores: int, predict: Any
+    data: Prepared, block: Block, size: int, cores: int, predict: Any, fill: Any
 ) -> Iterator[tuple[int, Annotations]]:
     """Annotate one row of windows after the other: every channel of the core, in time order."""
     grid, channels = block.grid, block.core.distance.size
@@ -188,7 +192,7 @@ def _rows(
             top = grid.rows.start(block.rows.start + number) - data.sample
             window = data.values[top : top + grid.rows.window]
             here = slice(first - number * channels, last - number * channels)
-            _copy(window[:, here].T, batch[first - start : last - start])
+            fill(window[:, here], batch[first - start : last - start].T)
         return batch
 
     pending: Annotations = {}

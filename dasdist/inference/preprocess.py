@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
 from dasdist.geometry import Block
 from dasdist.inference.cuda import to_device
 from dasdist.inference.device import give_back, out_of_memory
@@ -30,13 +31,14 @@ class Prepared:
 
     Parameters
     ----------
-    values : ndarray or Tensor of float32, shape (samples, channels)
-        At the model's sampling; a tensor where a GPU preprocessed them.
+    values : ndarray or Tensor, shape (samples, channels)
+        At the model's sampling; a tensor where a GPU preprocessed them.  Of float32, but where
+        windows will be centred they are wider still, if what was recorded is.
     sample, channel : int
         Index within the segment of ``values[0, 0]``.
     """
 
-    values: NDArray[np.float32] | torch.Tensor
+    values: NDArray[Any] | torch.Tensor
     sample: int
     channel: int
 
@@ -53,6 +55,7 @@ def prepare(
     sections: NDArray[np.float64] | None,
     device: torch.device = _CPU,
     note: Callable[[str], object] = _log.warning,
+    amplitude: Amplitude = AS_RECORDED,
 ) -> Prepared:
     """Preprocess the samples that a block reads.
 
@@ -68,6 +71,8 @@ def prepare(
         Where the model is.  A GPU preprocesses as well, unless the block is too large for it.
     note : callable
         Called with a message if it is.
+    amplitude : Amplitude
+        What will be done to the amplitude of windows.
 
     Returns
     -------
@@ -76,11 +81,12 @@ def prepare(
 
     Notes
     -----
-    The order is SeisBench's: time before channels, single precision before the filter.
+    The order is SeisBench's: time before channels, single precision before the filter, unless that
+    could not hold what was recorded.
     """
     if device.type == "cuda":
         try:
-            return prepare_tensor(to_device(raw, device), block, sections)
+            return prepare_tensor(to_device(raw, device), block, sections, amplitude)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -89,23 +95,38 @@ def prepare(
                 "it; smaller blocks (block=, --block) would be faster."
             )
         give_back(device)  # not before the error is gone, which holds what was computed
-    single = _resampled(raw, block, resample_span).astype(np.float32, copy=False)
+    values = _resampled(raw, block, resample_span)
+    wide = is_wide(raw.dtype)
+    kept = np.float64 if wide and amplitude.centred else np.float32
     if sections is not None:
-        single = causal_filter(single, sections).astype(np.float32, copy=False)
-    return _cut(single, block)
+        values = causal_filter(values if wide else _single(values), sections, kept)
+    elif kept is np.float32:
+        values = _single(values)
+    return _cut(values, block)
+
+
+def _single(values: NDArray[Any]) -> NDArray[np.float32]:
+    return values.astype(np.float32, copy=False)
 
 
 def prepare_tensor(
-    raw: torch.Tensor, block: Block, sections: NDArray[np.float64] | None
+    raw: torch.Tensor,
+    block: Block,
+    sections: NDArray[np.float64] | None,
+    amplitude: Amplitude = AS_RECORDED,
 ) -> Prepared:
     """Preprocess the samples that a block reads, on the device where they are.
 
     Parameters and result are those of :func:`prepare`.
     """
-    single = _resampled(raw, block, resample_tensor).to(torch.float32)
+    values = _resampled(raw, block, resample_tensor)
+    wide = is_wide(raw.dtype)
+    kept = torch.float64 if wide and amplitude.centred else torch.float32
     if sections is not None:
-        single = filter_tensor(single, sections)
-    return _cut(single, block)
+        values = filter_tensor(values if wide else values.to(torch.float32), sections, kept)
+    elif kept is torch.float32:
+        values = values.to(torch.float32)
+    return _cut(values, block)
 
 
 def _resampled(values: Any, block: Block, resample: Callable[..., Any]) -> Any:

@@ -126,6 +126,10 @@ class Journal:
             return ()
         return _grids(read_fingerprint(self._folders[0]) or {})
 
+    def scale(self) -> float:
+        """Return the factor of the samples in the run that the outputs hold."""
+        return float((read_fingerprint(self._folders[0]) or {}).get("scale", 1.0))
+
     def check(
         self,
         fingerprint: Mapping[str, Any],
@@ -255,6 +259,7 @@ def _differences(
         *another_model(held["model"], now["model"]),
         *other_values(held["arguments"], now["arguments"]),
         *another_output(held["output"], now["output"]),
+        *other_values({"scale": held.get("scale", 1.0)}, {"scale": now.get("scale", 1.0)}),
     ]
     yield from asked
     recorded, until = held["recording"], held["recording"]["samples"]

@@ -104,6 +104,7 @@ def summarise(
         },
         "stages": _stages(report.seconds, share * report.data_seconds, share * plan.archive_bytes),
         "memory": {"peak": report.peak, "planned": report.planned},
+        "facts": dict(report.facts),
         "notes": list(report.notes),
         "failures": [_failure(failure) for failure in report.failures],
         "model": {"name": report.model, **fingerprint["model"]},
@@ -182,6 +183,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
         f"{readable_bytes(stage['bytes_per_second'])}/s"
         for name, stage in summary["stages"].items()
     ]
+    lines += [f"{name:<10} {fact}" for name, fact in summary["facts"].items()]
     lines += _listed("notes", summary["notes"])
     if data["unreached"]:
         lines.append(f"ends       {data['unreached']}: no window of the model reaches it")

@@ -85,6 +85,7 @@ class MemoryJournal:
     """
 
     cores: Sequence[tuple[int, int]] = ()
+    scale: float | None = None
 
     def __init__(self, callback: DASAnnotateCallback) -> None:
         self._callback = callback
@@ -175,6 +176,11 @@ class RunJournal:
         """Cores of the blocks that the outputs were begun with, by segment."""
         return [grid.core for grid in self._grids]
 
+    @property
+    def scale(self) -> float | None:
+        """Factor of the samples that the outputs were begun with; None if they are not begun."""
+        return self._journal.scale() if self._grids else None
+
     def begin(self, plan: Plan, context: Context) -> Held:
         """Begin the outputs, or compare with the run that they hold; return what is done.
 
@@ -222,6 +228,7 @@ class RunJournal:
                 "identity": recording.identity(),
             },
             "segments": [describe_grid(grid) for grid in plan.grids],
+            **({} if plan.amplitude.scale == 1 else {"scale": plan.amplitude.scale}),
         }
 
     def _held(self, plan: Plan) -> Held:

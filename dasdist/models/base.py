@@ -32,8 +32,8 @@ class BaseDASModel(torch.nn.Module, ABC):
     annotate_forward_kwargs : dict, optional
         Further keyword arguments of :meth:`forward`.
     default_args : dict, optional
-        Defaults for keyword arguments of ``annotate``, which ``classify`` passes on to it; the
-        callback's own arguments, such as ``thresholds``, have their defaults in the callback.
+        Defaults for keyword arguments of ``annotate`` and ``classify``; those of picking are
+        ``thresholds``, or ``P_threshold`` and so on for each phase, and ``blinding``.
     fk_filter_args : dict, optional
         ``v_min``, ``v_max``, ``mode`` of a :class:`dasdist.signal.FKFilter` applied to each patch.
     filter_samples : tuple of str and dict, optional

@@ -36,7 +36,8 @@ class WaveformWrapper(BaseDASModel):
         How the one component of a fibre becomes the model's several: repeated, or followed by
         zeros.
     **kwargs
-        Arguments of :class:`BaseDASModel`.
+        Arguments of :class:`BaseDASModel`; ``filter_samples`` takes the place of the model's own
+        filter.
 
     Notes
     -----
@@ -48,18 +49,15 @@ class WaveformWrapper(BaseDASModel):
     channelwise: ClassVar[bool] = True
 
     def __init__(self, model: Any, component_strategy: str = "clone", **kwargs: Any) -> None:
-        if getattr(model, "output_type", None) != "array":
-            raise InvalidInput(
-                f"{type(model).__name__} cannot be used: it must be a waveform model with "
-                "output_type 'array', which gives a value for every sample, such as PhaseNet."
-            )
+        _check_kind(model)
         rate = model.sampling_rate
         dt_range = None if rate is None else (0.5 / rate, 2.0 / rate)
+        if kwargs.get("filter_samples") is None:
+            kwargs["filter_samples"] = filter_of(model, dt_range)
         super().__init__(
             dt_range=dt_range,
             annotate_keys=[x for x in model.labels if x not in NOISE_LABELS],
             default_args={**model.default_args, **kwargs.pop("default_args", {})},
-            filter_samples=filter_of(model, dt_range),
             citation=model.citation,
             **kwargs,
         )
@@ -86,8 +84,10 @@ class WaveformWrapper(BaseDASModel):
 
     @property
     def phases(self) -> list[str]:
-        """Annotation keys whose peaks are arrivals."""
-        return [key for key in self.annotate_keys if key not in NON_PHASE_LABELS]
+        """Annotation keys whose peaks are arrivals: the model's own phases, where it names them."""
+        own = getattr(self.model, "phases", None)
+        known = set(self.model.labels if own is None else own)
+        return [key for key in self.annotate_keys if key in known - NON_PHASE_LABELS]
 
     def get_patching_structure(
         self, data_shape: tuple[int, int], argdict: Mapping[str, Any]
@@ -188,9 +188,59 @@ class WaveformWrapper(BaseDASModel):
         one, _ = self._prepare(traces.clone(), dict(argdict))
         return FoldedNetwork(single, 1, alone=torch.allclose(one, prepared[:, :1], 0.0, 1e-6))
 
+    def invariances(self, samples: int, argdict: Mapping[str, Any]) -> tuple[bool, bool]:
+        """Return whether the model's own preparation removes a constant, and a factor.
+
+        Tried on noise: models say neither.
+        """
+        random = torch.Generator().manual_seed(0)
+        noise = torch.randn(4, 1, samples, generator=random).to(self.device, self.dtype)
+        before, moved, larger = (
+            self._prepare(self._components(traces), dict(argdict))
+            for traces in (noise.clone(), noise + 64.0, noise * 1024.0)
+        )
+        if before[1] is not None:  # the outputs are put back to what was recorded
+            return False, False
+        constant, factor = (torch.allclose(a[0], before[0], 0, 1e-3) for a in (moved, larger))
+        return constant, factor
+
     @property
     def _clones(self) -> bool:
         return self.component_strategy == "clone"
+
+
+def _check_kind(model: Any) -> None:
+    """Refuse a model that gives no curve for every phase, of one channel by itself.
+
+    Raises
+    ------
+    InvalidInput
+        Saying what to use.
+    """
+    name = type(model).__name__
+    output, labels = getattr(model, "output_type", None), getattr(model, "labels", None)
+    if output != "array":
+        raise InvalidInput(
+            f"{name} has output_type {output!r} and gives no value for every sample, as a fibre's "
+            "curves need: use a model with output_type 'array', such as PhaseNet."
+        )
+    if labels is None or callable(labels):
+        raise InvalidInput(
+            f"{name} gives waveforms or masks, as denoisers do, and no curve for each phase: "
+            "denoise the data beforehand, or derive a dasdist.DASModel from it and call annotate, "
+            "and pick with a picker such as PhaseNet."
+        )
+    if getattr(getattr(model, "_grouping", None), "grouping", None) == "full":
+        raise InvalidInput(
+            f"{name} looks at several stations at once, and a fibre's channels come one by one: "
+            "use a model of single stations, such as PhaseNet."
+        )
+    own = getattr(type(model), "annotate_stream_pre", None)
+    if own is not None and own.__module__ != "seisbench.models.base":
+        raise InvalidInput(
+            f"{name} prepares whole streams itself (annotate_stream_pre), which blocks of a fibre "
+            "do not go through: use a model that takes samples as they are, such as PhaseNet."
+        )
 
 
 def filter_of(
@@ -207,7 +257,7 @@ def filter_of(
     if isinstance(model.filter_args, dict) or len(model.filter_args) != 1:
         _warn_of_no_filter(model, f"filter_args {model.filter_args!r} are several filters")
         return None
-    kind, options = model.filter_args[0], model.filter_kwargs
+    kind, options = model.filter_args[0], model.filter_kwargs or {}
     corners: dict[str, tuple[str, ...]] = {
         "bandpass": ("freqmin", "freqmax"),
         "bandstop": ("freqmin", "freqmax"),
@@ -217,7 +267,13 @@ def filter_of(
     if kind not in corners:
         _warn_of_no_filter(model, f"there is no causal equivalent of the filter {kind!r}")
         return None
-    order = options["corners"]
+    missing = [name for name in corners[kind] if name not in options]
+    if missing:
+        raise InvalidInput(
+            f"The {kind} filter of {model.name} lacks {' and '.join(missing)}: give it in the "
+            "model's filter_kwargs, or pass filter_samples."
+        )
+    order = options.get("corners", 4)  # as ObsPy
     if options.get("zerophase", False):
         warnings.warn(
             f"{model.name} was trained with a zero-phase filter, which needs the whole recording; "

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import isinf
+from math import inf, isinf, log, log1p
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from dasdist.geometry import PatchGrid, PatchingStructure, Ratio, SegmentGrid
 from dasdist.geometry.choose import DEFAULT_LIMITS, Limits
 from dasdist.inference import Predictor
 from dasdist.models import ModelSpec, patching_structure
+from dasdist.planning.amplitude import with_amplitude
 from dasdist.planning.block_size import with_blocks
 from dasdist.planning.distances import check_distances
 from dasdist.planning.overlaps import aligned, warn_of_holes
@@ -27,7 +28,7 @@ from dasdist.planning.plan import Plan, Resources, padding_notes
 from dasdist.planning.probe import batching, first_pass, model_bytes
 from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
-from dasdist.signal import design, nearest_ratio, settling_samples
+from dasdist.signal import OFF_RATE, design, nearest_ratio, settling_samples
 from dasdist.sources import Recording, SegmentAxes
 from dasdist.units import count_of
 
@@ -44,6 +45,7 @@ def make_plan(
     block: Mapping[str, int] | None = None,
     cores: Sequence[tuple[int, int]] = (),
     limits: Limits = DEFAULT_LIMITS,
+    scale: float | None = None,
 ) -> Plan:
     """Plan a run.
 
@@ -65,6 +67,8 @@ def make_plan(
         Cores of the blocks of the first segments, where an earlier run chose them.
     limits : Limits
         What chosen blocks should stay within.
+    scale : float, optional
+        Factor of the samples in the run that is resumed; else it is chosen.
 
     Raises
     ------
@@ -135,6 +139,8 @@ def make_plan(
     )
     found = first_pass(predictor, plan, arguments)
     plan = replace(plan, batch_bytes=found.batch_bytes)
+    plan = with_amplitude(plan, recording, predictor, arguments, scale)
+    plan = replace(plan, notes=plan.notes + _off_rate(spec, grids))
     if len(cores) < len(grids) and isinf(limits.work):
         plan = replace(plan, speed=speed_of(predictor, plan, arguments, found.patch_seconds))
     return with_blocks(plan, block, needs, recording, cores, limits)
@@ -161,6 +167,23 @@ def _fit(
         ),
         (time, distance),
     )
+
+
+def _off_rate(spec: ModelSpec, grids: list[SegmentGrid]) -> tuple[str, ...]:
+    """Return a note, and warn, if the model sees a rate that is far from its own."""
+    low, high = spec.dt_range or (0.0, inf)
+    if low <= 0 or isinf(high):
+        return ()
+    own = 1 / (low * high) ** 0.5
+    seen = max((g.model_time.sampling_rate for g in grids), key=lambda rate: abs(log(rate / own)))
+    if abs(log(seen / own)) <= log1p(OFF_RATE) + 1e-9:
+        return ()
+    note = (
+        f"{spec.name} sees {seen:g} Hz, which is {abs(seen / own - 1):.0%} off its own {own:g} Hz: "
+        "no ratio that is allowed comes closer. Results may suffer; use a model for this rate."
+    )
+    warnings.warn(note, DataWarning, stacklevel=5)
+    return (note,)
 
 
 def _ratio(spacing: Fraction, allowed: tuple[float, float] | None, name: str, unit: str) -> Ratio:

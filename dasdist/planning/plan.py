@@ -1,14 +1,15 @@
 """The plan of a run: which blocks there are, and what they will cost."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
-from math import inf
+from math import inf, log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
 from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.geometry.choose import recompute_factor, samples_read
 from dasdist.planning.speed import Speed
@@ -96,8 +97,13 @@ class Plan:
         What the run may use.
     speed : Speed or None
         How fast a small block was; None where the blocks of an earlier run are kept.
+    amplitude : Amplitude
+        What is done to the amplitude of windows.
     notes : tuple of str
-        What of the recording does not count, such as samples that overlap earlier ones.
+        What of the recording does not count, such as samples that overlap earlier ones, and what is
+        wrong with the data or its fit to the model.
+    told : mapping of str to str
+        Options of the callback and where they come from.
     """
 
     model: str
@@ -113,7 +119,9 @@ class Plan:
     batch_bytes: int
     resources: Resources
     speed: Speed | None = None
+    amplitude: Amplitude = AS_RECORDED
     notes: tuple[str, ...] = ()
+    told: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(map(len, self.grids))
@@ -164,6 +172,16 @@ class Plan:
         weights = [grid.rows.count * grid.columns.count for grid in self.grids]
         factors = [recompute_factor(grid) for grid in self.grids]
         return float(np.average(factors, weights=weights))
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the model sees and what its results are read with, in words, by name."""
+        rates = dict.fromkeys(_rate(grid) for grid in self.grids)
+        more = f"; and {len(rates) - 3} more" if len(rates) > 3 else ""
+        found = {"rate": "; ".join([*rates][:3]) + more}
+        if self.amplitude.scale != 1:
+            found["amplitude"] = f"samples times 2^{round(log2(self.amplitude.scale))}"
+        return {**found, **self.told}
 
     @property
     def archive_bytes(self) -> int:
@@ -223,11 +241,13 @@ class Plan:
 
     def _prepared_bytes(self, grid: SegmentGrid, inputs: int) -> int:
         """Bytes of the copies that preprocessing makes, each freed as the next but one is made."""
-        copies = [0 if self.dtype == np.float32 else 4]
+        kept = is_wide(self.dtype) and self.amplitude.centred
+        copies = [0 if self.dtype == np.float32 or kept else 4]
         copies += [8 if self.dtype.kind in "iu" else self.dtype.itemsize] * sum(
             not ratio.is_identity for ratio in grid.ratios
         )
-        copies += [4] * (self.sections[grid.index] is not None) + [4] * grid.rows.padded
+        copies += [8 if kept else 4] * (self.sections[grid.index] is not None)
+        copies += [4] * grid.rows.padded
         return inputs * sum(sorted(copies)[-2:])
 
     def __repr__(self) -> str:
@@ -250,6 +270,7 @@ class Plan:
         return [
             ("model", self.model),
             ("segments", f"{len(self.grids):,}{self._left_out()}"),
+            *self.facts.items(),
             ("data", f"{readable_bytes(self.archive_bytes)}, {self.data_seconds:,.1f} s"),
             *([("not covered", f"{self.unreached}: no window reaches it")] * bool(self.unreached)),
             ("model windows", f"{sum(g.rows.count * g.columns.count for g in self.grids):,}"),
@@ -284,6 +305,14 @@ class Plan:
 
     def _shapes(self) -> list[tuple[int, int]]:
         return [grid.shape for grid in self.grids[:3]]
+
+
+def _rate(grid: SegmentGrid) -> str:
+    """Say at which rate the model sees a segment."""
+    ratio, seen = grid.ratios[0], f"{grid.model_time.sampling_rate:g} Hz"
+    if ratio.is_identity:
+        return f"{seen}, as recorded"
+    return f"{seen}, of {grid.time.sampling_rate:g} Hz by {ratio.up}/{ratio.down}"
 
 
 def readable_bytes(size: float) -> str:

@@ -15,6 +15,7 @@ from dasdist.geometry import SegmentGrid
 from dasdist.inference import Batching, Predictor
 from dasdist.inference.malloc import LARGEST_KEPT
 from dasdist.inference.variant import choose_variant
+from dasdist.models import WaveformWrapper
 from dasdist.models.tensors import tensors_in
 from dasdist.planning.plan import Plan, Resources
 
@@ -158,6 +159,12 @@ def first_pass(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -
     layers = [plan.batching.size * size // number for size in sizes]
     expected = (batch, grid.rows.out, across * out_width)
     for key, values in outputs.items():
+        if values.shape != expected and isinstance(predictor.model, WaveformWrapper):
+            raise ModelMismatch(
+                f"{plan.model} gives {values.shape[1]} values for {grid.rows.window} samples where "
+                f"its pred_sample says {expected[1]}: use a model with a value for every sample, "
+                "such as PhaseNet."
+            )
         if values.shape != expected:
             raise ModelMismatch(
                 f"{plan.model} returned {key!r} with shape {tuple(values.shape)} for an input of "

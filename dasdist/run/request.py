@@ -1,7 +1,7 @@
 """What was asked for: a model, a recording, arguments and options, checked and ready to plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from os import PathLike
 from types import MappingProxyType
@@ -48,6 +48,8 @@ class Request:
         How to start, go on and give up.
     listed : sequence of (path, kind, reason)
         Files that the index of an archive lists as left out, or changed.
+    told : mapping of str to str
+        Options of the callback and where they come from, for plan and report.
     """
 
     spec: ModelSpec
@@ -57,6 +59,7 @@ class Request:
     arguments: Mapping[str, Any]
     options: RunOptions
     listed: Sequence[tuple[str, str, str]] = ()
+    told: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -107,6 +110,7 @@ class Request:
         *,
         cores: Sequence[tuple[int, int]] = (),
         limits: Limits = DEFAULT_LIMITS,
+        scale: float | None = None,
     ) -> Plan:
         """Plan for what a callback needs.
 
@@ -120,9 +124,11 @@ class Request:
             Cores of the blocks of the first segments, where an earlier run chose them.
         limits : Limits
             What chosen blocks should stay within.
+        scale : float, optional
+            Factor of the samples in the run that is resumed.
         """
         predictor = predictor_of(self.payload.token)
-        return make_plan(
+        found = make_plan(
             self.recording,
             predictor,
             self.arguments,
@@ -131,7 +137,9 @@ class Request:
             block=self.options.block,
             cores=cores,
             limits=limits,
+            scale=scale,
         )
+        return replace(found, told=self.told)
 
     def context(self, plan: Plan) -> Context:
         """Return what a callback learns before the first block."""

@@ -62,7 +62,7 @@ def run(request: Request, callback: DASAnnotateCallback) -> RunReport:
     most = options.most_failures(lasting=lasting)
     with synchronous(request.client) as client, _journal(request, callback) as journal:
         check_timeout(client, options.block_timeout)
-        plan = request.plan(callback.needs, client, cores=journal.cores)
+        plan = request.plan(callback.needs, client, cores=journal.cores, scale=journal.scale)
         held = journal.begin(plan, request.context(plan))
         state = RunState(plan, callback, journal, held)
         with journal.reporting(state):
@@ -128,7 +128,7 @@ def _recipes(request: Request, plan: Plan, callback: DASAnnotateCallback) -> tup
     """Return what the blocks of each segment share."""
     mapper, needs = callback.mapper(), callback.needs
     return tuple(
-        Recipe(plan.batching, request.arguments, section, mapper, needs)
+        Recipe(plan.batching, request.arguments, section, mapper, needs, plan.amplitude)
         for section in plan.sections
     )
 

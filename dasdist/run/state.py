@@ -115,4 +115,5 @@ class RunState:
             planned=self.plan.peak_bytes,
             notes=(*self.plan.notes, *self._notes),
             unreached=self.plan.unreached,
+            facts=self.plan.facts,
         )

@@ -157,7 +157,9 @@ def settling_samples(sos: NDArray[np.float64], tolerance: float = 1e-6) -> int:
     return int(np.count_nonzero(remaining > tolerance))
 
 
-def causal_filter(x: NDArray[Any], sos: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
+def causal_filter(
+    x: NDArray[Any], sos: NDArray[np.float64], dtype: Any = None
+) -> NDArray[np.floating[Any]]:
     """Filter every channel forward in time.
 
     Parameters
@@ -167,12 +169,13 @@ def causal_filter(x: NDArray[Any], sos: NDArray[np.float64]) -> NDArray[np.float
         before.
     sos : ndarray, shape (sections, 6)
         Second-order sections, from `design`.
+    dtype : dtype, optional
+        Type of the result; by default float64 if `x` is, otherwise float32.
 
     Returns
     -------
     ndarray, shape (samples, channels)
-        Filtered samples: float64 if `x` is, otherwise float32. All arithmetic is in float64, so
-        that a large offset costs no precision.
+        Filtered samples. All arithmetic is in float64, so that a large offset costs no precision.
 
     Raises
     ------
@@ -203,7 +206,8 @@ def causal_filter(x: NDArray[Any], sos: NDArray[np.float64]) -> NDArray[np.float
             f"x has type {x.dtype}, but only real numbers can be filtered; convert it to float32."
         )
     samples, channels = x.shape
-    out = np.empty(x.shape, dtype=np.float64 if x.dtype == np.float64 else np.float32)
+    usual = np.float64 if x.dtype == np.float64 else np.float32
+    out = np.empty(x.shape, dtype=usual if dtype is None else dtype)
     if out.size == 0:
         return out
     at_rest = scipy.signal.sosfilt_zi(sos)[:, np.newaxis, :]

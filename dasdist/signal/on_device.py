@@ -18,14 +18,13 @@ import scipy  # its parts load when they are used, which takes a second: most wo
 import torch
 from numpy.typing import NDArray
 
+from dasdist.amplitude import is_wide
 from dasdist.geometry import Ratio
 from dasdist.signal.iir import settling_samples
 from dasdist.signal.precision import full_precision
+from dasdist.signal.resample import taps_of
 
 __all__ = ["filter_tensor", "resample_tensor"]
-
-_WIDE = {torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64}
-"""Types whose values float32 cannot hold."""
 
 _SLAB_VALUES = 2**25
 """Values that are transformed at once: temporaries of 256 MB in float64, whatever the block."""
@@ -46,8 +45,7 @@ def resample_tensor(
 
     Notes
     -----
-    The filter is that of :func:`scipy.signal.resample_poly`: a Kaiser window with beta 5, and ten
-    steps of the coarser grid to either side.
+    The filter is `~dasdist.signal.resample.taps_of`, and the input is mirrored at its ends.
 
     Examples
     --------
@@ -59,7 +57,7 @@ def resample_tensor(
         return x.narrow(axis, start - first, stop - start)
     weights, before = _phases(ratio)
     signals = x.movedim(axis, 1)
-    exact = torch.float64 if x.dtype in _WIDE else torch.float32
+    exact = torch.float64 if is_wide(x.dtype) else torch.float32
     kernel = torch.from_numpy(weights).to(x.device, exact)[:, None]
     out = torch.empty((signals.shape[0], stop - start), dtype=exact, device=x.device)
     if out.numel() == 0:
@@ -67,18 +65,25 @@ def resample_tensor(
     groups = range(start // ratio.up, -(-stop // ratio.up))
     low = groups.start * ratio.down + before - first
     high = (groups.stop - 1) * ratio.down + before + kernel.shape[2] - first
-    padding = max(0, -low), max(0, high - signals.shape[1])
-    inner = slice(max(0, low), min(high, signals.shape[1]))
+    inside = 0 <= low and high <= signals.shape[1]
+    inner: Any = slice(low, high) if inside else _mirrored(low, high, signals)
     width = max(1, _SLAB_VALUES // max(1, high - low))
     for row in range(0, signals.shape[0], width):
         slab = signals[row : row + width, inner].to(exact)
-        padded = torch.nn.functional.pad(slab, padding)[:, None]
         with full_precision(x.device):
-            found = torch.nn.functional.conv1d(padded, kernel, stride=ratio.down)
+            found = torch.nn.functional.conv1d(slab[:, None], kernel, stride=ratio.down)
         merged = found.transpose(1, 2).reshape(len(slab), -1)
         skip = start - groups.start * ratio.up
         out[row : row + width] = merged[:, skip : skip + stop - start]
     return out.movedim(1, axis)
+
+
+def _mirrored(low: int, high: int, signals: torch.Tensor) -> torch.Tensor:
+    """Return the indices of a range that goes on as a mirror image beyond the ends of signals."""
+    last = signals.shape[1] - 1
+    period = max(1, 2 * last)
+    place = torch.arange(low, high, device=signals.device) % period
+    return torch.minimum(place, period - place) if last else torch.zeros_like(place)
 
 
 @lru_cache(maxsize=16)
@@ -86,7 +91,7 @@ def _phases(ratio: Ratio) -> tuple[NDArray[np.float64], int]:
     """Return filters of shape (up, taps), and the input of their first tap, relative to q down."""
     up, down = ratio.up, ratio.down
     reach = 10 * max(up, down)
-    taps = up * scipy.signal.firwin(2 * reach + 1, 1 / max(up, down), window=("kaiser", 5.0))
+    taps = up * taps_of(ratio)
     before = -(reach // up)
     after = ((up - 1) * down + reach) // up
     phase, offset = np.arange(up)[:, None], np.arange(before, after + 1)[None]
@@ -95,7 +100,9 @@ def _phases(ratio: Ratio) -> tuple[NDArray[np.float64], int]:
     return np.where(inside, taps[place.clip(0, 2 * reach)], 0.0), before
 
 
-def filter_tensor(x: torch.Tensor, sos: NDArray[np.float64]) -> torch.Tensor:
+def filter_tensor(
+    x: torch.Tensor, sos: NDArray[np.float64], dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
     """Filter every channel forward in time, as if it had always had its first value.
 
     Parameters
@@ -104,10 +111,12 @@ def filter_tensor(x: torch.Tensor, sos: NDArray[np.float64]) -> torch.Tensor:
         Samples.
     sos : ndarray, shape (sections, 6)
         Second-order sections, from :func:`~dasdist.signal.design`.
+    dtype : torch.dtype
+        Type of the result.
 
     Returns
     -------
-    Tensor of float32, shape (samples, channels)
+    Tensor, shape (samples, channels)
         All arithmetic is in float64.
 
     Notes
@@ -123,7 +132,7 @@ def filter_tensor(x: torch.Tensor, sos: NDArray[np.float64]) -> torch.Tensor:
     True
     """
     samples, channels = x.shape
-    out = torch.empty((samples, channels), dtype=torch.float32, device=x.device)
+    out = torch.empty((samples, channels), dtype=dtype, device=x.device)
     if out.numel() == 0:
         return out
     response, gain = _response(sos.tobytes(), len(sos))

@@ -105,7 +105,8 @@ def _planned(recording: Recording) -> tuple[Plan, RunSpec]:
         block={"time": 100, "distance": 4},
     )
     callback.setup(Context(("P",), plan.grids, ("time", "distance")))
-    recipe = Recipe(plan.batching, {}, plan.sections[0], callback.mapper(), callback.needs)
+    mapper, needs = callback.mapper(), callback.needs
+    recipe = Recipe(plan.batching, {}, plan.sections[0], mapper, needs, plan.amplitude)
     return plan, RunSpec(plan.grids, (recipe,), payload, keep_going=True)
 
 
