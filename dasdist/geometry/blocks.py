@@ -211,12 +211,16 @@ class SegmentGrid:
 
         Less than an output counts as none.
         """
-        axes = (self.time, self.out_time), (self.distance, self.out_distance)
+        rows, columns = self.rows, self.columns
+        first = rows.covers[0] + rows.first_output * rows.stride, columns.covers[0]
         before_after = []
-        for recorded, out in axes:
-            before = (out.start - recorded.start) / recorded.step
-            stride = out.step / recorded.step
-            after = recorded.size - before - out.size * stride
+        for axis, grid, ratio, offset in zip(
+            (self.time, self.distance), (rows, columns), self.ratios, first, strict=True
+        ):
+            each = Fraction(ratio.down, ratio.up)  # recorded samples of one of the model's
+            stride = grid.stride * each
+            before = offset * each
+            after = axis.size - before - grid.out_size * stride
             before_after.append(
                 (
                     before if before >= stride else Fraction(0),
