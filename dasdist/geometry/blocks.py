@@ -212,22 +212,10 @@ class SegmentGrid:
         Less than an output counts as none.
         """
         rows, columns = self.rows, self.columns
-        first = rows.covers[0] + rows.first_output * rows.stride, columns.covers[0]
-        before_after = []
-        for axis, grid, ratio, offset in zip(
-            (self.time, self.distance), (rows, columns), self.ratios, first, strict=True
-        ):
-            each = Fraction(ratio.down, ratio.up)  # recorded samples of one of the model's
-            stride = grid.stride * each
-            before = offset * each
-            after = axis.size - before - grid.out_size * stride
-            before_after.append(
-                (
-                    before if before >= stride else Fraction(0),
-                    after if after >= stride else Fraction(0),
-                )
-            )
-        return before_after[0], before_after[1]
+        return (
+            _unreached(self.time.size, rows, self.ratios[0], rows.first_output * rows.stride),
+            _unreached(self.distance.size, columns, self.ratios[1], 0),
+        )
 
     @property
     def reached(self) -> float:
@@ -312,3 +300,16 @@ def _core(number: int, size: int, total: int) -> Span:
 
 def _ends(span: Span) -> tuple[int, int]:
     return span.start, span.stop
+
+
+def _unreached(
+    recorded: int, grid: PatchGrid, ratio: Ratio, first: int
+) -> tuple[Fraction, Fraction]:
+    each = Fraction(ratio.down, ratio.up)  # recorded samples of one of the model's
+    stride = grid.stride * each
+    before = (grid.covers[0] + first) * each
+    after = recorded - before - grid.out_size * stride
+    return (
+        before if before >= stride else Fraction(0),
+        after if after >= stride else Fraction(0),
+    )
