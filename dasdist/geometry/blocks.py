@@ -303,7 +303,7 @@ def _ends(span: Span) -> tuple[int, int]:
 
 
 def _unreached(
-    recorded: int, grid: PatchGrid, ratio: Ratio, first: int
+    recorded: int, grid: PatchGrid, ratio: Ratio, first: int | Fraction
 ) -> tuple[Fraction, Fraction]:
     each = Fraction(ratio.down, ratio.up)  # recorded samples of one of the model's
     stride = grid.stride * each
