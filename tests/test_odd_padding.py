@@ -103,7 +103,7 @@ def test_without_asking_it_is_left_out_and_told_what_helps():
 
 def test_plan_and_report_tell_it():
     plan = dasdist.plan(Echo(), short(), pad=True)
-    assert "1, 1 of them padded to a window" in repr(plan)
+    assert "1 (1 padded to a window)" in repr(plan)
     (note,) = picked(short()).report.notes
     assert "1 of 1 segments are shorter than the model's window of 5 s and were padded" in note
     whole = dasdist.plan(Echo(), short(samples=500), pad=True)

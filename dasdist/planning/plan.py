@@ -280,7 +280,7 @@ class Plan:
 
     def _padded_or_left_out(self) -> str:
         """Say how many segments are shorter, or narrower, than a window."""
-        padded = f", {len(self.padded):,} of them padded to a window" if self.padded else ""
+        padded = f" ({len(self.padded):,} padded to a window)" if self.padded else ""
         if not self.skipped:
             return padded
         return (
