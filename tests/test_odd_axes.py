@@ -288,6 +288,14 @@ def test_feet_of_prodml_however_it_is_opened(tmp_path):
     assert index.table().channel_spacing.tolist() == pytest.approx([8.0])
 
 
+def test_feet_that_one_has_converted_oneself_are_not_converted_again(tmp_path):
+    path = write_prodml(tmp_path / "a.h5", spike(), unit="ft", spacing=8 / 0.3048)
+    data = xdas.open_dataarray(path, engine="prodml", swapped_dims=True)
+    metre = data.assign_coords(distance=0.3048 * data.coords["distance"].values)
+    assert placed(picked(metre, Echo(dx_range=(6.0, 10.0)))) == RIGHT
+    assert placed(picked(data[1::2], Echo(dx_range=(12.0, 20.0)))) == [(1203.0, 3, 72.0)]
+
+
 @pytest.mark.parametrize("vtype", ["hdf5", "tiles"])
 def test_feet_that_a_netcdf_file_states_and_xdas_drops(tmp_path, vtype):
     path = tmp_path / "a.nc"

@@ -63,9 +63,10 @@ def as_of_before(part):
     """Rewrite a part as versions did that called every position a distance."""
     table = pq.read_table(part)
     fields = list(table.schema)
-    said = {b"unit": b"that of the recording's coordinate"}
-    fields[1] = pa.field("distance", pa.float64(), metadata=said)
-    schema = pa.schema(fields, metadata=table.schema.metadata)
+    unit = {b"unit": b"that of the recording's coordinate"}
+    fields[1] = pa.field("distance", pa.float64(), metadata=unit)
+    told = {key: said for key, said in table.schema.metadata.items() if b"position" not in key}
+    schema = pa.schema(fields, metadata=told)
     pq.write_table(pa.Table.from_arrays(table.columns, schema=schema), part)
 
 

@@ -37,7 +37,7 @@ __all__ = [
 
 FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
 _ROWS = b"dasdist_rows"  # once more, for what Parquet says of it has no checksum
-_POSITION = b"dasdist_position"  # and the name of the column of positions
+_POSITION = b"dasdist_position"  # and what the column of positions is called, if not "distance"
 _NAME = re.compile(r"block-(\d{9})\.parquet")
 _CHECKED = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
@@ -100,8 +100,10 @@ def _table(files: list[str], place: Place) -> pa.Table:
     for fragment in found.get_fragments():
         if not fragment.physical_schema.equals(wanted):
             raise OSError(f"{fragment.path} has other columns than picks have")
-        told = (fragment.metadata.metadata or {}).get(_ROWS)
-        if told not in (None, b"%d" % fragment.metadata.num_rows):
+        facts = fragment.metadata
+        told = (facts.metadata or {}).get(_ROWS)
+        held = sum(facts.row_group(i).num_rows for i in range(facts.num_row_groups))
+        if facts.num_rows != held or told not in (None, b"%d" % held):
             raise OSError(f"{fragment.path} has another number of picks than were written")
     return found.to_table()
 
@@ -166,7 +168,9 @@ def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
         pa.array(table[key][rows], item.type)
         for key, item in zip(PICK_COLUMNS, schema, strict=True)
     ]
-    told = {_ROWS: str(len(rows)), _POSITION: schema.field(1).name}
+    told = {_ROWS: str(len(rows))}
+    if (name := schema.field(1).name) != "distance":
+        told[_POSITION] = name
     schema = schema.with_metadata({**(schema.metadata or {}), **told})
     file = pa.BufferOutputStream()
     pq.write_table(

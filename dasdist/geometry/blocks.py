@@ -211,11 +211,21 @@ class SegmentGrid:
 
         Less than an output counts as none.
         """
-        rows, columns = self.rows, self.columns
-        return (
-            _unreached(self.time.size, rows, self.ratios[0], rows.first_output * rows.stride),
-            _unreached(self.distance.size, columns, self.ratios[1], 0),
-        )
+        axes = (self.time, self.rows), (self.distance, self.columns)
+        before_after = []
+        for (recorded, patches), ratio in zip(axes, self.ratios, strict=True):
+            # in samples and channels, not in their coordinates: channels may share a position
+            sampling = Fraction(ratio.down, ratio.up)
+            stride = patches.stride * sampling
+            before = patches.covers[0] * sampling + patches.first_output * stride
+            after = recorded.size - before - patches.out_size * stride
+            before_after.append(
+                (
+                    before if before >= stride else Fraction(0),
+                    after if after >= stride else Fraction(0),
+                )
+            )
+        return before_after[0], before_after[1]
 
     @property
     def reached(self) -> float:
@@ -300,16 +310,3 @@ def _core(number: int, size: int, total: int) -> Span:
 
 def _ends(span: Span) -> tuple[int, int]:
     return span.start, span.stop
-
-
-def _unreached(
-    recorded: int, grid: PatchGrid, ratio: Ratio, first: int | Fraction
-) -> tuple[Fraction, Fraction]:
-    each = Fraction(ratio.down, ratio.up)  # recorded samples of one of the model's
-    stride = grid.stride * each
-    before = (grid.covers[0] + first) * each
-    after = recorded - before - grid.out_size * stride
-    return (
-        before if before >= stride else Fraction(0),
-        after if after >= stride else Fraction(0),
-    )

@@ -269,7 +269,7 @@ class Plan:
         available = readable_bytes(limit) if limit else "unlimited"
         return [
             ("model", self.model),
-            ("segments", f"{len(self.grids):,}{self._left_out()}"),
+            ("segments", f"{len(self.grids):,}{self._padded_or_left_out()}"),
             *self.facts.items(),
             ("data", f"{readable_bytes(self.archive_bytes)}, {self.data_seconds:,.1f} s"),
             *([("not covered", f"{self.unreached}: no window reaches it")] * bool(self.unreached)),
@@ -289,13 +289,15 @@ class Plan:
             *(("note", note) for note in self.notes),
         ]
 
-    def _left_out(self) -> str:
+    def _padded_or_left_out(self) -> str:
         """Say how many segments are shorter, or narrower, than a window."""
-        padded = f", {len(self.padded):,} of them padded to a window" if self.padded else ""
+        padded = f" ({len(self.padded):,} padded to a window)" if self.padded else ""
         if not self.skipped:
             return padded
-        left_out = f", and {len(self.skipped):,} more left out: smaller than a window of the model"
-        return padded + left_out
+        return (
+            padded
+            + f", and {len(self.skipped):,} more left out: smaller than a window of the model"
+        )
 
     def _about_seconds(self) -> str:
         seconds = self.block_seconds

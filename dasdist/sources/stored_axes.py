@@ -26,6 +26,12 @@ from dasdist.errors import InvalidInput
 from dasdist.sources.checked import CHECKED
 from dasdist.sources.chunks import beside
 from dasdist.sources.lengths import metres
+from dasdist.sources.stated import (
+    Positions,
+    positions_of_netcdf,
+    positions_of_prodml,
+    time_axis_of_prodml,
+)
 
 __all__ = ["Stored", "as_stored", "check_indexed", "in_metres", "stored_as"]
 
@@ -45,7 +51,7 @@ class Stored:
     time_axis : int or None
         Which axis of the stored samples is time, if the file says so.
     unit : str or None
-        Unit of the positions of channels, if it says so.
+        Unit of the positions of channels, if it says so and they are those of the file.
     indexed : bool
         Whether the array is of an index, which converted what it could.
     """
@@ -65,16 +71,33 @@ def stored_as(data: xdas.DataArray) -> Stored | None:
     path, name, indexed = found
     try:
         with h5py.File(path, "r") as file:
-            if name == _PRODML:
-                unit = _spacing_unit(file["Acquisition"])
-                return Stored(path, True, _time_axis(file["Acquisition"]), unit, indexed)
-            if link := _link_to_prodml(file[name], path):
-                with h5py.File(link, "r") as linked:
-                    unit = _spacing_unit(linked["Acquisition"])
-                    return Stored(link, False, _time_axis(linked["Acquisition"]), unit, indexed)
-            return Stored(path, False, None, _coordinate_unit(file[name].parent, data), indexed)
+            link = path if name == _PRODML else _link_to_prodml(file[name], path)
+            if link is None:
+                dim = next((d for d in data.dims if _is_of_fibre(data, d)), "")
+                held = positions_of_netcdf(file[name].parent, dim)
+                return Stored(path, False, None, _unit_of(data, held), indexed)
+        with h5py.File(link, "r") as linked:
+            acquisition = linked["Acquisition"]
+            time_axis, held = time_axis_of_prodml(acquisition), positions_of_prodml(acquisition)
+        return Stored(link, name == _PRODML, time_axis, _unit_of(data, held), indexed)
     except (OSError, KeyError):  # it is told when it is read
         return None
+
+
+def _is_of_fibre(data: xdas.DataArray, dim: str) -> bool:
+    return dim in data.coords and data.coords[dim].dtype.kind != "M"
+
+
+def _unit_of(data: xdas.DataArray, held: Positions | None) -> str | None:
+    """Return the unit of positions that are still those of the file; others are their owner's."""
+    if held is None:
+        return None
+    for dim in data.dims:
+        if _is_of_fibre(data, dim) and data.sizes[dim]:
+            ends = (float(data.coords[dim][i].values) for i in (0, -1))
+            if not all(map(held.hold, ends)):
+                return None
+    return held.unit
 
 
 def as_stored(data: Any, stored: Stored | None = None) -> Any:
@@ -229,22 +252,6 @@ def _order(channels_first: bool) -> str:
     return "channels x samples" if channels_first else "samples x channels"
 
 
-# ---------------------------------------------------------------- what files state
-
-
-def _time_axis(acquisition: Any) -> int | None:
-    """Return the axis of ProdML's samples that is time: as stated, else by the number of each."""
-    raw = acquisition["Raw[0]"]
-    samples = raw["RawData"]
-    words = _words(samples.attrs.get("Dimensions"))
-    times = [axis for axis, word in enumerate(words) if word.startswith("time")]
-    if len(words) == 2 and len(times) == 1:
-        return times[0]
-    loci = raw.attrs.get("NumberOfLoci", acquisition.attrs.get("NumberOfLoci"))
-    fits = [axis for axis, size in enumerate(samples.shape) if loci is not None and size == loci]
-    return 1 - fits[0] if samples.ndim == 2 and len(fits) == 1 else None
-
-
 def _link_to_prodml(dataset: Any, path: str) -> str | None:
     """Return the first ProdML file that a virtual dataset links to."""
     if not dataset.is_virtual:
@@ -253,35 +260,3 @@ def _link_to_prodml(dataset: Any, path: str) -> str | None:
     if links.get_virtual_count() == 0 or links.get_virtual_dsetname(0) != _PRODML:
         return None
     return beside(path, links.get_virtual_filename(0))
-
-
-def _spacing_unit(acquisition: Any) -> str | None:
-    name = "SpatialSamplingInterval"
-    for key in (f"{name}Unit", f"{name}.uom", f"{name}Units"):
-        if text := _text(acquisition.attrs.get(key)):
-            return text
-    return None
-
-
-def _coordinate_unit(group: Any, data: xdas.DataArray) -> str | None:
-    """Return the unit of the coordinate along the fibre, stored beside the samples."""
-    for dim in data.dims:
-        if dim in data.coords and data.coords[dim].dtype.kind != "M":
-            for name in (dim, f"{dim}_values"):
-                if name in group and (text := _text(group[name].attrs.get("units"))):
-                    return text
-    return None
-
-
-def _words(value: Any) -> list[str]:
-    """Return names that an attribute holds, in one text or several."""
-    texts = [_text(entry) for entry in np.ravel(value)] if value is not None else []
-    return " ".join(text or "" for text in texts).replace(",", " ").casefold().split()
-
-
-def _text(value: Any) -> str | None:
-    if value is None or np.size(value) != 1:
-        return None
-    entry = np.ravel(value)[0]
-    text = entry.decode(errors="replace") if isinstance(entry, bytes) else str(entry)
-    return text.strip() or None
