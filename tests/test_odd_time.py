@@ -17,11 +17,17 @@ import xdas
 from typer.testing import CliRunner
 
 import dasdist
+from dasdist.archive import ArchiveIndex
+from dasdist.archive.build import build
+from dasdist.archive.header import Header, Problem
+from dasdist.archive.reader import read_header
+from dasdist.archive.store import save as save_index
 from dasdist.cli import app
 from dasdist.cli.period import parse_time, within
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources import SourceArray, TimeRange, array_selection, open_recording
+from dasdist.sources.joined import JoinedFiles
 from tests.toys import START, Toy
 
 pytestmark = pytest.mark.filterwarnings("ignore:No o.*specified", "ignore:.*could not open")
@@ -170,7 +176,7 @@ def test_files_of_such_times_are_problems_of_an_index(tmp_path):
     late = prodml(tmp_path / "late.h5", spikes(100), 100, np.datetime64("2300-01-01", "us"))
     as_xdas(stamped("0001-01-01")).to_netcdf(tmp_path / "wrapped.nc")  # xdas writes 1754
     save(tmp_path / "right.nc", spikes(100), 0.0)
-    index = dasdist.index_archive([late, *tmp_path.glob("*.nc")], tmp_path / "index")
+    index = indexed([late, *tmp_path.glob("*.nc")], tmp_path / "index")
     told = {path.rpartition("/")[2]: why for path, _, why in index.problems.itertuples(index=False)}
     assert index.files == 1
     assert "begins at 2300-01-01" in told["late.h5"]
@@ -246,9 +252,18 @@ def of_netcdf(paths, folder):
     return opened["strain"]
 
 
+def indexed(paths, out):
+    """Index files as `index_archive` does, but in this process, which is quicker to start."""
+    found = [read_header(str(path)) for path in sorted(map(str, paths))]
+    headers = [header for header in found if isinstance(header, Header)]
+    built = build(headers)
+    problems = [*built.problems, *(one for one in found if isinstance(one, Problem))]
+    save_index(out, {}, headers, built, sorted(problems, key=lambda problem: problem.path))
+    return ArchiveIndex.read(out)
+
+
 def of_index(paths, folder):
-    dasdist.index_archive(paths, folder / "index.nc")
-    return dasdist.open_archive(folder / "index.nc")
+    return indexed(paths, folder / "index.nc").open()
 
 
 OPENERS = {
@@ -369,7 +384,8 @@ def test_a_file_with_a_gap_loses_no_more_than_overlaps(tmp_path, overlap, gap):
         with_gap(tmp_path / "b.nc", [(second, 2000), (second + 2000 + gap, 3000)], at),
         with_gap(tmp_path / "c.nc", [(second + 5000 + gap, 4000)], at),
     ]
-    index = dasdist.index_archive(paths, tmp_path / "index.nc")
+    index = dasdist.index_archive(paths, tmp_path / "index.nc") if overlap == 1 else None
+    index = index or indexed(paths, tmp_path / "index.nc")
     assert index.files == 3
     (problem,) = index.problems.itertuples()
     assert (problem.path, problem.kind) == (paths[1], "overlap")
@@ -387,7 +403,7 @@ def test_a_file_that_fills_the_gap_of_another_is_put_there(tmp_path):
         with_gap(tmp_path / "a.nc", [(0, 2000), (2300, 3000)], at),
         with_gap(tmp_path / "b.nc", [(1950, 360)], at),
     ]
-    index = dasdist.index_archive(paths, tmp_path / "index.nc")
+    index = indexed(paths, tmp_path / "index.nc")
     assert index.files == 2
     (segment,) = open_recording(index.open()).segments
     assert (segment.time.value(0), segment.time.size) == (START, 5300)
@@ -443,7 +459,7 @@ def test_a_febus_is_one_segment_at_its_exact_rate(tmp_path, rate, block, opener)
     if opener == "sampled":
         options["ctype"] = "sampled"
     if opener == "index":
-        index = dasdist.index_archive(paths, tmp_path / "index.nc")
+        index = indexed(paths, tmp_path / "index.nc")
         assert len(index.problems) == 0
         assert index.table().sampling_interval.tolist() == [pytest.approx(1 / rate)] * 3
         data = index.open()
@@ -557,7 +573,7 @@ def test_prodml_files_that_end_with_the_next_one(tmp_path, rate, header_rate, op
         for k, (part, start) in enumerate(zip(parts, starts, strict=True))
     ]
     if opener == "index":
-        index = dasdist.index_archive(paths, tmp_path / "index.nc")
+        index = indexed(paths, tmp_path / "index.nc")
         assert len(index.problems) == 0
         data = index.open()
     else:
@@ -568,6 +584,38 @@ def test_prodml_files_that_end_with_the_next_one(tmp_path, rate, header_rate, op
     np.testing.assert_array_equal(found.time, [exactly(START, k, rate) for k in at])
     period = TimeRange(data, exactly(START, 3000, rate), exactly(START, 5000, rate))
     assert picked(period).picks.time.tolist() == [pd.Timestamp(exactly(START, 3999, rate))]
+
+
+@pytest.mark.parametrize("rate", [2048, 2100])
+@pytest.mark.parametrize("as_index", [True, False])
+def test_prodml_files_with_stamps_in_microseconds_have_the_exact_rate(tmp_path, rate, as_index):
+    paths = []
+    for k in range(3):
+        first = exactly(START, 3000 * k, rate)
+        paths.append(prodml(tmp_path / f"{k}.h5", spikes(3000), rate, first, end_is_next=False))
+        with h5py.File(paths[-1], "r+") as file:
+            last = exactly(START, 3000 * k + 2999, rate).astype("M8[us]")
+            attrs = file["Acquisition/Raw[0]/RawData"].attrs
+            attrs["PartEndTime"] = np.bytes_(f"{last}+00:00")
+            del file["Acquisition/Raw[0]/RawDataTime"]
+    if as_index:
+        data = indexed(paths, tmp_path / "index.nc").open()
+    else:
+        data = xdas.open_mfdataarray(paths, engine="prodml", vtype="tiles")
+    (segment,) = open_recording(data).segments
+    assert (segment.time.step, segment.time.size) == (Fraction(10**9, rate), 9000)
+
+
+def test_files_of_a_format_of_ones_own_count_once_too():
+    parts = [as_xarray(stamped("2024-05-01T00:00:00", samples=500))]
+    parts.append(as_xarray(stamped("2024-05-01T00:00:04", samples=500)))
+    parts[0][450, 2] = parts[1][50, 2] = 0.9
+    files = JoinedFiles(tuple(parts))
+    found = picked(files)
+    assert found.picks.time.tolist() == [pd.Timestamp("2024-05-01T00:00:04.5")]
+    assert found.report.notes[0].startswith("100 samples overlap")
+    period = TimeRange(files, np.datetime64("2024-05-01T00:00:04"), None)
+    assert open_recording(period).shape[0] == 500
 
 
 def test_prodml_files_that_share_a_sample_still_do(tmp_path):
@@ -591,10 +639,10 @@ def test_a_terra15_is_cut_by_time(das_file, tmp_path, opener):
     first, last = (np.datetime64(round(Fraction(t) * 10**9), "ns") for t in gps)
     step = Fraction(int((last - first).astype(int)), 2059)
     if opener == "index":
-        data = dasdist.index_archive(path, tmp_path / "index.nc").open()
+        data = indexed([path], tmp_path / "index.nc").open()
         assert data[100:200].shape == (100, 43)
     elif opener == "path":
-        dasdist.index_archive(path, tmp_path / "index.nc")
+        indexed([path], tmp_path / "index.nc")
         data = tmp_path / "index.nc"
     else:
         data = xdas.open_dataarray(path, engine="terra15", vtype=opener)

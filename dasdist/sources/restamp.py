@@ -57,18 +57,27 @@ def restamped(ties: Ties, stated: Callable[[], Fraction | None]) -> Ties:
     Ties
         The same where nothing was rounded, or no exact rate can be told.
     """
-    pieces = _Pieces.of(ties)
-    if pieces is None:
+    if not ties.is_time or ties.values.dtype.kind != "i":
         return ties
-    step, declared = _rounded_from(pieces, _measured(pieces)), None
-    if step is None:
-        declared = stated()
+    pieces = _Pieces.of(ties)
+    step = None if pieces is None else _rounded_from(pieces, _measured(pieces))
+    declared = stated() if step is None else None
+    if pieces is not None and declared is not None:
         step = _rounded_from(pieces, declared)
-    if step is not None:
+    if pieces is not None and step is not None:
         return pieces.with_step(ties, step, pieces.alike())
-    if declared is not None and pieces.end_with_the_next(declared).any():
+    if declared is None or declared == ties.step:
+        return ties
+    if pieces is not None and pieces.end_with_the_next(declared).any():
         return pieces.with_step(ties, declared, pieces.end_with_the_next(declared))
-    return ties
+    return replace(ties, step=declared) if _agree(ties, declared) else ties
+
+
+def _agree(ties: Ties, step: Fraction) -> bool:
+    """Tell whether ties have a step, but for stamps that are rounded to microseconds."""
+    run, rise = np.diff(ties.indices), np.diff(ties.values)
+    off = (rise - run * float(step))[run > 1]
+    return bool(off.size) and bool((np.abs(off) <= min(2 * _ROUNDED, 0.25 * step)).all())
 
 
 class _Pieces:
@@ -92,7 +101,7 @@ class _Pieces:
     def of(cls, ties: Ties) -> "_Pieces | None":
         """Return the pieces of a coordinate; None where it has others than such."""
         spans = np.diff(ties.indices)
-        if not ties.is_time or ties.values.dtype.kind != "i" or spans.size < 1:
+        if spans.size < 1:
             return None
         # a slice may leave one sample of the first block, and of the last
         first, last = int(spans[0] == 1), spans.size - int(spans[-1] == 1)
