@@ -9,12 +9,11 @@ the same data is the same recording, and a run of it resumes.
 
 import os
 import re
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dasdist.errors import DataWarning, InvalidInput
+from dasdist.errors import InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,14 +149,7 @@ def _no_time(text: str, option: str, hint: str) -> typer.BadParameter:
 
 
 def _arrays_of_index(path: "str | os.PathLike[str]") -> Any:
-    from dasdist.sources.index import read_index, read_problems
+    from dasdist.sources.index import read_index, warn_of_left_out
 
-    problems = read_problems(path)
-    if problems:
-        warnings.warn(
-            f"The index lists {len(problems)} files that are not, or not wholly, in its arrays, of "
-            f"this and of other times; the first is {problems[0][0]} ({problems[0][2]}).",
-            DataWarning,
-            stacklevel=2,
-        )
+    warn_of_left_out(path)
     return read_index(path)

@@ -27,6 +27,7 @@ from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
 from dasdist.signal import design, nearest_ratio, settling_samples
 from dasdist.sources import Recording, SegmentAxes
+from dasdist.units import count_of
 
 __all__ = ["make_plan"]
 
@@ -215,8 +216,9 @@ def _too_short(
         segment.recorded,
         segment.time,
         segment.distance,
-        f"{max(lengths[0], 0)} samples x {max(lengths[1], 0)} channels at the model's sampling are "
-        f"less than a patch of {structure.in_samples} x {structure.in_channels}",
+        f"{count_of(max(lengths[0], 0), 'sample')} x {count_of(max(lengths[1], 0), 'channel')} at "
+        "the model's sampling are less than its window of "
+        f"{structure.in_samples:,} x {structure.in_channels:,}",
     )
 
 
@@ -225,23 +227,21 @@ def _report_left_out(
 ) -> None:
     for note in recording.notes:
         warnings.warn(f"{note[0].upper()}{note[1:]}.", DataWarning, stacklevel=4)
-    if not grids and recording.jitter:
-        raise InvalidInput(
-            f"None of the {len(recording.segments)} segments of this recording can be processed: "
-            f"{skipped[0]}. {recording.jitter}"
-        )
     if not grids:
+        remedy = recording.jitter or "Pass a longer stretch, or a model with smaller windows."
         raise InvalidInput(
-            f"None of the {len(recording.segments)} segments of this recording "
-            f"({recording.shape[0]} samples x {recording.shape[1]} channels) can be processed: "
-            f"{skipped[0] if skipped else 'it is empty'}. Pass a longer stretch, or a model with "
-            "smaller patches."
+            "Nothing of this recording can be processed "
+            f"({count_of(len(recording.segments), 'segment')}, "
+            f"{recording.shape[0]:,} samples x {count_of(recording.shape[1], 'channel')}): "
+            f"{skipped[0] if skipped else 'it is empty'}. {remedy}"
         )
     if skipped:
+        be = "is" if len(skipped) == 1 else "are"
         few = "; ".join(str(s) for s in skipped[:3]) + ("; …" if len(skipped) > 3 else "")
         warnings.warn(
-            f"{len(skipped)} of {len(recording.segments)} segments are too short for a patch and "
-            f"are left out (the report lists all of them): {few}."
+            f"{len(skipped):,} of {count_of(len(recording.segments), 'segment')} {be} too short "
+            "for "
+            f"a window of the model and left out (the report lists all of them): {few}."
             + (f" {recording.jitter}" if recording.jitter else ""),
             DataWarning,
             stacklevel=4,
