@@ -77,7 +77,11 @@ Variable = Annotated[
 
 Since = Annotated[
     str | None,
-    typer.Option("--from", metavar="TIME", help="Use only samples from this time (UTC) on."),
+    typer.Option(
+        "--from",
+        metavar="TIME",
+        help="Use only samples from this time on: ISO 8601, UTC or with a zone.",
+    ),
 ]
 Until = Annotated[
     str | None,

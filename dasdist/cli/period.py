@@ -113,7 +113,7 @@ def parse_time(text: str | None, option: str) -> "np.datetime64 | None":
         raise _no_time(text, option, f" {error}.") from error
     utc: np.datetime64 = time - _offset(part["zone"], text, option)
     if not _countable(utc):
-        raise _no_time(text, option, " Times go from 1677 to 2262.")
+        raise _no_time(text, option, " Times go from 1900 to 2262.")
     below = np.timedelta64(int(part["fraction"].ljust(9, "0")), "ns")
     exact: np.datetime64 = utc.astype("M8[ns]") + below
     return exact

@@ -23,8 +23,9 @@ from dasdist.errors import InvalidInput
 
 __all__ = ["DAYS", "Axis", "axis_attrs", "axis_from_attrs"]
 
-DAYS = (np.datetime64("1677-09-22"), np.datetime64("2262-04-10"))
-"""First and last whole day that 64 bits of nanoseconds hold."""
+DAYS = (np.datetime64("1900-01-01"), np.datetime64("2262-04-10"))
+"""First and last day of recordings.  64 bits of nanoseconds hold 1677-09-21 to 2262-04-11; what
+lies beyond, libraries wrap into it without a word, such as year 1 into 1754."""
 
 _INT64_SAFE = 2**62
 

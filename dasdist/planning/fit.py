@@ -270,18 +270,13 @@ def _report_left_out(
 ) -> None:
     for note in recording.notes:
         warnings.warn(f"{note[0].upper()}{note[1:]}.", DataWarning, stacklevel=4)
-    if not grids and recording.jitter:
-        raise InvalidInput(
-            "Nothing of this recording can be processed "
-            f"({count_of(len(recording.segments), 'segment')}): {skipped[0]}. {recording.jitter}"
-        )
     if not grids:
+        remedy = recording.jitter or "Pass a longer stretch, or a model with smaller windows."
         raise InvalidInput(
             "Nothing of this recording can be processed "
             f"({count_of(len(recording.segments), 'segment')}, "
             f"{recording.shape[0]:,} samples x {count_of(recording.shape[1], 'channel')}): "
-            f"{skipped[0] if skipped else 'it is empty'}. Pass a longer stretch, or a model with "
-            "smaller windows."
+            f"{skipped[0] if skipped else 'it is empty'}. {remedy}"
         )
     if skipped:
         be = "is" if len(skipped) == 1 else "are"

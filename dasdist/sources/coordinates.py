@@ -182,14 +182,14 @@ def _numbers(values: NDArray[Any], name: str) -> tuple[NDArray[Any], float]:
 
 
 def _check_range(values: NDArray[Any], name: str) -> None:
-    """Refuse times that 64 bits of nanoseconds cannot hold: numpy wraps them without a word."""
+    """Refuse times that nanoseconds cannot count: libraries wrap them without a word."""
     if not values.size:
         return
     low, high = values.min(), values.max()
     if low.astype("M8[D]") < DAYS[0] or high.astype("M8[D]") > DAYS[1]:
         raise InvalidInput(
-            f"The {name!r} coordinate begins at {values[0]} and goes from {low} to {high}, but "
-            f"times are counted in nanoseconds, which reach from {DAYS[0]} to {DAYS[1]}. Was the "
-            "clock set when this was recorded? Give the samples their right times, such as with "
-            "`assign_coords`."
+            f"The {name!r} coordinate begins at {values[0]} and goes from {low} to {high}. Times "
+            "are counted in nanoseconds, which reach from 1677 to 2262; those beyond wrap into "
+            f"others, so that {DAYS[0]} to {DAYS[1]} is taken. Was the clock set when this was "
+            "recorded? Give the samples their right times, such as with `assign_coords`."
         )

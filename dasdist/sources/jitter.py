@@ -28,6 +28,8 @@ class Jitter:
     ----------
     rms, peak : float
         Deviation from even spacing, in samples.
+    steps : float
+        The tolerance that the largest change from one step to another needs.
     cuts : int
         How often it ends a segment where there is no gap.
     rounded : bool
@@ -40,6 +42,7 @@ class Jitter:
 
     rms: float
     peak: float
+    steps: float
     cuts: int
     rounded: bool
     repeats: bool
@@ -53,9 +56,9 @@ class Jitter:
             f"recording {self.cuts} times where there is no gap."
         )
         even = "give the samples evenly spaced times"
-        if self.peak > _MOST:
+        if max(self.peak, self.steps) > _MOST:
             return f"{text} Sort the samples by time, or {even}."
-        enough = ceil(102 * self.peak) / 100
+        enough = ceil(max(102 * self.peak, 101 * self.steps)) / 100
         return f"{text} Pass tolerance={enough:g} (--set tolerance={enough:g}), or {even}."
 
 
@@ -83,10 +86,13 @@ def jitter_of(ties: Ties, runs: Sequence[Run], allowed: float) -> Jitter | None:
     count = positions - positions.mean()
     slope = float((count * times).sum() / (count**2).sum())
     off = times - times.mean() - slope * count
+    steps = np.diff(times)
+    usual = float(np.median(steps))
     rounded = borders.rounded(ties)
     return Jitter(
         rms=float(off.std()) / slope,
         peak=float(np.ptp(off)) / 2 / slope,
+        steps=float(np.abs(steps - usual).max()) / 2 / usual,
         cuts=int(seeming.sum()),
         rounded=rounded,
         repeats=rounded and bool(borders.early().any()),

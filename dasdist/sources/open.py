@@ -52,7 +52,7 @@ def open_recording(
     ------
     InvalidInput
         If `data` is not such an array, has no time or channel axis, its samples are not real
-        numbers, its time does not increase, is not within 1677 to 2262, or has stamps that are
+        numbers, its time does not increase, is not within 1900 to 2262, or has stamps that are
         rounded so that they repeat; if arrays of a collection have other names for their
         dimensions, or exist only as dask graphs.
 

@@ -57,18 +57,27 @@ def restamped(ties: Ties, stated: Callable[[], Fraction | None]) -> Ties:
     Ties
         The same where nothing was rounded, or no exact rate can be told.
     """
-    pieces = _Pieces.of(ties)
-    if pieces is None:
+    if not ties.is_time or ties.values.dtype.kind != "i":
         return ties
-    step, declared = _rounded_from(pieces, _measured(pieces)), None
-    if step is None:
-        declared = stated()
+    pieces = _Pieces.of(ties)
+    step = None if pieces is None else _rounded_from(pieces, _measured(pieces))
+    declared = stated() if step is None else None
+    if pieces is not None and declared is not None:
         step = _rounded_from(pieces, declared)
-    if step is not None:
+    if pieces is not None and step is not None:
         return pieces.with_step(ties, step, pieces.alike())
-    if declared is not None and pieces.end_with_the_next(declared).any():
+    if declared is None or declared == ties.step:
+        return ties
+    if pieces is not None and pieces.end_with_the_next(declared).any():
         return pieces.with_step(ties, declared, pieces.end_with_the_next(declared))
-    return ties
+    return replace(ties, step=declared) if _agree(ties, declared) else ties
+
+
+def _agree(ties: Ties, step: Fraction) -> bool:
+    """Tell whether ties have a step, but for stamps that are rounded to microseconds."""
+    run, rise = np.diff(ties.indices), np.diff(ties.values)
+    off = (rise - run * float(step))[run > 1]
+    return bool(off.size) and bool((np.abs(off) <= min(2 * _ROUNDED, 0.25 * step)).all())
 
 
 class _Pieces:
@@ -92,11 +101,14 @@ class _Pieces:
     def of(cls, ties: Ties) -> "_Pieces | None":
         """Return the pieces of a coordinate; None where it has others than such."""
         spans = np.diff(ties.indices)
-        if not ties.is_time or ties.values.dtype.kind != "i" or not spans.size % 2:
+        if spans.size < 1:
             return None
-        if (spans[::2] < 2).any() or (spans[1::2] != 1).any():
+        # a slice may leave one sample of the first block, and of the last
+        first, last = int(spans[0] == 1), spans.size - int(spans[-1] == 1)
+        inner = spans[first:last]
+        if not inner.size % 2 or (inner[::2] < 2).any() or (inner[1::2] != 1).any():
             return None
-        return cls(ties, np.arange(0, ties.indices.size, 2))
+        return cls(ties, np.arange(first, last, 2))
 
     @property
     def slope(self) -> Fraction:
@@ -121,8 +133,9 @@ class _Pieces:
         whole = step.numerator // step.denominator
         rise = run * whole + np.rint(run * float(step - whole)).astype(np.int64)
         values[self.ties[these] + 1] = self.firsts[these] + rise
-        if these[0] and self.sizes.size > 1 and self.sizes[0] < self.sizes[1]:
-            _end_before(values, int(self.sizes[0]), step)
+        cut = 1 if self.ties[0] else int(self.sizes[0])
+        if these[0] and cut < self.sizes.max():
+            _end_before(values, cut, step)
         off = (values - values[0]) - ties.indices * (step.numerator / step.denominator)
         # where all stamps lie on a line but for rounding, its two ends say as much
         ends = [0, -1] if np.abs(off).max() <= _ROUNDED else slice(None)
@@ -131,9 +144,10 @@ class _Pieces:
 
 def _end_before(values: NDArray[np.int64], size: int, step: Fraction) -> None:
     """Let a cut first piece, which has no stamp of its own, lead up to the next one."""
-    first = int(values[2]) - round(size * step)
-    if abs(first - int(values[0])) < 4 * step:
-        values[:2] += first - int(values[0])
+    next_one = 1 if size == 1 else 2
+    if next_one < values.size:
+        by = int(values[next_one]) - round(size * step) - int(values[0])
+        values[:next_one] += by if abs(by) < 4 * step else 0
 
 
 def _measured(pieces: _Pieces) -> Fraction | None:
@@ -141,7 +155,8 @@ def _measured(pieces: _Pieces) -> Fraction | None:
     if pieces.sizes.size < 2:
         return None
     follow = np.diff(pieces.firsts) / pieces.sizes[:-1]
-    usual = float(np.median(follow[len(follow) > 2 :]))  # the first piece may be cut
+    cut = int(follow.size > 1 and pieces.sizes[0] < pieces.sizes[1])  # by a slice, perhaps
+    usual = float(np.median(follow[cut:]))
     if usual <= 0:
         return None
     rate = Fraction(10**9) / Fraction(usual)

@@ -11,6 +11,7 @@ from dasdist.sources.kept import kept
 from dasdist.sources.labelled import Labelled
 from dasdist.sources.overlaps import Overlap, without_overlaps
 from dasdist.sources.time_range import TimeRange, spans_between
+from dasdist.units import count_of
 
 __all__ = ["Timed", "with_times"]
 
@@ -106,8 +107,8 @@ def _note(overlaps: Sequence[Overlap], array: Labelled, name: str) -> str:
     more = f"; and {len(overlaps) - _NAMED} more" if len(overlaps) > _NAMED else ""
     count = sum(overlap.samples.size for overlap in overlaps)
     return (
-        f"{count} samples overlap earlier ones in time, and are left out so that nothing is "
-        f"counted twice: {'; '.join(shown)}{more}"
+        f"{count_of(count, 'sample')} left out for which earlier files or blocks have the same "
+        f"time, so that nothing counts twice: {'; '.join(shown)}{more}"
     )
 
 
@@ -115,4 +116,4 @@ def _shown(overlap: Overlap, files: Sequence[tuple[Span, str]]) -> str:
     held = overlap.samples
     paths = [path for span, path in files if span.start < held.stop and span.stop > held.start]
     of = f" of {paths[0]}" if len(paths) == 1 else f" of {len(paths)} files" if paths else ""
-    return f"{held.size}{of} from {overlap.start} to {overlap.stop}"
+    return f"{held.size:,}{of} from {overlap.start} to {overlap.stop}"

@@ -55,7 +55,7 @@ def in_utc(values: Any, name: str) -> NDArray[Any]:
     except (ValueError, TypeError) as error:
         raise InvalidInput(
             f"The {name!r} coordinate begins with {values[0]!r}, a time that has no place among "
-            f"those of a datetime64 in nanoseconds, which reach from {DAYS[0]} to {DAYS[1]} in the "
-            "usual calendar. Give the samples their right times in UTC."
+            f"those of a datetime64 in nanoseconds; {DAYS[0]} to {DAYS[1]} is taken, in the usual "
+            "calendar. Give the samples their right times in UTC."
         ) from error
     return np.asarray(stamps.tz_localize(None).to_numpy())
