@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dasdist.geometry import Axis, Region
-from dasdist.units import times_real_time
+from dasdist.units import count_of, readable_time, times_real_time
 
 __all__ = ["BlockResult", "Failure", "RunReport", "Skipped", "time_span"]
 
@@ -58,7 +58,7 @@ class Skipped:
     reason: str
 
     def __str__(self) -> str:
-        return f"{time_span(self.time)}, {self.distance.size} channels: {self.reason}"
+        return f"{time_span(self.time)}, {count_of(self.distance.size, 'channel')}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,8 @@ class RunReport:
         What some process did in another way than was asked for: with the plain model because an
         optimised one could not be built or differed, or in smaller batches for want of memory;
         and what is wrong with the data or its fit to the model.
+    unreached : str
+        What of every segment no window of the model covers, in words; empty for nothing.
     facts : mapping of str to str
         What the model saw and what its results were read with: its rate, thresholds, ….
     """
@@ -140,6 +142,7 @@ class RunReport:
     peak: int = 0
     planned: int = 0
     notes: tuple[str, ...] = ()
+    unreached: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -153,12 +156,14 @@ class RunReport:
         speed = seconds / max(self.wall_seconds, 1e-9)
         earlier = f" ({self.before} of them earlier)" if self.before else ""
         lines = [
-            f"{self.model}: {self.finished} of {self.blocks} blocks{earlier}, "
+            f"{self.model}: {self.finished:,} of {count_of(self.blocks, 'block')}{earlier}, "
             f"{seconds:,.0f} s of data in {self.wall_seconds:.1f} s, {times_real_time(speed)}"
         ]
         if self.facts:
             lines += ["  " + "; ".join(f"{name} {fact}" for name, fact in self.facts.items())]
         lines += [f"  note: {note}" for note in self.notes]
+        if self.unreached:
+            lines.append(f"  not covered: {self.unreached}: no window of the model reaches it")
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]
         return "\n".join(lines)
@@ -166,4 +171,4 @@ class RunReport:
 
 def time_span(axis: Axis) -> str:
     """Return first and last time of an axis as text."""
-    return f"{axis.value(0)} to {axis.value(axis.size - 1)}"
+    return f"{readable_time(axis.value(0))} to {readable_time(axis.value(axis.size - 1))}"

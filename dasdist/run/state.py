@@ -114,5 +114,6 @@ class RunState:
             peak=self._peak,
             planned=self.plan.peak_bytes,
             notes=(*self.plan.notes, *self._notes),
+            unreached=self.plan.unreached,
             facts=self.plan.facts,
         )
