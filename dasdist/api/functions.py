@@ -309,8 +309,8 @@ def plan(
     for_model = {key: value for key, value in kwargs.items() if key not in accepted | _OF_RUNS}
     needs, told = Needs(), dict[str, str]()
     if kind:
-        given, told = options_of_callback(das_model, kind, kwargs)
-        callback = kind(**given)
+        for_callback, told = options_of_callback(das_model, kind, kwargs)
+        callback = kind(**for_callback)
         _check_phases(das_model, callback)
         needs = adapt_callback(callback).needs
     elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
