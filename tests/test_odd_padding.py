@@ -263,7 +263,7 @@ def test_the_command_line_pads_and_says_so(tmp_path):
     report = json.loads((tmp_path / "picks.parquet.dasdist" / "report.json").read_text())
     assert report["data"]["seconds"] == 3.0
     assert report["data"]["not_covered"] == []
-    assert "were padded" in report["notes"][0]
+    assert "and padded" in report["notes"][0]
     again = CliRunner().invoke(app, ["classify", *words])
     assert "Nothing was left to do" in again.output
 

@@ -111,7 +111,7 @@ def test_the_larger_of_two_blindings_counts_once(phasenet, quake, own, told):
 
 
 def test_wrong_options_of_weights_are_refused_before_work(phasenet, quake):
-    with pytest.raises(dasdist.InvalidInput, match=r"thresholds=.*finite number"):
+    with pytest.raises(dasdist.InvalidInput, match=r"thresholds=.*from 0 to 1"):
         dasdist.classify(with_defaults(phasenet, P_threshold="high"), quake, pbar=False)
     with pytest.raises(dasdist.InvalidInput, match="blinding"):
         dasdist.classify(with_defaults(phasenet, blinding=5), quake, pbar=False)
@@ -203,7 +203,7 @@ def test_a_model_without_phases_picks_what_it_is_told_to():
 def test_a_model_with_coarser_outputs_than_it_says_is_told_of():
     data = recording(noise(3200, 2), dx=1.0)
     with pytest.raises(dasdist.ModelMismatch, match=r"19 values for 3000 .* such as PhaseNet"):
-        dasdist.classify(sbm.CRED().eval(), data, pbar=False)
+        dasdist.classify(sbm.CRED().eval(), data, thresholds={"Detection": 0.2}, pbar=False)
 
 
 REFUSED = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from xdas import DataArray
-from xdas.coordinates import Coordinate
+from xdas.coordinates import Coordinate, DenseCoordinate, SampledCoordinate
 
 from dasdist.errors import InvalidInput
 from dasdist.sources.coordinates import Ties, ties_of_xdas
@@ -116,14 +116,14 @@ def header_of(
     times = [dim for dim in data.dims if data.coords[dim].dtype.kind == "M"]
     time = "time" if "time" in times else times[0]
     coordinate = data.coords[time]
-    if coordinate.isdense():
+    if isinstance(coordinate, DenseCoordinate):
         every = {"tie_indices": np.arange(len(coordinate)), "tie_values": coordinate.values}
         coordinate = Coordinate["interpolated"](every, time).simplify()
     array = data.data
     meant = _as_meant(coordinate, time, array.engine["name"], path)
     coordinate = coordinate if meant is None else meant
     ties = coordinate.data
-    sampled = coordinate.issampled()
+    sampled = isinstance(coordinate, SampledCoordinate)
     stored = json.loads(array.dataset.attrs["header"])
     special = {"axes"} & set(stored) or set(array.dataset.data_vars) - {
         "paths",
