@@ -28,6 +28,9 @@ from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources import SourceArray, TimeRange, array_selection, open_recording
 from dasdist.sources.joined import JoinedFiles
+from dasdist.sources.kept import KeptSource
+from dasdist.sources.selection import ArraySource
+from dasdist.testing import check_source
 from tests.toys import START, Toy
 
 pytestmark = pytest.mark.filterwarnings("ignore:No o.*specified", "ignore:.*could not open")
@@ -353,6 +356,16 @@ def test_files_in_the_wrong_order_are_counted_by_time():
     np.testing.assert_array_equal(values, np.repeat([1, 2], [1000, 800]))
 
 
+def test_kept_stretches_are_a_source_like_any_other():
+    values = np.arange(600.0).reshape(200, 3)
+    bounds = np.array([(100, 200), (0, 50), (60, 61)])
+    source = KeptSource(ArraySource(values), bounds, Span(0, 3))
+    np.testing.assert_array_equal(
+        source.read(), np.concatenate([values[100:], values[:50], values[60:61]])
+    )
+    check_source(source, (151, 3))
+
+
 def test_arrays_of_other_fibres_at_the_same_time_are_kept():
     one, other = as_xdas(stamped("2024-05-01")), as_xdas(stamped("2024-05-01"))
     assert len(open_recording([one, other]).segments) == 2
@@ -452,7 +465,7 @@ def febus_files(folder, rate, block, files=3, blocks=4, **options):
 RATES = [(1500, 1.0), (2100, 1.0), (3000, 1.0), (1050, 2.0), (1200, 2.0), (700, 4.0), (2048, 1.0)]
 
 
-@pytest.mark.parametrize("opener", ["xdas", "index", "pattern", "saved", "sampled"])
+@pytest.mark.parametrize("opener", ["xdas", "index", "pattern", "saved", "sampled", "xarray"])
 @pytest.mark.parametrize(("rate", "block"), RATES)
 def test_a_febus_is_one_segment_at_its_exact_rate(tmp_path, rate, block, opener):
     paths, at, first = febus_files(tmp_path, rate, block)
@@ -471,6 +484,8 @@ def test_a_febus_is_one_segment_at_its_exact_rate(tmp_path, rate, block, opener)
     if opener == "saved":  # its header is lost: the rate can only be told from block times
         data.load().to_netcdf(tmp_path / "saved.nc")
         data = xdas.open_dataarray(tmp_path / "saved.nc")
+    if opener == "xarray":
+        data = data.load().to_xarray()
     (segment,) = open_recording(data).segments
     assert segment.time.step == Fraction(10**9, rate)
     found = picked(data).picks

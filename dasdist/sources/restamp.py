@@ -135,19 +135,20 @@ class _Pieces:
         values[self.ties[these] + 1] = self.firsts[these] + rise
         cut = 1 if self.ties[0] else int(self.sizes[0])
         if these[0] and cut < self.sizes.max():
-            _end_before(values, cut, step)
+            late = int(self.sizes.max()) * abs(self.slope - step) + _ROUNDED
+            _end_before(values, cut, step, late)
         off = (values - values[0]) - ties.indices * (step.numerator / step.denominator)
         # where all stamps lie on a line but for rounding, its two ends say as much
         ends = [0, -1] if np.abs(off).max() <= _ROUNDED else slice(None)
         return replace(ties, indices=ties.indices[ends], values=values[ends], step=step)
 
 
-def _end_before(values: NDArray[np.int64], size: int, step: Fraction) -> None:
-    """Let a cut first piece, which has no stamp of its own, lead up to the next one."""
+def _end_before(values: NDArray[np.int64], size: int, step: Fraction, late: Fraction) -> None:
+    """Let a cut first piece lead up to the next one: it is as ``late`` as its block was long."""
     next_one = 1 if size == 1 else 2
     if next_one < values.size:
         by = int(values[next_one]) - round(size * step) - int(values[0])
-        values[:next_one] += by if abs(by) < 4 * step else 0
+        values[:next_one] += by if abs(by) <= late else 0
 
 
 def _measured(pieces: _Pieces) -> Fraction | None:

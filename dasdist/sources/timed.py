@@ -1,15 +1,16 @@
 """The times of arrays: cut into runs, without what overlaps, within a stretch of time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Span
 from dasdist.sources.coordinates import Run, runs_of
 from dasdist.sources.jitter import Jitter, jitter_of
 from dasdist.sources.kept import kept
-from dasdist.sources.labelled import Labelled
+from dasdist.sources.labelled import Coordinate, Labelled
 from dasdist.sources.overlaps import Overlap, without_overlaps
+from dasdist.sources.restamp import restamped
 from dasdist.sources.time_range import TimeRange, spans_between
 from dasdist.units import count_of
 
@@ -77,6 +78,7 @@ def with_times(
 
 
 def _timed(array: Labelled, name: str, tolerance: float) -> Timed:
+    array = _as_meant(array, name)
     ties = array.coordinates[name].ties()
     runs = runs_of(ties, name, tolerance)
     jitter = jitter_of(ties, runs, tolerance)
@@ -88,6 +90,18 @@ def _timed(array: Labelled, name: str, tolerance: float) -> Timed:
     rest = kept(array, name, spans)
     runs = runs_of(rest.coordinates[name].ties(), name, tolerance)
     return Timed(rest, runs, (_note(overlaps, array, name),), jitter)
+
+
+def _as_meant(array: Labelled, name: str) -> Labelled:
+    """Return the array with times found once, those of rounded steps as their stamps have them."""
+    time = array.coordinates[name]
+    meant = restamped(time.ties(), _not_stated)
+    coordinates = {**array.coordinates, name: Coordinate(time.dtype, lambda: meant)}
+    return replace(array, coordinates=coordinates)
+
+
+def _not_stated() -> None:
+    """Return none: headers are asked where files are known."""
 
 
 def _within(one: Timed, name: str, tolerance: float, within: TimeRange) -> Iterator[Timed]:
