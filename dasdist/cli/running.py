@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from dasdist.cli.voice import Voice
 from dasdist.errors import InvalidInput, TooManyFailures
 
 if TYPE_CHECKING:
-    from dasdist.report import Failure, RunReport
+    from dasdist.report import Failure, Missing, RunReport
 
 __all__ = ["Asked", "conclude", "counted", "merged", "ready"]
 
@@ -155,7 +155,8 @@ def counted(voice: Voice, out: str | Path) -> Iterator[None]:
         import dasdist
 
         voice.wrong(f"Error: {error}")
-        listed(voice, dasdist.status(out).failures, out)
+        found = dasdist.status(out)
+        listed(voice, found.failures, found.missing, out)
         voice.end(2, error=str(error), kind="TooManyFailures")
 
 
@@ -165,13 +166,14 @@ def conclude(voice: Voice, out: str | Path, report: "RunReport") -> None:
 
     for skipped in report.skipped:
         voice.event("skipped", reason=str(skipped))
-    listed(voice, report.failures, out)
+    listed(voice, report.failures, report.missing, out)
     counts = dict(dasdist.status(out).counts)
     voice.fact(
         model=report.model,
         blocks=report.blocks,
         done=report.finished,
         failures=len(report.failures),
+        in_part=len(report.partial),
         data_seconds=report.data_seconds,
         wall_seconds=round(report.wall_seconds, 3),
         counts=counts,
@@ -182,12 +184,16 @@ def conclude(voice: Voice, out: str | Path, report: "RunReport") -> None:
         voice.say(str(report).split("\n  block ")[0])  # the table has the blocks
     if counts:
         voice.say(f"{out}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
-    if report.failures:
+    if report.failures or report.partial:
         voice.end(2)
 
 
-def listed(voice: Voice, failures: Sequence["Failure"], out: str | Path) -> None:
-    """List the blocks that failed."""
+def listed(
+    voice: Voice, failures: Sequence["Failure"], missing: Sequence["Missing"], out: str | Path
+) -> None:
+    """List the blocks that failed, and what those lack that are done in part."""
+    for one in missing:
+        voice.event("missing", **asdict(one))
     for failure in failures:
         voice.event(
             "failure",
@@ -203,6 +209,12 @@ def listed(voice: Voice, failures: Sequence["Failure"], out: str | Path) -> None
         f"{len(rows)} failed blocks",
         ("block", "from", "to", "kind", "error"),
         rows,
+        f"dasdist status {out} --json",
+    )
+    voice.lines(
+        f"{len({one.block for one in missing})} blocks done in part",
+        ("block", "missing"),
+        [(one.block, str(one)) for one in missing],
         f"dasdist status {out} --json",
     )
 

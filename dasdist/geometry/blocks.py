@@ -203,6 +203,15 @@ class SegmentGrid:
             offset=columns.covers[0], stride=columns.stride, size=columns.out_size
         )
 
+    def samples_behind(self, row: int) -> Span:
+        """Return the samples of the segment, as recorded, that a row of patches depends on."""
+        start, stop = self.rows.input_span(row, row + 1)
+        return Span(*self.ratios[0].needs(max(0, start - self.settling), stop, self.time.size))
+
+    def channels_behind(self, start: int, stop: int) -> Span:
+        """Return the channels of the segment, as recorded, behind some at the model's spacing."""
+        return Span(*self.ratios[1].needs(start, stop, self.distance.size))
+
     def areas(self) -> NDArray[np.int64]:
         """Return how many outputs each block owns, shape ``blocks``."""
         along_time, along_fibre = (

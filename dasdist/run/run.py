@@ -29,7 +29,7 @@ from dasdist.inference import Recipe
 from dasdist.inference.replica import predictor_of
 from dasdist.journal.run_journal import AnyJournal, MemoryJournal, RunJournal
 from dasdist.planning.plan import Plan
-from dasdist.report import Failure, RunReport
+from dasdist.report import RunReport
 from dasdist.run.events import EventStream
 from dasdist.run.failures import FailureLimit
 from dasdist.run.options import MaxFailures
@@ -67,8 +67,9 @@ def run(request: Request, callback: DASAnnotateCallback) -> RunReport:
         with journal.reporting(state):
             _compute(request, plan, callback, client, state, most)
             callback.finalize(state.result())
-    _warn_of(list(state.failures.values()))
-    return state.report()
+    report = state.report()
+    _warn_of(report)
+    return report
 
 
 def _journal(request: Request, callback: DASAnnotateCallback) -> AnyJournal:
@@ -146,11 +147,17 @@ def _tasks(
             yield BlockTask(block, recording.select(read))
 
 
-def _warn_of(failures: list[Failure]) -> None:
-    if failures:
-        warnings.warn(
-            f"{len(failures)} blocks were left out because they failed; the report lists them. "
-            f"The first: {failures[0].error}",
-            DataWarning,
-            stacklevel=4,
+def _warn_of(report: RunReport) -> None:
+    told = []
+    if report.failures:
+        told.append(
+            f"{len(report.failures)} blocks were left out because they failed; the report lists "
+            f"them. The first: {report.failures[0].error}"
         )
+    if report.partial:
+        told.append(
+            f"Of {len(report.partial)} blocks, windows were left out that cannot be computed; the "
+            f"report lists why (report.missing). The first: {report.missing[0]}."
+        )
+    if told:
+        warnings.warn(" ".join(told), DataWarning, stacklevel=4)
