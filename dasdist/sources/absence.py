@@ -18,7 +18,7 @@ from dasdist.geometry.rectangles import bounds_of
 
 __all__ = ["NEVER_WRITTEN", "Absence", "Reading", "filled", "not_numbers"]
 
-NEVER_WRITTEN = "were never written, and would read as {0}"
+NEVER_WRITTEN = "were never written, so that a fill value stands there"
 
 _NETCDF_FILL = 9.969209968386869e36
 """What netCDF puts where nothing was written, in float32 and float64 alike."""
@@ -94,6 +94,18 @@ class Reading:
     values: NDArray[Any]
     absences: Sequence[Absence] = ()
     own: bool = False
+
+    def turned(self) -> "Reading":
+        """Return the same with its axes exchanged."""
+        absences = tuple(
+            replace(
+                absence,
+                region=Region(absence.region.distance, absence.region.time),
+                mask=None if absence.mask is None else absence.mask.T,
+            )
+            for absence in self.absences
+        )
+        return Reading(self.values.T, absences, self.own)
 
     @property
     def missing(self) -> NDArray[np.bool_]:

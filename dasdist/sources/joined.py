@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry import Region, Span
+from dasdist.sources.absence import Reading
 from dasdist.sources.coordinates import Ties
 from dasdist.sources.labelled import Coordinate, Labelled
-from dasdist.sources.selection import Source
+from dasdist.sources.salvage import reading_of
+from dasdist.sources.source import Source
 
 __all__ = ["JoinedFiles", "JoinedSource", "joined"]
 
@@ -73,7 +75,17 @@ class JoinedSource:
 
     def read(self) -> NDArray[Any]:
         """Read all of them."""
-        return np.concatenate([source.read() for source in self.sources])
+        return self.reading().values
+
+    def reading(self) -> Reading:
+        """Read all of them, and tell what is missing of each."""
+        readings = [reading_of(source) for source in self.sources]
+        absences = [
+            absence.shift(start)
+            for reading, start in zip(readings, self._starts, strict=True)
+            for absence in reading.absences
+        ]
+        return Reading(np.concatenate([r.values for r in readings]), absences, own=True)
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the files of all of them."""

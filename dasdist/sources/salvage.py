@@ -63,7 +63,8 @@ def salvaged(
             return
         if isinstance(why, FileNotFoundError) or span.size <= least:
             gone = [path for path in paths if "://" not in path and not os.path.exists(path)]
-            what = f"cannot be read ({type(why).__name__}: {why})"
+            told = "no such file" if isinstance(why, FileNotFoundError) else str(why)
+            what = f"cannot be read ({type(why).__name__}: {told})"
             named = [*gone, *paths]
             path = named[0] if named else None
             lost.append(rows_absent(span, shape[1], what, path, why))
