@@ -19,7 +19,7 @@ from dasdist.errors import DataWarning, InvalidInput
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["bounds_of", "parse_time", "within"]
+__all__ = ["arrays_of_index", "bounds_of", "parse_time", "time_dimension", "within"]
 
 
 def within(data: Any, since: str | None, until: str | None) -> Any:
@@ -45,7 +45,7 @@ def within(data: Any, since: str | None, until: str | None) -> Any:
         return data
     start, stop = bounds_of(since, until)
     if isinstance(data, str | os.PathLike):
-        data = _arrays_of_index(data)
+        data = arrays_of_index(data)
     last = None if stop is None else _before(stop)
     arrays = data if _is_collection(data) else [data]
     cut = [array.sel({_time(array): slice(start, last)}) for array in arrays]
@@ -98,7 +98,8 @@ def parse_time(text: str | None, option: str) -> "np.datetime64 | None":
         ) from error
 
 
-def _arrays_of_index(path: "str | os.PathLike[str]") -> Any:
+def arrays_of_index(path: "str | os.PathLike[str]") -> Any:
+    """Open the arrays of an index, and warn of what it lists."""
     from dasdist.sources.index import read_index, read_problems
 
     problems = read_problems(path)
@@ -117,11 +118,16 @@ def _is_collection(data: Any) -> bool:
 
 
 def _time(array: Any) -> str:
+    return time_dimension(array, "--from and --to")
+
+
+def time_dimension(array: Any, option: str) -> str:
+    """Return which dimension of an array is time; refuse, for an option, if that is not clear."""
     dates = [str(dim) for dim in array.dims if array[dim].dtype.kind == "M"]
     if len(dates) > 1 and "time" in dates:
         return "time"
     if len(dates) != 1:
         raise InvalidInput(
-            f"--from and --to need one dimension with times; of {array.dims} {len(dates)} have."
+            f"{option} need one dimension with times; of {array.dims} {len(dates)} have."
         )
     return dates[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dasdist.api.model_names import check_name
 from dasdist.cli.beforehand import check_outputs
+from dasdist.cli.channels import among
 from dasdist.cli.compute import computing
 from dasdist.cli.groups import Failing, Period, Queue, Where
 from dasdist.cli.inputs import (
@@ -43,7 +44,7 @@ class Asked:
     block : mapping or None
         Core of a block.
     period
-        The stretch of it that counts.
+        The stretch of it, and the channels, that count.
     where, queue
         Where to compute.
     failing
@@ -102,7 +103,7 @@ def ready(
     check_name(asked.model)
     check_input(asked.data)
     found = open_input(asked.data, engine=asked.engine, variable=asked.variable)
-    recording = within(found, asked.period.since, asked.period.until)
+    recording = among(within(found, asked.period.since, asked.period.until), asked.period.channels)
     network = load_model(asked.model)
     if callback is not None:
         check_settings(network, asked.settings, callback)

@@ -64,6 +64,7 @@ class Declared:
         unsigned = stored.kind == "i" and _text(held.get("_Unsigned")) == "true"
         kind = np.dtype(f"u{stored.itemsize}") if unsigned else stored
         values = (*_numbers(held, "_FillValue", kind), *_numbers(held, "missing_value", kind))
+        held |= {name: _in_counts(held, name, stored) for name in held if name.startswith("valid")}
         bounds = _numbers(held, "valid_range", kind)
         low, high = bounds if len(bounds) == 2 else (None, None)
         return cls(
@@ -172,6 +173,17 @@ def _numbers(
     if dtype is not None and dtype.kind == "f":
         return tuple(values.astype(dtype))
     return tuple(values.tolist())
+
+
+def _in_counts(held: Mapping[str, Any], name: str, stored: np.dtype[Any]) -> Any:
+    """Return a bound as it is stored: real numbers beside packed ones are in the samples' unit."""
+    bound = np.ravel(held[name])
+    if bound.dtype.kind != "f" or stored.kind == "f":
+        return bound
+    scale = next(iter(_numbers(held, "scale_factor")), 1.0)
+    offset = next(iter(_numbers(held, "add_offset")), 0.0)
+    counts = (bound - offset) / scale
+    return np.sort(counts) if name == "valid_range" else counts
 
 
 def _text(value: Any) -> str:

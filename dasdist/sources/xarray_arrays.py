@@ -1,6 +1,7 @@
 """Read arrays that xarray opened: numpy, dask, or lazy values of a Zarr store or NetCDF file."""
 
 import pickle
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,13 +10,19 @@ from typing import Any
 import xarray
 from numpy.typing import NDArray
 
-from dasdist.errors import InvalidInput
+from dasdist.errors import DataWarning, InvalidInput
 from dasdist.geometry import Region, Span
+from dasdist.sources.absence import NEVER_WRITTEN, Absence, Reading
 from dasdist.sources.coordinates import ties_of_values
+from dasdist.sources.declared import Declared
+from dasdist.sources.hdf5 import turned
 from dasdist.sources.labelled import Coordinate, GraphSource, Labelled, in_memory, is_graph
-from dasdist.sources.selection import Source, file_identity
+from dasdist.sources.selection import file_identity
+from dasdist.sources.source import Source
+from dasdist.sources.stated import StatedSource, masked, masked_dtype, stated
+from dasdist.sources.zarr_chunks import ZarrView, may_lack_chunks, zarr_view
 
-__all__ = ["LazySource", "labelled_xarray"]
+__all__ = ["LazySource", "labelled_xarray", "lacks_chunks", "opened_by"]
 
 
 def labelled_xarray(data: xarray.DataArray) -> Labelled:
@@ -29,13 +36,28 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
             others[str(name)] = str(coordinate.dims[0])
     # `data.data` and `data.values` would load what is lazy
     graph = data.data if data.chunks is not None and is_graph(data.data) else None
+    variable, as_read = data.variable, graph is None and not data.variable._in_memory
+    stored = None if graph is None else opened_by(graph)
+    if stored is not None and len(data.dims) == 2:
+        as_read = as_read or stored.alone
+        view = zarr_view(stored.variable)
+        if view is not None and stored.alone and may_lack_chunks(view.array):
+            # read as it is stored, a missing chunk can be told from zeros
+            variable, graph = stored.variable_of(data), None
+        elif view is not None and may_lack_chunks(view.array):
+            _refuse(view, slices=stored.slices)
+    declared = Declared()
+    if data.dtype.kind in "iuf":
+        declared = stated(data.attrs, data.encoding, data.dtype, read=as_read)
+    if graph is not None and declared.anything:
+        graph = graph.map_blocks(masked, declared, dtype=masked_dtype(data.dtype))
     return Labelled(
         dims=tuple(str(dim) for dim in data.dims),
         shape=data.shape,
-        dtype=data.dtype,
+        dtype=data.dtype if graph is None else graph.dtype,
         coordinates=coordinates,
         others=others,
-        source=partial(_source, data.variable, graph),
+        source=partial(_source, variable, graph, declared, stored is not None),
         graph=graph,
     )
 
@@ -44,32 +66,78 @@ def _ties(coordinate: xarray.DataArray) -> Any:
     return ties_of_values(coordinate.values, str(coordinate.name))
 
 
-def _source(variable: xarray.Variable, graph: Any, time_axis: int) -> Source:
+def lacks_chunks(data: xarray.DataArray) -> bool:
+    """Return whether data that dask reads is of a Zarr array of which chunks may be missing."""
+    stored = opened_by(data.data) if data.chunks is not None and is_graph(data.data) else None
+    view = None if stored is None else zarr_view(stored.variable)
+    return view is not None and may_lack_chunks(view.array)
+
+
+def _refuse(view: ZarrView, *, slices: bool) -> None:
+    """Refuse, or warn of, a dask graph that reads a store of which chunks may be missing."""
+    array = view.array
+    lack = f"{array.nchunks - array.nchunks_initialized} of {array.nchunks} chunks"
+    if array.shards is not None and array.nchunks_initialized == array.nchunks:
+        lack = "chunks within shards"
+        slices = False
+    told = (
+        f"The data comes through dask from the Zarr array {array.store_path}, of which {lack} may "
+        f"never have been written and would read as {array.fill_value}. Open it without dask, "
+        "xarray.open_zarr(path, chunks=None), and such chunks are known and told."
+    )
+    if slices:
+        raise InvalidInput(told)
+    warnings.warn(told, DataWarning, stacklevel=6)
+
+
+def _source(
+    variable: xarray.Variable, graph: Any, declared: Declared, unnamed: bool, time_axis: int
+) -> Source:
     if graph is not None:
         return GraphSource(graph if time_axis == 0 else graph.T)
     if variable._in_memory:
-        return in_memory(variable.values, time_axis)
-    return LazySource(variable, time_axis)
+        source: Source = in_memory(variable.values, time_axis)
+    else:
+        source = LazySource(variable, time_axis, unnamed)
+    return StatedSource(source, declared) if declared.anything else source
 
 
 @dataclass(frozen=True, slots=True)
 class LazySource:
-    """A variable that xarray reads from its backend when asked for values."""
+    """A variable that xarray reads from its backend when asked for values.
+
+    Parameters
+    ----------
+    variable : xarray.Variable
+        The variable.
+    time_axis : int
+        Which of its axes is time.
+    unnamed : bool
+        Whether it came as a dask graph, which runs do not identify by its store.
+    """
 
     variable: xarray.Variable
     time_axis: int
+    unnamed: bool = False
 
     def select(self, region: Region) -> "LazySource":
         """Return a lazy slice."""
         time, distance = region.time.slice, region.distance.slice
         key = (time, distance) if self.time_axis == 0 else (distance, time)
-        return LazySource(self.variable[key], self.time_axis)
+        return LazySource(self.variable[key], self.time_axis, self.unnamed)
 
     def read(self) -> NDArray[Any]:
         """Read from the backend."""
+        return self.reading().values
+
+    def reading(self) -> Reading:
+        """Read from the backend, and tell which chunks of a Zarr store were never written."""
         # from a fresh slice: a variable keeps what it has read
         values: NDArray[Any] = self.variable[:, :].values
-        return values if self.time_axis == 0 else values.T
+        view = zarr_view(self.variable)
+        mask = None if view is None else view.unwritten(values)
+        found = Absence.of_mask(mask, NEVER_WRITTEN)
+        return turned(Reading(values, found, own=True), self.time_axis)
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the file or store that xarray opened, if it says."""
@@ -87,6 +155,8 @@ class LazySource:
 
     def identity(self) -> Iterator[bytes]:
         """Yield the file or the name of the store."""
+        if self.unnamed:
+            return
         for _, path in self.files():
             yield file_identity(path)
 
@@ -99,11 +169,58 @@ class LazySource:
                 "This xarray.DataArray reads from an object that cannot be sent to a worker, such "
                 f"as an open file ({error}). Open the file by its path, or load the data first."
             ) from error
-        return _reopened, (held, self.time_axis)
+        return _reopened, (held, self.time_axis, self.unnamed)
 
 
-def _reopened(held: bytes, time_axis: int) -> LazySource:
-    return LazySource(pickle.loads(held), time_axis)
+def _reopened(held: bytes, time_axis: int, unnamed: bool) -> LazySource:
+    return LazySource(pickle.loads(held), time_axis, unnamed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a dask graph of xarray's reads.
+
+    Parameters
+    ----------
+    variable : xarray.Variable
+        The lazy variable behind it.
+    alone : bool
+        Whether the graph does nothing but read it.
+    slices : bool
+        Whether it does nothing but read and slice or turn it.
+    """
+
+    variable: xarray.Variable
+    alone: bool
+    slices: bool
+
+    def variable_of(self, data: xarray.DataArray) -> xarray.Variable:
+        """Return the variable with the encoding of what it became."""
+        return xarray.Variable(data.dims, self.variable._data, encoding=data.encoding)
+
+
+def opened_by(graph: Any) -> _Opened | None:
+    """Return the variable that a dask graph reads, if xarray made it of a single one."""
+    layers = graph.__dask_graph__().layers
+    roots = [
+        entry
+        for name, layer in layers.items()
+        if str(name).startswith("original-") and len(layer) == 1
+        for entry in layer.values()
+        if hasattr(entry, "array") and type(entry).__module__.startswith("xarray.")
+    ]
+    if len(roots) != 1:
+        return None
+    inner = roots[0].array
+    names = [str(name) for name in layers if not str(name).startswith("original-")]
+    first = [name for name in names if f"original-{name}" in layers]
+    others = [name.partition("-")[0] for name in names if name not in first]
+    dims = tuple(f"dim_{axis}" for axis in range(len(inner.shape)))
+    return _Opened(
+        xarray.Variable(dims, inner),
+        alone=graph.name in first,
+        slices={*others} <= {"getitem", "transpose"},
+    )
 
 
 def _store(variable: xarray.Variable) -> Any:
