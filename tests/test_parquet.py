@@ -113,6 +113,7 @@ def test_columns_have_types_units_and_provenance(tmp_path):
         assert schema.metadata == {
             b"model": b"PhaseNet",
             b"arguments": b"{'batch_size': 3}",
+            b"dasdist_rows": b"%d" % pq.read_metadata(path).num_rows,
             b"dasdist_format": b"1",
         }
         assert schema.field("time").metadata == {b"unit": b"ns since 1970-01-01T00:00:00"}

@@ -220,9 +220,12 @@ def test_walltime_and_preemption_drain_and_the_job_resumes(submit, archive, node
     job = submit(*blocks_of(archive, "picks.parquet"), nodes=nodes)
     known = {}
     for start, end in enumerate(ends):
-        job.let(40)
-        waiting = len(job.notes) + 40
+        job.let(80)
+        waiting = len(job.notes) + 80
         until(lambda: len(job.notes) >= waiting, job)  # noqa: B023
+        # a job that was warned in an earlier start gets TERM for its steps when it is preempted,
+        # and then no running block finishes
+        until(lambda: len(job.parts) > len(known), job)  # noqa: B023
         end(job)
         until(lambda: job.said.count("SIGTERM: stopping") > start, job)  # noqa: B023
         job.let(10**6)  # what runs can end, as it does within the grace time

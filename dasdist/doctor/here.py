@@ -4,7 +4,6 @@ import platform
 import resource
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.util import find_spec
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -14,7 +13,7 @@ from dasdist.cluster.network import listening_address
 from dasdist.doctor.finding import NotChecked, Outcome, check, ok
 from dasdist.errors import InvalidInput
 
-__all__ = ["check_address", "check_encryption", "check_open_files", "check_packages"]
+__all__ = ["check_address", "check_open_files", "check_packages"]
 
 SHOWN = ("dasdist", "torch", "dask", "distributed", "xdas", "xarray", "zarr", "numpy")
 
@@ -76,19 +75,6 @@ def check_open_files(workers: int = 0) -> Outcome:
         f"to {need}.",
         f"Run `ulimit -n {need}` first; the hard limit is {hard if hard >= 0 else 'none'}.",
     )
-
-
-@check("Encryption")
-def check_encryption() -> Outcome:
-    """Check whether certificates can be made here."""
-    if find_spec("cryptography") is None:
-        return Outcome(
-            "warning",
-            "The package cryptography is not installed, so clusters of several machines cannot be "
-            "encrypted.",
-            'python -m pip install "dasdist[slurm]"',
-        )
-    return ok("Certificates can be made for each cluster.")
 
 
 @check("Address of a scheduler")

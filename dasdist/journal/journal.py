@@ -28,7 +28,7 @@ from dasdist.geometry import SegmentGrid
 from dasdist.journal.fingerprint import continued, differences, grid_from_description
 from dasdist.journal.ledger import History, Ledger, read_ledger
 from dasdist.report import BlockResult, Failure
-from dasdist.storage.files import write_atomically
+from dasdist.storage.files import check_own_folder, write_atomically
 from dasdist.storage.lock import Lock
 
 if TYPE_CHECKING:
@@ -255,7 +255,9 @@ def _differences(
 
 
 def _make(folder: Path) -> bool:
-    new = not folder.exists()
+    new = not os.path.lexists(folder)
+    if not new:
+        check_own_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return new
 

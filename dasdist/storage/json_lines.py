@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dasdist.storage.files import writing
+from dasdist.storage.files import open_own, writing
 
 __all__ = ["Damage", "JsonLines", "Trusted", "read_json_lines"]
 
@@ -137,6 +137,8 @@ class JsonLines:
     ------
     OutputUnwritable
         On entering, or writing, if the disk is full or writing is not allowed.
+    InvalidInput
+        On entering, if the file is a link or of another user.
     """
 
     def __init__(self, path: Path) -> None:
@@ -145,7 +147,7 @@ class JsonLines:
     def __enter__(self) -> "JsonLines":
         with writing(self._path):
             # unbuffered: what cannot be written now is not written later, either
-            self._file = open(self._path, "ab", buffering=0)
+            self._file = open_own(self._path)
         return self
 
     def __exit__(self, *error: object) -> None:
