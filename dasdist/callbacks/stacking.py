@@ -139,7 +139,10 @@ class Stacker:
                 total[here[0], columns] += values * weights
 
     def outputs(self) -> dict[str, NDArray[np.float32]]:
-        """Return the stacked core per key, NaN where no patch fills it; call it once, last."""
+        """Return the stacked core per key, NaN where no patch fills it; call it once, last.
+
+        A patch that was not computed fills nothing, and spoils nothing that overlaps it.
+        """
         for total in self.totals.values():
             if self.stacking == "max":
                 total[self.weights == 0] = np.nan

@@ -18,7 +18,11 @@ class Source(Protocol):
         """Return a rectangle of this one, counted from its own first sample and channel."""
 
     def read(self) -> NDArray[Any]:
-        """Return the values, shape (samples, channels); keep nothing in memory."""
+        """Return the values, shape (samples, channels); keep nothing in memory.
+
+        Samples that are missing may be NaN, or an error be raised: it is then tried to read file by
+        file, and ever smaller parts of a file.  See :class:`TellingSource` for what knows more.
+        """
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return which samples lie in which file, as far as this is known; never raise."""
@@ -32,7 +36,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class TellingSource(Source, Protocol):
-    """A source that knows of missing samples more than their values say."""
+    """A source that knows of missing samples more than their values say.
+
+    An optional method: a source that has it is asked for it instead of ``read``.
+    """
 
     def reading(self) -> Reading:
         """Return the values, and which of them are missing."""

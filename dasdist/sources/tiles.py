@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from xdas.virtual import TileArray
 
 from dasdist.geometry import Region, Span
-from dasdist.sources.absence import Reading
+from dasdist.sources.absence import Absence, Reading
 from dasdist.sources.checked import CHECKED, check_size
 from dasdist.sources.chunks import storage_chunks
+from dasdist.sources.declared import Declared, first_declared
 from dasdist.sources.foreign import foreign
 from dasdist.sources.hdf5 import Piece, linked_files, read_pieces, turned
 from dasdist.sources.selection import file_identity
@@ -140,12 +141,22 @@ class TileSource:
         rows, columns = self.window.time.shift(-start), self.window.distance
         if section.plain is None:
             values = np.asarray(section.cut(Region(rows, columns)))
-            return foreign(values if section.time_axis == 0 else values.T, self.files)
+            return self._told(values if section.time_axis == 0 else values.T)
         if section.time_axis == 1:
             rows, columns = columns, rows
         pieces = list(_touched(section.plain, rows, columns))
         reading = read_pieces(pieces, (rows.size, columns.size), self.dtype, exact=True)
         return turned(reading, section.time_axis)
+
+    def _told(self, stored: NDArray[Any]) -> Reading:
+        """Return what xdas read, unpacked, and which of it is missing."""
+        reading = foreign(stored, self.files)
+        first = first_plain(self.tiles.array)
+        declared = Declared() if first is None else first_declared(*first)
+        if not declared.anything:
+            return reading
+        found = Absence.of_mask(declared.mask(stored), declared.what)
+        return Reading(declared.unpacked(stored), (*reading.absences, *found), own=True)
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the files, or for a single file that only links to others, those others."""

@@ -2,11 +2,12 @@
 
 import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import xarray
 from numpy.typing import NDArray
 
@@ -16,11 +17,13 @@ from dasdist.sources.absence import NEVER_WRITTEN, Absence, Reading
 from dasdist.sources.coordinates import ties_of_values
 from dasdist.sources.declared import Declared
 from dasdist.sources.hdf5 import turned
+from dasdist.sources.hdf5_behind import lack_of_hdf5, unwritten_in_hdf5
 from dasdist.sources.labelled import Coordinate, GraphSource, Labelled, in_memory, is_graph
 from dasdist.sources.selection import file_identity
 from dasdist.sources.source import Source
 from dasdist.sources.stated import StatedSource, masked, masked_dtype, stated
-from dasdist.sources.zarr_chunks import ZarrView, may_lack_chunks, zarr_view
+from dasdist.sources.views import view_of
+from dasdist.sources.zarr_chunks import lack_of_zarr, unwritten_in_zarr, zarr_array
 
 __all__ = ["LazySource", "labelled_xarray", "lacks_chunks", "opened_by"]
 
@@ -40,12 +43,12 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
     stored = None if graph is None else opened_by(graph)
     if stored is not None and len(data.dims) == 2:
         as_read = as_read or stored.alone
-        view = zarr_view(stored.variable)
-        if view is not None and stored.alone and may_lack_chunks(view.array):
-            # read as it is stored, a missing chunk can be told from zeros
+        lack = lack_behind(stored.variable, data.encoding)
+        if lack and stored.alone:
+            # read without dask, what is missing can be told from zeros
             variable, graph = stored.variable_of(data), None
-        elif view is not None and may_lack_chunks(view.array):
-            _refuse(view, slices=stored.slices)
+        elif lack:
+            _refuse(lack, slices=stored.slices and "within" not in lack)
     declared = Declared()
     if data.dtype.kind in "iuf":
         declared = stated(data.attrs, data.encoding, data.dtype, read=as_read)
@@ -67,23 +70,29 @@ def _ties(coordinate: xarray.DataArray) -> Any:
 
 
 def lacks_chunks(data: xarray.DataArray) -> bool:
-    """Return whether data that dask reads is of a Zarr array of which chunks may be missing."""
+    """Return whether dask reads the data from storage that may lack some of it."""
     stored = opened_by(data.data) if data.chunks is not None and is_graph(data.data) else None
-    view = None if stored is None else zarr_view(stored.variable)
-    return view is not None and may_lack_chunks(view.array)
+    return stored is not None and lack_behind(stored.variable, data.encoding) != ""
 
 
-def _refuse(view: ZarrView, *, slices: bool) -> None:
-    """Refuse, or warn of, a dask graph that reads a store of which chunks may be missing."""
-    array = view.array
-    lack = f"{array.nchunks - array.nchunks_initialized} of {array.nchunks} chunks"
-    if array.shards is not None and array.nchunks_initialized == array.nchunks:
-        lack = "chunks within shards"
-        slices = False
+def lack_behind(variable: xarray.Variable, encoding: Mapping[Any, Any]) -> str:
+    """Say what of the storage behind a lazy variable was perhaps never written."""
+    view = view_of(variable)
+    if view is None:
+        return ""
+    array = zarr_array(view)
+    if array is None:
+        return lack_of_hdf5(view, encoding)
+    lack = lack_of_zarr(array)
+    return f"{lack} of {array.store_path}" if lack else ""
+
+
+def _refuse(lack: str, *, slices: bool) -> None:
+    """Refuse, or warn of, a dask graph that reads storage of which some may be missing."""
     told = (
-        f"The data comes through dask from the Zarr array {array.store_path}, of which {lack} may "
-        f"never have been written and would read as {array.fill_value}. Open it without dask, "
-        "xarray.open_zarr(path, chunks=None), and such chunks are known and told."
+        f"The data comes through dask, and {lack} may never have been written and would read as a "
+        "fill value. Open it without dask, with chunks=None (xarray.open_zarr(path, chunks=None)): "
+        "what is missing is known then, and told."
     )
     if slices:
         raise InvalidInput(told)
@@ -134,10 +143,17 @@ class LazySource:
         """Read from the backend, and tell which chunks of a Zarr store were never written."""
         # from a fresh slice: a variable keeps what it has read
         values: NDArray[Any] = self.variable[:, :].values
-        view = zarr_view(self.variable)
-        mask = None if view is None else view.unwritten(values)
-        found = Absence.of_mask(mask, NEVER_WRITTEN)
+        found = Absence.of_mask(self._unwritten(values), NEVER_WRITTEN)
         return turned(Reading(values, found, own=True), self.time_axis)
+
+    def _unwritten(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
+        view = view_of(self.variable)
+        if view is None:
+            return None
+        array = zarr_array(view)
+        if array is not None:
+            return unwritten_in_zarr(view, array, values)
+        return unwritten_in_hdf5(view, self.variable.encoding, values)
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the file or store that xarray opened, if it says."""
