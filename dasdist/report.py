@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dasdist.geometry import Axis, Region
-from dasdist.units import times_real_time
+from dasdist.units import count_of, readable_time, times_real_time
 
 __all__ = [
     "BlockResult",
@@ -120,7 +120,7 @@ class Skipped:
     reason: str
 
     def __str__(self) -> str:
-        return f"{time_span(self.time)}, {self.distance.size} channels: {self.reason}"
+        return f"{time_span(self.time)}, {count_of(self.distance.size, 'channel')}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +187,8 @@ class RunReport:
         optimised one could not be built or differed, or in smaller batches for want of memory.
     partial : mapping of int to Partial
         What blocks that are done could not compute, by block; also of earlier runs.
+    unreached : str
+        What of every segment no window of the model covers, in words; empty for nothing.
     """
 
     model: str
@@ -202,6 +204,7 @@ class RunReport:
     planned: int = 0
     notes: tuple[str, ...] = ()
     partial: Mapping[int, Partial] = field(default_factory=dict)
+    unreached: str = ""
 
     @property
     def complete(self) -> bool:
@@ -219,10 +222,12 @@ class RunReport:
         speed = seconds / max(self.wall_seconds, 1e-9)
         earlier = f" ({self.before} of them earlier)" if self.before else ""
         lines = [
-            f"{self.model}: {self.finished} of {self.blocks} blocks{earlier}, "
+            f"{self.model}: {self.finished:,} of {count_of(self.blocks, 'block')}{earlier}, "
             f"{seconds:,.0f} s of data in {self.wall_seconds:.1f} s, {times_real_time(speed)}"
         ]
         lines += [f"  note: {note}" for note in self.notes]
+        if self.unreached:
+            lines.append(f"  not covered: {self.unreached}: no window of the model reaches it")
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]
         lines += [f"  block {m.block} lacks {m}" for m in self.missing]
@@ -231,4 +236,4 @@ class RunReport:
 
 def time_span(axis: Axis) -> str:
     """Return first and last time of an axis as text."""
-    return f"{axis.value(0)} to {axis.value(axis.size - 1)}"
+    return f"{readable_time(axis.value(0))} to {readable_time(axis.value(axis.size - 1))}"

@@ -11,6 +11,7 @@ from distributed import Client
 
 from dasdist.errors import InvalidInput
 from dasdist.executors.clients import current_client, synchronous
+from dasdist.units import count_of
 
 if TYPE_CHECKING:  # xdas takes seconds to import
     from dasdist.archive.header import Header, Problem
@@ -46,7 +47,10 @@ class ArchiveIndex:
     problems: pd.DataFrame = field(repr=False)
 
     def __str__(self) -> str:
-        text = f"{self.path}: {self.files} files in {self.members} arrays, {self.scanned} scanned"
+        text = (
+            f"{self.path}: {count_of(self.files, 'file')} in {count_of(self.members, 'array')}, "
+            f"{self.scanned:,} scanned"
+        )
         if not len(self.problems):
             return text
         kinds = self.problems["kind"].value_counts()
@@ -239,19 +243,21 @@ def open_archive(path: PathLike) -> Any:
 def _check(
     target: Path, engine: str | None, processes: int | None, seconds_per_file: float
 ) -> None:
-    from xdas.io import Engine
-
     if not target.parent.is_dir():
         raise InvalidInput(
             f"The index cannot be written: there is no folder {target.parent}. Make it first."
         )
     if engine is not None:
-        try:
-            Engine[engine]
-        except KeyError as error:
+        from dasdist.sources.formats import check_engine, is_function, xdas_engines
+
+        if not is_function(engine):
+            check_engine(engine)
+        if engine not in xdas_engines():
             raise InvalidInput(
-                f"engine is {engine!r}, which xdas does not have: {error.args[0]}."
-            ) from error
+                f"{engine!r} is a format that was added to dasdist, and an index holds only what "
+                "xdas reads. Give classify, annotate or plan a pattern of these files with "
+                f"--engine {engine}; in Python, pass dasdist.open_files(paths, {engine!r})."
+            )
     if not seconds_per_file > 0:
         raise InvalidInput(
             f"seconds_per_file is {seconds_per_file!r}; use more than 0 s, such as 60."

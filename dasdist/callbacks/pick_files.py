@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, join, order, to_dataframe
 from dasdist.errors import OutputExists, UnreadableData
+from dasdist.units import count_of
 
 __all__ = ["FORMAT", "StoredPicks", "check_free", "encode", "part_name", "parts_of", "schema_of"]
 
@@ -52,7 +53,7 @@ class StoredPicks:
 
     def __str__(self) -> str:
         by_phase = (f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes"))
-        return f"{len(self):,} picks ({', '.join(by_phase)}) in {self.path}"
+        return f"{count_of(len(self), 'pick')} ({', '.join(by_phase)}) in {self.path}"
 
     def read(self) -> pd.DataFrame:
         """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them.
@@ -148,7 +149,12 @@ def check_free(path: Path, overwrite: bool) -> list[Path]:
     """Return the parts to replace; raise if there are any unasked, or anything else."""
     if not path.exists():
         return []
-    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    if not path.is_dir():
+        raise OutputExists(
+            f"{path} is a file, and the picks become a folder of this name. Choose another path, "
+            "or move the file away."
+        )
+    found = sorted(path.iterdir())
     parts = [entry for entry in found if _NAME.fullmatch(entry.name)]
     ours = found == parts and all(map(_is_ours, parts[:1]))
     if found and not (overwrite and ours):

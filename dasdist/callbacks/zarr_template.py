@@ -246,13 +246,18 @@ def _computed_again(grid: SegmentGrid, size: int) -> bool:
 
 def check_free(path: Any, overwrite: bool) -> None:
     """Raise if a path holds anything, but for annotations that are to be overwritten."""
+    if isinstance(path, Path) and path.is_file():
+        raise OutputExists(
+            f"{path} is a file, and the annotations become a folder of this name. Choose another "
+            "path, or move the file away."
+        )
     found, ours = set[str](), set[str]()
     with suppress(FileNotFoundError):
         node: Any = zarr.open(path, mode="r")
         ours = {"zarr.json", *node} if "dasdist_format" in node.attrs else set()
         found = ours or {str(path)}
     if isinstance(path, Path) and path.exists():
-        found = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+        found = {entry.name for entry in path.iterdir()}
     if found and not (overwrite and found <= ours):
         raise OutputExists(
             f"{path} already holds {', '.join(sorted(found)[:5])}; choose another path"

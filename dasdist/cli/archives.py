@@ -11,6 +11,7 @@ from dasdist.cli.compute import computing
 from dasdist.cli.groups import Where
 from dasdist.cli.voice import speaking
 from dasdist.errors import InvalidInput
+from dasdist.units import count_of
 
 __all__ = ["index", "synth"]
 
@@ -60,7 +61,7 @@ def synth(
                 out, hours, recording, gaps=gaps, overwrite=overwrite, progress=count
             )
         voice.say(
-            f"{made.folder}: {made.files} files, {made.written} of them new "
+            f"{made.folder}: {count_of(made.files, 'file')}, {made.written:,} of them new "
             f"({made.bytes / 1e6:,.1f} MB)\n{made.truth}: the true arrivals"
         )
         voice.fact(

@@ -12,6 +12,7 @@ from dasdist.cluster.jobs import node_addresses
 from dasdist.cluster.network import listening_address
 from dasdist.doctor.finding import NotChecked, Outcome, check, ok
 from dasdist.errors import InvalidInput
+from dasdist.units import count_of
 
 __all__ = ["check_address", "check_open_files", "check_packages"]
 
@@ -71,7 +72,8 @@ def check_open_files(workers: int = 0) -> Outcome:
         return ok(f"This process may open {soft if soft >= 0 else 'any number of'} files.")
     return Outcome(
         "warning",
-        f"This process may open {soft} files; a scheduler with {max(workers, 1)} workers needs up "
+        f"This process may open {soft} files; a scheduler with "
+        f"{count_of(max(workers, 1), 'worker')} needs up "
         f"to {need}.",
         f"Run `ulimit -n {need}` first; the hard limit is {hard if hard >= 0 else 'none'}.",
     )

@@ -17,6 +17,7 @@ from dasdist.journal.ledger import read_ledger
 from dasdist.report import Failure, Missing, Partial
 from dasdist.storage.lock import holder_of
 from dasdist.storage.staging import journal_of
+from dasdist.units import count_of, results_of
 
 __all__ = ["Status", "is_complete", "status"]
 
@@ -110,12 +111,12 @@ class Status:
         )
         lines = [
             f"{self.path}: {self.state}{by}",
-            f"{self.model}: {self.done:,} of {self.blocks:,} blocks done ({share:.1%}), "
+            f"{self.model}: {self.done:,} of {count_of(self.blocks, 'block')} done ({share:.1%}), "
             f"{len(self.failures):,} failed"
-            + f", {len(self.partial):,} done in part"
+            + f", {len(self.partial):,} of them in part"
             * bool(self.partial),
             *([self.damage] if self.damage else []),
-            ", ".join(f"{n:,} {name}" for name, n in self.counts.items()),
+            results_of(self.counts),
             "",
             str(self.coverage),
             "  # @ done   . : - = + * in part   x failed or missing   (blank: nothing recorded)",

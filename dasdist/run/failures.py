@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from dasdist.errors import TooManyFailures
 from dasdist.report import BlockResult, Failure
 from dasdist.run.options import MaxFailures
+from dasdist.units import count_of
 
 __all__ = ["FailureLimit"]
 
@@ -61,14 +62,15 @@ class FailureLimit:
         now = replace(now, failed=self.failed + 1, first=self.first or reason)
         if self.max_failures != "any" and now.failed > self.max_failures:
             raise TooManyFailures(
-                f"{now.failed} blocks failed, wholly or in part, and {now.done} were done, of "
-                f"{self.blocks}; no more than {self.max_failures} may fail. The first was "
-                f"{now.first}. Fix the cause, or allow more with max_failures (--max-failures); "
-                "what is done is kept."
+                f"{count_of(now.failed, 'block')} failed, wholly or in part, and "
+                f"{count_of(now.done, 'was', 'were')} done, of {self.blocks:,}; no more than "
+                f"{self.max_failures} may fail. The first was {now.first}. Fix the cause, or allow "
+                "more with max_failures (--max-failures); what is done is kept."
             )
         if now.done == 0 and now.failed >= min(self.blocks, _TRIED):
+            every = "The only block" if now.failed == 1 else f"All of the first {now.failed} blocks"
             raise TooManyFailures(
-                f"All of the first {now.failed} blocks failed, of {self.blocks}, and none was "
+                f"{every} failed, of {self.blocks:,}, and none was "
                 f"done. The first was {now.first}. Fix the cause and run again."
             )
         return now

@@ -37,6 +37,7 @@ from dasdist.run.progress import RunProgress, progress_view
 from dasdist.run.request import Request
 from dasdist.run.state import RunState
 from dasdist.sources import array_selection
+from dasdist.units import count_of
 
 __all__ = ["run"]
 
@@ -150,9 +151,10 @@ def _tasks(
 def _warn_of(report: RunReport) -> None:
     told = []
     if report.failures:
+        they = "it" if len(report.failures) == 1 else "they"
         told.append(
-            f"{len(report.failures)} blocks were left out because they failed; the report lists "
-            f"them. The first: {report.failures[0].error}"
+            f"{count_of(len(report.failures), 'block was', 'blocks were')} left out because {they} "
+            f"failed; the report lists them. The first: {report.failures[0].error}"
         )
     if report.partial:
         told.append(

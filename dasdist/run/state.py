@@ -120,4 +120,5 @@ class RunState:
             planned=self.plan.peak_bytes,
             notes=tuple(self._notes),
             partial=dict(self.partial),
+            unreached=self.plan.unreached,
         )

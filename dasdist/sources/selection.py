@@ -20,6 +20,7 @@ from dasdist.sources.absence import Absence, Reading, not_numbers, rows_absent
 from dasdist.sources.coordinates import Run
 from dasdist.sources.salvage import reading_of, salvaged
 from dasdist.sources.source import Source
+from dasdist.units import count_of, readable_time
 
 __all__ = ["ArraySource", "Selection", "Source", "array_selection", "file_identity"]
 
@@ -158,8 +159,10 @@ class Selection:
         span = Span(int(samples[0]), int(samples[-1]) + 1)
         dead = np.flatnonzero(mask.all(axis=0))
         what = (
-            f"{samples.size} of {self.region.time.size} samples on {int(mask.any(axis=0).sum())} "
-            f"of {self.region.distance.size} channels {absences[0].what}: {self._times(span)}"
+            f"{samples.size} of {count_of(self.region.time.size, 'sample')} on "
+            f"{int(mask.any(axis=0).sum())} of "
+            f"{count_of(self.region.distance.size, 'channel')} {absences[0].what}: "
+            f"{self._times(span)}"
         )
         if 0 < dead.size < mask.shape[1]:  # else it is the file
             named = _some((dead + self.region.distance.start).tolist())
@@ -169,7 +172,8 @@ class Selection:
 
     def _unreadable(self, what: str, span: Span, paths: Sequence[str]) -> UnreadableData:
         named = list(dict.fromkeys(paths))
-        where = f" File{'s' if len(named) > 1 else ''}: {_some(named)}." if named else ""
+        told = not named or (len(named) == 1 and named[0] in what)
+        where = "" if told else f" File{'s' if len(named) > 1 else ''}: {_some(named)}."
         error = UnreadableData(f"{what[0].upper()}{what[1:]}.{where} {_REMEDY}")
         # in its dictionary, they outlive the way back from a worker
         vars(error).update(
@@ -183,7 +187,9 @@ class Selection:
         samples = span.shift(self.region.time.start)
         text = f"samples {samples.start} to {samples.stop - 1} of the recording"
         first, last = self.time(span.start), self.time(span.stop - 1)
-        return text if first is None else f"{text} ({first} to {last})"
+        if first is None:
+            return text
+        return f"{text} ({readable_time(first)} to {readable_time(last)})"
 
     def time(self, sample: int) -> np.datetime64 | None:
         """Return the time of a sample, counted from the first of the selection, if known."""

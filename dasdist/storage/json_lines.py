@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.storage.files import open_own, writing
+from dasdist.units import count_of
 
 __all__ = ["Damage", "JsonLines", "Trusted", "read_json_lines"]
 
@@ -47,7 +48,7 @@ class Damage:
     reason: str
 
     def __str__(self) -> str:
-        lines = "1 line" if self.lines == 1 else f"{self.lines:,} lines"
+        lines = count_of(self.lines, "line")
         return (
             f"{self.path} is damaged from line {self.line:,} on, which {self.reason}: {lines} "
             f"({self.size:,} bytes) cannot be trusted"
