@@ -20,6 +20,7 @@ from dasdist.sources.chunks import beside
 __all__ = ["lacks_chunks", "starts_of", "unwritten"]
 
 Index = Sequence[slice | int]
+Bounds = tuple[Sequence[int], Sequence[int]]
 
 
 def unwritten(dataset: Any, index: Index, values: NDArray[Any]) -> list[Absence]:
@@ -138,7 +139,7 @@ def _of_links(
     paths: dict[int, str | None] = {1: None}
     properties = dataset.id.get_create_plist()
     for i in range(properties.get_virtual_count()):
-        low, high = properties.get_virtual_vspace(i).get_select_bounds()
+        low, high = _bounds(properties.get_virtual_vspace(i)) or _all_of(dataset)
         common = [
             slice(max(span.start, a), min(span.stop, b + 1))
             for span, a, b in zip(box, low, high, strict=True)
@@ -151,11 +152,23 @@ def _of_links(
         )
         link, name = properties.get_virtual_filename(i), properties.get_virtual_dsetname(i)
         path = dataset.file.filename if link == "." else beside(dataset.file.filename, link)
-        source = properties.get_virtual_srcspace(i).get_select_bounds()
+        source = _bounds(properties.get_virtual_srcspace(i))
         paths[i + 2] = path
         missing = _of_link(path, name, common, low, source)
         numbers[here] = np.where(missing, i + 2, 0)  # of links that overlap, the later one counts
     return numbers, paths
+
+
+def _bounds(space: Any) -> Bounds | None:
+    """Return the first and the last element of a selection; None if it is of all there is."""
+    if space.get_select_type() == h5py.h5s.SEL_ALL:
+        return None
+    first, last = space.get_select_bounds()
+    return first, last
+
+
+def _all_of(dataset: Any) -> Bounds:
+    return (0,) * dataset.ndim, tuple(size - 1 for size in dataset.shape)
 
 
 def _of_link(
@@ -163,7 +176,7 @@ def _of_link(
     name: str,
     common: Sequence[slice],
     low: Sequence[int],
-    source: tuple[Sequence[int], Sequence[int]],
+    source: Bounds | None,
 ) -> bool | NDArray[np.bool_]:
     """Return what is missing of what a link fills: all, nothing, or a mask."""
     if not os.path.exists(path):
@@ -171,7 +184,8 @@ def _of_link(
     with h5py.File(path, "r") as file:
         if name not in file:
             return True
-        linked, (first, last) = file[name], source
+        linked = file[name]
+        first, last = source or _all_of(linked)
         if any(end >= size for end, size in zip(last, linked.shape, strict=True)):
             return True
         if not linked.ndim == len(low) == len(first):
