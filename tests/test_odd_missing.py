@@ -346,6 +346,26 @@ def test_bad_files_cost_their_own_samples(archive, tmp_path, opened):
         assert again.report.complete
 
 
+@pytest.mark.parametrize("vtype", ["hdf5", "tiles"])
+def test_a_damaged_chunk_costs_about_its_own_samples(tmp_path, vtype):
+    path = tmp_path / "file.nc"
+    encoding = {"chunks": (100, 12), "compression": "gzip", "fletcher32": True}
+    recording(VALUES).to_netcdf(str(path), encoding=encoding)
+    with h5py.File(path) as file:
+        name = next(key for key in file if file[key].ndim == 2)
+        place = file[name].id.get_chunk_info_by_coord((2000, 0))
+    with path.open("r+b") as file:
+        file.seek(place.byte_offset + place.size // 2)
+        file.write(b"not what was written")
+    data = xdas.open_mfdataarray(str(path), vtype=vtype)
+    reading = open_recording(data).select(Region(Span(0, 4000), Span(0, 12))).reading()
+    lost = np.flatnonzero(reading.missing.all(axis=1))
+    assert set(range(2000, 2100)) <= set(lost.tolist()) <= set(range(1900, 2200))
+    fine = ~reading.missing
+    np.testing.assert_array_equal(reading.values[fine], VALUES[fine])
+    assert str(path) in {absence.path for absence in reading.absences}
+
+
 def test_blocks_done_in_part_are_kept_and_done_again_when_asked(tmp_path):
     values = VALUES.copy()
     values[1000:1010, 2] = np.nan

@@ -1,10 +1,9 @@
 """Say what a block could not compute: when, on which channels, why, in which file."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from dasdist.geometry import Span
+from dasdist.geometry import Region, Span
 from dasdist.geometry.rectangles import rectangles
 from dasdist.inference.left_out import LeftOut
 from dasdist.report import Missing
@@ -22,28 +21,28 @@ def what_is_missing(
 ) -> Iterator[Missing]:
     """Yield what is missing of the samples that a block reads."""
     for absence in absences:
-        region = absence.region
-        mask = np.ones((1, 1), dtype=np.bool_) if absence.mask is None else absence.mask
-        inner = [region]
-        if absence.mask is not None:
-            inner = [
-                type(region)(
-                    r.time.shift(region.time.start), r.distance.shift(region.distance.start)
-                )
-                for r in rectangles(mask, _MOST)
-            ]
-        path = next(iter(selection.paths_of(absence)), "")
-        for each in inner:
-            channels = each.distance.shift(selection.region.distance.start)
+        for region in _rectangles(absence):
+            part = replace(absence, region=region, mask=None)
+            channels = region.distance.shift(selection.region.distance.start)
             yield Missing(
                 block=block,
                 kind="unreadable",
                 what=f"samples {absence.what}",
-                start=str(selection.time(each.time.start)),
-                stop=str(selection.time(each.time.stop - 1)),
+                start=str(selection.time(region.time.start)),
+                stop=str(selection.time(region.time.stop - 1)),
                 channels=(channels.start, channels.stop),
-                path=path,
+                path=next(iter(selection.paths_of(part)), ""),
             )
+
+
+def _rectangles(absence: Absence) -> list[Region]:
+    region = absence.region
+    if absence.mask is None:
+        return [region]
+    return [
+        Region(each.time.shift(region.time.start), each.distance.shift(region.distance.start))
+        for each in rectangles(absence.mask, _MOST)
+    ]
 
 
 def model_faults(faults: LeftOut) -> Iterator[Missing]:

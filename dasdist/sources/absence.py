@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dasdist.geometry import Region, Span
 from dasdist.geometry.rectangles import bounds_of
 
-__all__ = ["NEVER_WRITTEN", "Absence", "Reading", "filled", "not_numbers"]
+__all__ = ["NEVER_WRITTEN", "Absence", "Reading", "filled", "not_numbers", "rows_absent"]
 
 NEVER_WRITTEN = "were never written, so that a fill value stands there"
 
