@@ -605,6 +605,26 @@ def test_a_contiguous_dataset_that_was_never_allocated_is_missing(tmp_path):
     assert selection.reading().missing.all()
 
 
+@pytest.mark.parametrize("vtype", ["hdf5", "tiles"])
+def test_a_vendor_s_file_that_was_not_finished_says_so(das_file, tmp_path, vtype):
+    path = tmp_path / "prodml.h5"
+    shutil.copy2(das_file("prodml_2.0.h5"), path)
+    with h5py.File(path, "r+") as file:
+        raw = file["Acquisition/Raw[0]"]
+        values, attrs = raw["RawData"][:], dict(raw["RawData"].attrs)
+        del raw["RawData"]
+        new = raw.create_dataset("RawData", values.shape, values.dtype, chunks=(100, 512))
+        new[:1200] = values[:1200]
+        new.attrs.update(attrs)
+    data = xdas.open_dataarray(str(path), engine="prodml", vtype=vtype)
+    reading = open_recording(data).select(Region(Span(1000, 1500), Span(0, 512))).reading()
+    expected = np.zeros((500, 512), dtype=bool)
+    expected[200:] = True
+    np.testing.assert_array_equal(reading.missing, expected)
+    np.testing.assert_array_equal(reading.values[:200], values[1000:1200])
+    assert {absence.path for absence in reading.absences} == {str(path)}
+
+
 def test_virtual_datasets_tell_what_their_links_lack(tmp_path):
     """A file that is gone, one that was never finished, and rows that nothing links to."""
     whole = noise(2000, 4, seed=1)
