@@ -162,7 +162,7 @@ def listed(
         f"dasdist status {out} --json",
     )
     voice.lines(
-        f"{len({one.block for one in missing})} blocks done in part",
+        count_of(len({one.block for one in missing}), "block") + " done in part",
         ("block", "missing"),
         [(one.block, str(one)) for one in missing],
         f"dasdist status {out} --json",
