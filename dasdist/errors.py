@@ -11,6 +11,7 @@ __all__ = [
     "DataWarning",
     "InvalidArgument",
     "InvalidInput",
+    "ModelFault",
     "ModelMismatch",
     "OutputExists",
     "OutputInUse",
@@ -37,6 +38,10 @@ class InvalidArgument(InvalidInput, TypeError):
 
 class ModelMismatch(DasdistError, ValueError):
     """Outputs of a model that do not have the shape that its patching structure states."""
+
+
+class ModelFault(DasdistError, ArithmeticError):
+    """A model that returned NaN for samples that are numbers."""
 
 
 class BlockTooLarge(DasdistError, MemoryError):

@@ -7,7 +7,66 @@ from typing import Any, Literal
 from dasdist.geometry import Axis, Region
 from dasdist.units import count_of, readable_time, times_real_time
 
-__all__ = ["BlockResult", "Failure", "RunReport", "Skipped", "time_span"]
+__all__ = [
+    "BlockResult",
+    "Failure",
+    "Missing",
+    "Partial",
+    "RunReport",
+    "Skipped",
+    "time_span",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why some windows of a block were left out, though the block was computed.
+
+    Parameters
+    ----------
+    block : int
+        Which.
+    kind : {"unreadable", "model"}
+        Samples are missing; or the model returned NaN.
+    what : str
+        What is wrong.
+    start, stop : str
+        Times of the first and the last sample concerned.
+    channels : tuple of int
+        Channels of the recording that are concerned, the second excluded.
+    path : str
+        The first file that the samples belong to, as far as it is known.
+    """
+
+    block: int
+    kind: Literal["unreadable", "model"]
+    what: str
+    start: str
+    stop: str
+    channels: tuple[int, int]
+    path: str = ""
+
+    def __str__(self) -> str:
+        first, last = self.channels[0], self.channels[1] - 1
+        channels = f"channel {first}" if first == last else f"channels {first} to {last}"
+        file = f" (file {self.path})" * bool(self.path)
+        return f"{self.start} to {self.stop}, {channels}: {self.what}{file}"
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What a block that was computed could not compute.
+
+    Parameters
+    ----------
+    missing : tuple of Missing
+        Why windows were left out.
+    uncovered : tuple of Region
+        Outputs of the segment that the block owns and no other window fills either.
+    """
+
+    missing: tuple[Missing, ...]
+    uncovered: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +87,8 @@ class BlockResult:
         What the process does in another way than was asked for.
     worker : str
         Address of the worker; empty in the process that asked for the run.
+    partial : Partial or None
+        What it could not compute, if anything.
     """
 
     block: int
@@ -36,6 +97,7 @@ class BlockResult:
     peak: int = 0
     notes: tuple[str, ...] = ()
     worker: str = ""
+    partial: Partial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +187,8 @@ class RunReport:
         some process did in another way than was asked for: with the plain model because an
         optimised one could not be built or differed, or in smaller batches for want of memory; and
         which segments were padded, and what is wrong with the data or its fit to the model.
+    partial : mapping of int to Partial
+        What blocks that are done could not compute, by block; also of earlier runs.
     unreached : str
         What of every segment no window of the model covers, in words; empty for nothing.
     facts : mapping of str to str
@@ -143,13 +207,19 @@ class RunReport:
     peak: int = 0
     planned: int = 0
     notes: tuple[str, ...] = ()
+    partial: Mapping[int, Partial] = field(default_factory=dict)
     unreached: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         """Whether nothing was left out."""
-        return not self.skipped and self.finished == self.blocks
+        return not self.skipped and not self.partial and self.finished == self.blocks
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """Why windows of blocks that are done were left out, by block."""
+        return tuple(m for block in sorted(self.partial) for m in self.partial[block].missing)
 
     def __str__(self) -> str:
         share = (self.finished - self.before) / self.blocks if self.blocks else 0.0
@@ -167,6 +237,7 @@ class RunReport:
             lines.append(f"  not covered: {self.unreached}: no window of the model reaches it")
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]
+        lines += [f"  block {m.block} lacks {m}" for m in self.missing]
         return "\n".join(lines)
 
 

@@ -58,7 +58,7 @@ def test_every_output_is_done_or_in_a_hole(data, grids):
         Failure(int(i), 0, Region(Span(0, 1), Span(0, 1)), "broken")
         for i in np.flatnonzero(became == "f")
     ]
-    found = holes(grids, [], failures, became == "d")
+    found = holes(grids, [], failures, became == "d", {})
     for grid in grids:
         times, channels = grid.out_time.values(), grid.out_distance.values()
         for block in grid:

@@ -95,7 +95,7 @@ class Counted(dasdist.DASAnnotateCallback):
 
 def test_failed_and_earlier_blocks_are_told(tmp_path):
     values = noise(4000, 12)
-    values[1200] = np.nan
+    values[900:1900] = np.nan
     options = {"block": {"time": 125}, "out": tmp_path / "picks", **OPTIONS}
     events = []
     with pytest.warns(dasdist.DataWarning, match="left out"):

@@ -271,9 +271,10 @@ def test_unreadable_data_fails_or_is_skipped_and_listed(request, where, values):
     data = recording(holed)
     with pytest.raises(dasdist.UnreadableData, match="on 1 of 12 channels are NaN"):
         dasdist.classify(Toy(), data, client=client, block={"time": 2000}, **OPTIONS)
+    holed[700:1700] = np.nan
     with pytest.warns(dasdist.DataWarning, match="left out"):
         found = dasdist.classify(
-            Toy(), data, client=client, block={"time": 100}, on_error="skip", **OPTIONS
+            Toy(), recording(holed), client=client, block={"time": 100}, on_error="skip", **OPTIONS
         )
     assert {f.segment for f in found.report.failures} == {0}
     missing = {(f.core.time.start, f.core.distance.start) for f in found.report.failures}

@@ -37,6 +37,7 @@ PUBLIC = (
     "InMemoryCollectionCallback",
     "InvalidArgument",
     "InvalidInput",
+    "ModelFault",
     "ModelMismatch",
     "MultiCallback",
     "Needs",

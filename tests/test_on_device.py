@@ -112,6 +112,21 @@ def test_picks_are_those_of_the_cpu(request, model, dtype):
     np.testing.assert_allclose(found["confidence"], expected["confidence"], atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*windows were left out:dasdist.DataWarning")
+@pytest.mark.parametrize("model", MODELS)
+def test_picks_beside_missing_samples_are_those_of_the_cpu(request, model):
+    values = noise(4000, 12)
+    values[1500, 7] = values[3000:3100] = np.nan
+    data = recording(values)
+    expected = dasdist.classify(model(), data, max_failures="any", **OPTIONS)
+    request.getfixturevalue("as_on_a_gpu")
+    found = dasdist.classify(model(), data, max_failures="any", **OPTIONS)
+    assert len(expected.picks) > 50
+    columns = ["time", "distance", "phase", "channel_index", "sample_index"]
+    pd.testing.assert_frame_equal(found.picks[columns], expected.picks[columns])
+    assert found.report.missing == expected.report.missing != ()
+
+
 @pytest.mark.parametrize("threads", [2, 3])
 def test_blocks_side_by_side_are_blocks_one_after_the_other(monkeypatch, threads):
     data = recording(noise(4000, 12))

@@ -273,7 +273,7 @@ def test_staging_of_an_earlier_run_is_moved_away(out):
 
 def holed(values):
     values = values.copy()
-    values[1500, 7] = np.nan
+    values[1000:2000] = np.nan
     return recording(values)
 
 

@@ -355,7 +355,7 @@ def test_a_file_that_cannot_be_read_is_named(archives, order, dtype, how):
     recordings = {kind: archive.open(kind) for kind in ARCHIVED}
     broken = archive.paths[1]
     with damaged(broken, how):
-        for kind, data in recordings.items():
+        for data in recordings.values():
             recording = open_recording(data)
             before = recording.select(Region(Span(10, 50), Span(2, 5)))
             np.testing.assert_array_equal(before.read(), archive.values[10:50, 2:5])
@@ -365,10 +365,7 @@ def test_a_file_that_cannot_be_read_is_named(archives, order, dtype, how):
             with pytest.raises(UnreadableData) as caught:
                 selection.read()
             check_error(caught.value, broken)
-            if how == "missing" and "master" in kind and dtype != "int16":
-                assert "are NaN" in str(caught.value)  # HDF5 fills in, and says nothing
-            else:
-                assert isinstance(caught.value.__cause__, OSError)
+            assert isinstance(caught.value.__cause__, OSError)  # where HDF5 fills in, too
 
 
 @pytest.mark.parametrize("kind", ["tiles", "stack"])
@@ -443,22 +440,15 @@ def test_large_samples_are_no_infinities():
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint16"])
-def test_the_fill_value_on_all_channels_is_unreadable_and_a_clipped_sample_is_not(dtype):
+def test_the_lowest_integer_is_data_where_no_file_can_be_missing(dtype):
     lowest = np.iinfo(dtype).min
     values = np.full((20, 4), lowest + 5, dtype=dtype)
-    values[3, 0] = values[7, :3] = lowest
+    values[3, 0] = values[7, :3] = values[:, 2] = values[[11, 12]] = lowest
     region, axis = (
         Region(Span(100, 120), Span(0, 4)),
         Axis("time", Fraction(0), Fraction(10), 20, True),
     )
     assert array_selection(values, region, axis).read() is values
-    values[[11, 12]] = lowest
-    with pytest.raises(
-        UnreadableData, match=f"2 of 20 samples on 4 of 4 channels are {lowest}"
-    ) as e:
-        array_selection(values, region, axis).read()
-    assert (e.value.start, e.value.stop) == (np.datetime64(110, "ns"), np.datetime64(120, "ns"))
-    assert "samples 111 to 112 of the recording" in str(e.value)
 
 
 def test_a_selection_in_memory_needs_no_times():

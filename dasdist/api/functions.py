@@ -95,11 +95,14 @@ def annotate(
         Whether a callback whose results last replaces what its output holds.  By default the run
         goes on with it, if it is the same run.
     max_failures : int or "any", optional
-        Blocks that may fail before the run stops; those that did are left out and listed in the
-        report.  With 0 the error of the first one is raised.  By default 0, but 100 where results
-        last.  Lazy annotations take 0 or "any": what cannot be read is then NaN.
+        Blocks that may fail, wholly or in part, before the run stops.  Windows that need samples
+        which are missing, or of which the model makes NaN, are then left out and listed in the
+        report (`missing`), and so are whole blocks (`failures`).  With 0 the first of these is an
+        error.  By default 0, but 100 where results last.  Lazy annotations take 0 or "any": what
+        cannot be computed is then NaN.
     retry_failed : bool
-        Whether to try blocks again that an earlier run gave up; by default they stay so.
+        Whether to try blocks again that an earlier run gave up, or did in part; by default they
+        stay so.
     block_timeout : float, optional
         Seconds after which a block counts as hanging and is given up; needs worker processes.
     pbar : bool or ProgressView
@@ -152,6 +155,8 @@ def annotate(
         Before any block runs: another run writes the output, or it holds something else.
     UnreadableData
         If data is missing and `max_failures` is 0.
+    ModelFault
+        If the model returns NaN and `max_failures` is 0.
     TooManyFailures, OutputUnwritable, RunInterrupted
         The run stopped; where results last, what is done is kept, and the same call resumes.
 

@@ -75,7 +75,7 @@ class Accumulator(Protocol):
     """Takes the patches of one block, in grid order (time slowest), and ends in a part."""
 
     def add(self, patch: Patch) -> None:
-        """Take one patch."""
+        """Take one patch; NaN on channels that could not be computed (`patch.computed`)."""
 
     def part(self) -> Any:
         """Return what goes back to the client; picklable."""
@@ -179,7 +179,7 @@ class DASAnnotateCallback(ABC):
             ``block.index`` its number in the plan and ``block.segment`` that of its segment.
         annotations : mapping of str to ndarray of float32, shape (samples, channels)
             What the model says of the outputs that the block owns, overlapping patches merged; NaN
-            where no patch fills an output.
+            where no patch fills an output, and where none could be computed.
 
         Returns
         -------

@@ -33,8 +33,8 @@ class InMemoryCollectionCallback(DASAnnotateCallback):
     annotations : dict of str to xdas.DataArray, or to xdas.DataSequence
         One float32 array of shape (samples, channels) per annotation key, with exact time and
         distance coordinates; one after another in an :class:`xdas.DataSequence` where the
-        recording has several segments.  Outputs that no patch fills, and blocks that were skipped,
-        are NaN.  ``None`` before the run.
+        recording has several segments.  Outputs that no patch fills or could be computed for, and
+        blocks that were skipped, are NaN.  ``None`` before the run.
 
     Raises
     ------

@@ -49,8 +49,8 @@ class ClientSideCallback(DASAnnotateCallback):
     -----
     The callback sees what it sees in SeisBench: every patch once, time slowest, with integer input
     and floating point output coordinates; ``data`` and ``patching_structure`` have the attributes
-    of SeisBench's.  Patches of blocks that were skipped arrive as NaN, because such callbacks count
-    on an unbroken sequence.
+    of SeisBench's.  Patches that were skipped or left out arrive as NaN, because such callbacks
+    count on an unbroken sequence.
 
     The outputs of a block travel to the client and overlap is not merged before, which is what
     ``needs`` allows for (a half overlap along both axes).

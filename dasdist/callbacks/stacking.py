@@ -95,7 +95,7 @@ class Stacker:
         )
 
     def add(self, patch: Patch) -> None:
-        """Add one patch; what lies outside the core is left away."""
+        """Add one patch; what lies outside the core, or was not computed, is left away."""
         size = next(iter(patch.annotations.values())).shape
         samples = _overlap(self.core.time.start, self.core.time.stop, patch.sample, size[0])
         channels = _overlap(
@@ -103,6 +103,9 @@ class Stacker:
         )
         here, there = (samples[0], channels[0]), (samples[1], channels[1])
         taper = self.taper[:, patch.inset : patch.inset + size[1]][there]
+        if patch.computed is not None and not patch.computed.all():
+            self._add_some(patch, here, there, taper)
+            return
         self.weights[here] += taper
         for key, total in self.totals.items():
             values = patch.annotations[key][there]
@@ -113,8 +116,33 @@ class Stacker:
             else:
                 total[here] += values * taper
 
+    def _add_some(
+        self,
+        patch: Patch,
+        here: tuple[slice, slice],
+        there: tuple[slice, slice],
+        taper: NDArray[np.float32],
+    ) -> None:
+        """Add the channels of a patch that were computed."""
+        assert patch.computed is not None
+        chosen = np.flatnonzero(patch.computed[there[1]])
+        columns = chosen + here[1].start
+        weights = taper[:, chosen]
+        self.weights[here[0], columns] += weights
+        for key, total in self.totals.items():
+            values = patch.annotations[key][there][:, chosen]
+            if self.stacking == "max":
+                total[here[0], columns] = np.maximum(total[here[0], columns], values)
+            elif self.stacking == "avg":
+                total[here[0], columns] += values
+            else:
+                total[here[0], columns] += values * weights
+
     def outputs(self) -> dict[str, NDArray[np.float32]]:
-        """Return the stacked core per key, NaN where no patch fills it; call it once, last."""
+        """Return the stacked core per key, NaN where no patch fills it; call it once, last.
+
+        A patch that was not computed fills nothing, and spoils nothing that overlaps it.
+        """
         for total in self.totals.values():
             if self.stacking == "max":
                 total[self.weights == 0] = np.nan

@@ -28,7 +28,7 @@ class Asked:
     block : mapping or None
         Core of a block.
     period
-        The stretch of it that counts.
+        The stretch of it, and the channels, that count.
     where, queue
         Where to compute.
     failing

@@ -14,16 +14,19 @@ __all__ = ["Failing", "Period", "Queue", "Where", "grouped"]
 
 @dataclass(frozen=True)
 class Period:
-    """The stretch of the recording that counts."""
+    """The stretch of the recording that counts, and the channels."""
 
     since: opt.Since = None
     until: opt.Until = None
+    channels: opt.Channels = None
 
     def check(self) -> None:
-        """Refuse what is not a time, and a stretch that ends before it begins."""
+        """Refuse what is not a time or a range, and a stretch that ends before it begins."""
+        from dasdist.cli.channels import parse_channels
         from dasdist.cli.period import bounds_of
 
         bounds_of(self.since, self.until)
+        parse_channels(self.channels)
 
 
 @dataclass(frozen=True)

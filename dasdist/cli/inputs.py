@@ -58,7 +58,7 @@ def open_input(name: str, *, engine: str | None = None, variable: str | None = N
     files = check_input(name)
     _look_here(engine or "")
     if files is None:
-        return _variable(_zarr(name), name, variable)
+        return _of_zarr(name, variable)
     if files == [name]:
         return _file(Path(name), engine, variable)
     return _with_xdas(files, engine)
@@ -148,13 +148,23 @@ def _first(files: Sequence[str]) -> str:
     return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
 
 
-def _zarr(name: str) -> Any:
+def _of_zarr(name: str, variable: str | None) -> Any:
+    """Open an array of a Zarr store; without dask if chunks of it may be missing."""
+    from dasdist.sources.xarray_arrays import lacks_chunks
+
+    found = _variable(_zarr(name), name, variable)
+    if not lacks_chunks(found):
+        return found
+    return _variable(_zarr(name, chunks=None), name, variable)
+
+
+def _zarr(name: str, **options: Any) -> Any:
     import xarray
 
     try:
         with warnings.catch_warnings():  # such a store opens all the same
             warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
-            return xarray.open_zarr(name)
+            return xarray.open_zarr(name, **options)
     except Exception as error:
         raise InvalidInput(
             f"The Zarr store {name} could not be opened: {type(error).__name__}: {error}. Is it "

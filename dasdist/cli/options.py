@@ -93,6 +93,15 @@ Until = Annotated[
     ),
 ]
 
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIRST:END",
+        help="Use only these channels of the recording, the second number excluded, such as "
+        "100:900; the first of them counts as channel 0, distances stay what they are.",
+    ),
+]
+
 Scheduler = Annotated[
     str | None,
     typer.Option(
@@ -226,7 +235,8 @@ MaxFailures = Annotated[
     str | None,
     typer.Option(
         metavar="N|any",
-        help="Stop the run when more than N blocks have failed; any never stops it. Default: 100.",
+        help="Stop the run when more than N blocks have failed, wholly or in part; any never stops "
+        "it, 0 takes nothing that is missing. Default: 100.",
         rich_help_panel=_FAILURES,
     ),
 ]
@@ -234,7 +244,7 @@ RetryFailed = Annotated[
     bool,
     typer.Option(
         "--retry-failed",
-        help="Try again the blocks that failed in an earlier run.",
+        help="Try again the blocks that failed in an earlier run, wholly or in part.",
         rich_help_panel=_FAILURES,
     ),
 ]

@@ -18,7 +18,7 @@ from dasdist.errors import InvalidInput
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["bounds_of", "parse_time", "within"]
+__all__ = ["arrays_of_index", "bounds_of", "parse_time", "within"]
 
 _FORM = re.compile(
     r"""(?P<year>\d{4})
@@ -38,7 +38,7 @@ def within(data: Any, since: str | None, until: str | None, tolerance: float = 0
     Parameters
     ----------
     data : path of an index, or whatever open_recording takes
-        What `open_input` returns.
+        What `open_input` or `among` returns.
     since, until : str, optional
         ISO times, UTC or with a zone; the first is in, the second is not.
     tolerance : float
@@ -58,7 +58,7 @@ def within(data: Any, since: str | None, until: str | None, tolerance: float = 0
         return data
     start, stop = bounds_of(since, until)
     if isinstance(data, str | os.PathLike):
-        data = _arrays_of_index(data)
+        data = arrays_of_index(data)
     from dasdist.sources import TimeRange, open_recording
 
     found = TimeRange(data, start, stop)
@@ -148,7 +148,8 @@ def _no_time(text: str, option: str, hint: str) -> typer.BadParameter:
     )
 
 
-def _arrays_of_index(path: "str | os.PathLike[str]") -> Any:
+def arrays_of_index(path: "str | os.PathLike[str]") -> Any:
+    """Open the arrays of an index, and warn of what it lists."""
     from dasdist.sources.index import read_index, warn_of_left_out
 
     warn_of_left_out(path)

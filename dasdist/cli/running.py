@@ -4,12 +4,14 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dasdist.api.model_names import check_name
 from dasdist.cli.asked import Asked
 from dasdist.cli.asked_before import nothing_left
+from dasdist.cli.channels import among
 from dasdist.cli.compute import computing
 from dasdist.cli.inputs import check_input, load_model, open_input
 from dasdist.cli.period import within
@@ -18,7 +20,7 @@ from dasdist.errors import DataWarning, TooManyFailures
 from dasdist.units import all_done, count_of, results_of
 
 if TYPE_CHECKING:
-    from dasdist.report import Failure, RunReport
+    from dasdist.report import Failure, Missing, RunReport
 
 __all__ = ["conclude", "counted", "ready"]
 
@@ -59,7 +61,8 @@ def ready(
     with voice.patience("Loading libraries ..."):
         found = open_input(asked.data, engine=asked.engine, variable=asked.variable)
         tolerance = asked.settings.get("tolerance", 0.25)
-        recording = within(found, asked.period.since, asked.period.until, tolerance)
+        chosen = among(found, asked.period.channels, tolerance)
+        recording = within(chosen, asked.period.since, asked.period.until, tolerance)
         network = load_model(asked.model)
     if callback is not None:
         check_settings(network, asked.settings, callback)
@@ -103,7 +106,8 @@ def counted(voice: Voice, out: str | Path) -> Iterator[None]:
         import dasdist
 
         voice.wrong(f"Error: {error}")
-        listed(voice, dasdist.status(out).failures, out)
+        found = dasdist.status(out)
+        listed(voice, found.failures, found.missing, out)
         voice.end(2, error=str(error), kind="TooManyFailures")
 
 
@@ -113,13 +117,14 @@ def conclude(voice: Voice, out: str | Path, report: "RunReport") -> None:
 
     for skipped in report.skipped:
         voice.event("skipped", reason=str(skipped))
-    listed(voice, report.failures, out)
+    listed(voice, report.failures, report.missing, out)
     counts = dict(dasdist.status(out).counts)
     voice.fact(
         model=report.model,
         blocks=report.blocks,
         done=report.finished,
         failures=len(report.failures),
+        in_part=len(report.partial),
         data_seconds=report.data_seconds,
         wall_seconds=round(report.wall_seconds, 3),
         counts=counts,
@@ -130,12 +135,16 @@ def conclude(voice: Voice, out: str | Path, report: "RunReport") -> None:
         voice.say(str(report).split("\n  block ")[0])  # the table has the blocks
     if counts:
         voice.say(f"{out}: " + results_of(counts))
-    if report.failures:
+    if report.failures or report.partial:
         voice.end(2)
 
 
-def listed(voice: Voice, failures: Sequence["Failure"], out: str | Path) -> None:
-    """List the blocks that failed."""
+def listed(
+    voice: Voice, failures: Sequence["Failure"], missing: Sequence["Missing"], out: str | Path
+) -> None:
+    """List the blocks that failed, and what those lack that are done in part."""
+    for one in missing:
+        voice.event("missing", **asdict(one))
     for failure in failures:
         voice.event(
             "failure",
@@ -151,6 +160,12 @@ def listed(voice: Voice, failures: Sequence["Failure"], out: str | Path) -> None
         count_of(len(rows), "failed block"),
         ("block", "from", "to", "kind", "error"),
         rows,
+        f"dasdist status {out} --json",
+    )
+    voice.lines(
+        count_of(len({one.block for one in missing}), "block") + " done in part",
+        ("block", "missing"),
+        [(one.block, str(one)) for one in missing],
         f"dasdist status {out} --json",
     )
 

@@ -36,7 +36,8 @@ class RunSpec:
     payload : Payload
         The model.
     keep_going : bool
-        Whether an error of a block becomes a :class:`Failure` instead of being raised.
+        Whether an error of a block becomes a :class:`Failure` instead of being raised, and windows
+        that cannot be computed are left out.
     """
 
     grids: tuple[SegmentGrid, ...]
@@ -107,7 +108,9 @@ def run_block(
     try:
         predictor = predictor_of(spec.payload.token)
         with watch or nullcontext():
-            return process_block(selection, block, spec.recipe(block), predictor, listen)
+            return process_block(
+                selection, block, spec.recipe(block), predictor, listen, partly=spec.keep_going
+            )
     except (OutputUnwritable, RunSuperseded):
         raise
     except Exception as error:

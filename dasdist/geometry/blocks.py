@@ -205,6 +205,16 @@ class SegmentGrid:
             offset=columns.covers[0], stride=columns.stride, size=columns.out_size
         )
 
+    def samples_behind(self, row: int) -> Span:
+        """Return the samples of the segment, as recorded, that a row of patches depends on."""
+        start, stop = self.rows.input_span(row, row + 1)  # beyond the segment, if it is padded
+        start, stop = max(0, start - self.settling), min(stop, self.rows.size)
+        return Span(*self.ratios[0].needs(start, stop, self.time.size))
+
+    def channels_behind(self, start: int, stop: int) -> Span:
+        """Return the channels of the segment, as recorded, behind some at the model's spacing."""
+        return Span(*self.ratios[1].needs(start, stop, self.distance.size))
+
     @property
     def unreached(self) -> tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]:
         """Recorded samples at start and end, and channels, that outputs of no patch cover.

@@ -258,6 +258,8 @@ class Patch:
         Output channels of a whole patch.
     annotations : mapping of str to ndarray, each of shape (out_samples, n <= width)
         One array per annotation key; curves on a GPU for callbacks that take them.
+    computed : ndarray of bool, shape (n,), or None
+        Of which channels there are annotations; those of others are NaN.  None is all.
     """
 
     row: int
@@ -267,3 +269,4 @@ class Patch:
     inset: int
     width: int
     annotations: Mapping[str, Any]
+    computed: NDArray[np.bool_] | None = None

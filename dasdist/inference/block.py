@@ -9,7 +9,8 @@ Nothing here knows of other blocks, of dask or of where the result goes.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,20 @@ from dasdist.amplitude import AS_RECORDED, Amplitude
 from dasdist.block_events import StageListener, silent
 from dasdist.callbacks.base import Accumulator, Mapper
 from dasdist.callbacks.needs import Needs
-from dasdist.geometry import Block
+from dasdist.errors import ModelFault
+from dasdist.geometry import Block, Patch
 from dasdist.inference.cuda import own_stream
 from dasdist.inference.device import out_of_memory
+from dasdist.inference.left_out import LeftOut
 from dasdist.inference.malloc import peak_bytes
 from dasdist.inference.patches import Batching, annotate_patches
 from dasdist.inference.predictor import Predictor
 from dasdist.inference.preprocess import Prepared, prepare
 from dasdist.inference.stopwatch import Stopwatch
-from dasdist.report import BlockResult
+from dasdist.inference.telling import model_faults, what_is_missing
+from dasdist.report import BlockResult, Missing, Partial
 from dasdist.sources import Selection
+from dasdist.sources.absence import Reading, filled
 
 __all__ = ["Recipe", "process_block"]
 
@@ -69,6 +74,8 @@ def process_block(
     recipe: Recipe,
     predictor: Predictor,
     listen: StageListener = silent,
+    *,
+    partly: bool = False,
 ) -> BlockResult:
     """Compute one block's part of the result.
 
@@ -84,6 +91,8 @@ def process_block(
         The model.
     listen : callable
         Is told the stage that begins, and the share of the patches that are computed.
+    partly : bool
+        Whether windows may be left out where samples are missing or the model returns NaN.
 
     Returns
     -------
@@ -92,7 +101,9 @@ def process_block(
     Raises
     ------
     UnreadableData
-        If samples are missing.
+        If samples are missing, or, with `partly`, so many that nothing of the core can be computed.
+    ModelFault
+        If the model returns NaN; with `partly`, for the whole core.
     """
     stage = Stopwatch(listen, block.patches)
     device = predictor.device
@@ -103,42 +114,65 @@ def process_block(
         _log.warning("%s: %s", predictor.spec.name, text)
         notes.append(text)
 
+    channelwise = predictor.spec.channelwise
+    left_out = LeftOut.none(block, channelwise)
+    missing: tuple[Missing, ...] = ()
     with stage("read"):
-        samples = selection.read()
+        reading = selection.reading() if partly else Reading(selection.read())
+        samples = reading.values
+        if reading.absences:
+            left_out = LeftOut.of(reading.absences, block, channelwise)
+            if left_out.whole:
+                raise selection.refusal(reading.absences)
+            if left_out.any:
+                missing = tuple(what_is_missing(reading.absences, selection, block.index))
+            samples = filled(reading)
+        del reading
     with own_stream(device):
         with stage("preprocess"):
             data = prepare(samples, block, recipe.sections, device, note, recipe.amplitude)
         del samples
+        reduced = partial(_reduced, left_out, recipe, predictor, stage, partly=partly)
         curves = on_gpu and recipe.needs.device_curves
         try:
-            accumulator = _reduced(data, block, recipe, predictor, stage, fetched=not curves)
+            made = reduced(data, fetched=not curves)
         except (MemoryError, RuntimeError) as error:
             if not on_gpu or not out_of_memory(error):
                 raise
-            accumulator = None
-        if accumulator is None:  # the error is gone, and what it held
+            made = None
+        if made is None:  # the error is gone, and what it held
             note(
                 f"{device} does not have the memory for a whole block; its samples and curves "
                 "wait on the CPU."
             )
             data = data.fetched()
-            accumulator = _reduced(data, block, recipe, predictor, stage, fetched=True)
+            made = reduced(data, fetched=True)
+    accumulator, faults = made
+    lacking = None
+    if faults is not None:
+        missing = (*missing, *model_faults(faults))
+        left_out = replace(left_out, touched=left_out.touched | faults.touched)
+    if left_out.any:
+        lacking = Partial(missing, left_out.uncovered())
     with stage("write"):
         part = accumulator.part()
     noted = (*predictor.notes(recipe.batching.variant), *notes)
-    return BlockResult(block.index, part, stage.seconds, peak_bytes(), noted)
+    return BlockResult(block.index, part, stage.seconds, peak_bytes(), noted, partial=lacking)
 
 
 def _reduced(
-    data: Prepared,
-    block: Block,
+    left_out: LeftOut,
     recipe: Recipe,
     predictor: Predictor,
     stage: Stopwatch,
+    data: Prepared,
     *,
     fetched: bool,
-) -> Accumulator:
-    """Return what the mapper makes of a block's patches."""
+    partly: bool,
+) -> tuple[Accumulator, LeftOut | None]:
+    """Return what the mapper makes of a block's patches, and of which the model made NaN."""
+    block = left_out.block
+    faults: LeftOut | None = None
     accumulator = recipe.mapper(block)
     stage.begin_anew()
     patches = annotate_patches(
@@ -147,6 +181,7 @@ def _reduced(
         predictor,
         recipe.batching,
         recipe.arguments,
+        left_out,
         fetched=fetched,
         exact_above=recipe.needs.exact_above,
         amplitude=recipe.amplitude,
@@ -155,7 +190,34 @@ def _reduced(
         with stage("model"):
             patch = next(patches, None)
         if patch is None:
-            return accumulator
+            break
+        if patch.computed is not None:
+            faults = _with_faults(faults, left_out, patch)
+            if faults is not None and not partly:
+                raise _fault(faults, predictor)
         stage.count_patch()
         with stage("reduce"):
             accumulator.add(patch)
+    if faults is not None and replace(left_out, touched=left_out.touched | faults.touched).whole:
+        raise _fault(faults, predictor)
+    return accumulator, faults
+
+
+def _with_faults(faults: LeftOut | None, left_out: LeftOut, patch: Patch) -> LeftOut | None:
+    """Add what the model made NaN of in a patch that was to be computed."""
+    assert patch.computed is not None
+    here = left_out.computed(patch, patch.computed.size) & ~patch.computed
+    if not here.any():
+        return faults
+    before = faults or LeftOut.none(left_out.block, left_out.channelwise)
+    return before.without(patch, here)
+
+
+def _fault(faults: LeftOut, predictor: Predictor) -> ModelFault:
+    first = next(model_faults(faults))
+    return ModelFault(
+        f"{predictor.spec.name} returned NaN for samples that are numbers: {first.start} to "
+        f"{first.stop}, channels {first.channels[0]} to {first.channels[1] - 1} of the recording. "
+        "Look at the data there, such as for values that stand for something else; or leave such "
+        'windows out and have them listed: max_failures="any" (--max-failures any).'
+    )

@@ -8,9 +8,12 @@ Models differ in what may share a batch::
 
 The last batch of a block is filled up by repeating zeros, because the arithmetic of a batch of
 another shape could differ in its last digits.
+
+Windows that are left out, and those of which the model makes NaN, arrive as NaN and are marked as
+not computed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from types import MappingProxyType
@@ -18,10 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dasdist.amplitude import AS_RECORDED, Amplitude
 from dasdist.geometry import Block, Patch
 from dasdist.inference.device_curves import DeviceCurves
+from dasdist.inference.faults import faulty
+from dasdist.inference.left_out import LeftOut
 from dasdist.inference.predictor import Predictor
 from dasdist.inference.prefetch import computed_ahead
 from dasdist.inference.preprocess import Prepared
@@ -30,6 +36,9 @@ from dasdist.inference.variant import PLAIN, Variant
 __all__ = ["Batching", "annotate_patches"]
 
 Annotations = dict[str, torch.Tensor]
+
+Faulty = NDArray[np.bool_] | None
+"""Which channels of patches hold NaN; None is none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ def annotate_patches(
     predictor: Predictor,
     batching: Batching,
     arguments: Mapping[str, Any],
+    left_out: LeftOut | None = None,
     *,
     fetched: bool = True,
     exact_above: Mapping[str, float] = MappingProxyType({}),
@@ -90,6 +100,8 @@ def annotate_patches(
         Shape of the batches; the same for all blocks of a run.
     arguments : mapping
         Arguments of ``annotate``.
+    left_out : LeftOut, optional
+        Windows that are not to be computed; by default all are.
     fetched : bool
         Whether annotations are to be arrays; else they are `DeviceCurves` where the model is.
     exact_above : mapping of str to float
@@ -103,6 +115,7 @@ def annotate_patches(
         For a channelwise model, the part of each patch that lies in the block's core.
     """
     grid = block.grid
+    left_out = left_out or LeftOut.none(block, predictor.spec.channelwise)
     spacing = (float(grid.model_time.spacing), float(grid.model_distance.spacing))
 
     def predict(batch: torch.Tensor) -> Annotations:
@@ -112,23 +125,76 @@ def annotate_patches(
     size, fill = batching.size_on(predictor.device), amplitude.fill
     if batching.channelwise:
         # (windows, samples) seen as (1, samples, windows): no copy here nor in the model
-        rows = _rows(data, block, size, batching.cores, lambda batch: predict(batch.T[None]), fill)
-        patches = _channelwise(rows, block)
+        wanted = [r for r in range(block.rows.start, block.rows.stop) if not left_out.skips(r)]
+        rows = _rows(data, block, wanted, size, batching.cores, lambda b: predict(b.T[None]), fill)
+        patches = _channelwise(rows, wanted, block, predictor.spec.annotate_keys)
     else:
-        patches = _patchwise(data, block, size, batching.cores, predict, fill)
+        patches = _patchwise(data, block, size, batching.cores, predict, fill, left_out)
+        patches = _with_skipped(patches, block, left_out, predictor.spec.annotate_keys)
     kept: Any = torch.Tensor.numpy if fetched else DeviceCurves
+    some_left_out = left_out.any
     for patch in patches:
+        if some_left_out:
+            computed = left_out.computed(patch, next(iter(patch.annotations.values())).shape[1])
+            if patch.computed is not None:
+                computed &= patch.computed
+            patch = replace(patch, computed=computed)
+        if patch.computed is not None:
+            patch = replace(patch, annotations=_blanked(patch.annotations, ~patch.computed))
         annotations = {key: kept(values) for key, values in patch.annotations.items()}
         yield replace(patch, annotations=annotations)
 
 
-def _patchwise(
-    data: Prepared, block: Block, size: int, cores: int, predict: Any, fill: Any
+def _blanked(annotations: Mapping[str, torch.Tensor], channels: NDArray[np.bool_]) -> Annotations:
+    """Return annotations with NaN on some channels."""
+    blanked = {key: values.clone() for key, values in annotations.items()}
+    for values in blanked.values():
+        values[:, torch.from_numpy(channels).to(values.device)] = torch.nan
+    return blanked
+
+
+def _nothing(block: Block, keys: Sequence[str], channels: int) -> Annotations:
+    shape = (block.grid.rows.out, channels)
+    return {key: torch.full(shape, torch.nan) for key in keys}
+
+
+def _with_skipped(
+    computed: Iterator[Patch], block: Block, left_out: LeftOut, keys: Sequence[str]
 ) -> Iterator[Patch]:
+    """Yield all patches of a block; NaN in place of those that were skipped."""
     grid = block.grid
-    places = product(
+    for row, column in _places(block):
+        if not left_out.skips(row, column):
+            yield next(computed)
+            continue
+        yield Patch(
+            row=row,
+            column=column,
+            sample=grid.rows.out_start(row),
+            channel=grid.columns.out_start(column),
+            inset=0,
+            width=grid.columns.out,
+            annotations=_nothing(block, keys, grid.columns.out),
+        )
+
+
+def _places(block: Block) -> Iterator[tuple[int, int]]:
+    return product(
         range(block.rows.start, block.rows.stop), range(block.columns.start, block.columns.stop)
     )
+
+
+def _patchwise(
+    data: Prepared,
+    block: Block,
+    size: int,
+    cores: int,
+    predict: Any,
+    fill: Any,
+    left_out: LeftOut,
+) -> Iterator[Patch]:
+    grid = block.grid
+    places = (place for place in _places(block) if not left_out.skips(*place))
     groups = [*iter(lambda: list(islice(places, size)), [])]
 
     def batch_of(group: list[tuple[int, int]]) -> torch.Tensor:
@@ -145,6 +211,7 @@ def _patchwise(
 
     results = computed_ahead(predict, map(batch_of, groups), cores)
     for group, outputs in zip(groups, results, strict=True):
+        bad = faulty(outputs)
         for slot, (row, column) in enumerate(group):
             yield Patch(
                 row=row,
@@ -154,12 +221,25 @@ def _patchwise(
                 inset=0,
                 width=grid.columns.out,
                 annotations={key: values[slot] for key, values in outputs.items()},
+                computed=None if bad is None else _whole(~bad[slot], left_out.channelwise),
             )
 
 
-def _channelwise(rows: Iterator[tuple[int, Annotations]], block: Block) -> Iterator[Patch]:
-    grid = block.grid
-    for row, annotations in rows:
+def _whole(computed: NDArray[np.bool_], channelwise: bool) -> NDArray[np.bool_]:
+    """Return that no channel of a patch is computed if one is not, unless each is on its own."""
+    return computed if channelwise else np.full_like(computed, computed.all())
+
+
+def _channelwise(
+    rows: Iterator[tuple[Annotations, Faulty]],
+    wanted: Sequence[int],
+    block: Block,
+    keys: Sequence[str],
+) -> Iterator[Patch]:
+    grid, chosen = block.grid, frozenset(wanted)
+    skipped = _nothing(block, keys, block.core.distance.size)
+    for row in range(block.rows.start, block.rows.stop):
+        annotations, bad = next(rows) if row in chosen else (skipped, None)
         for column in range(block.columns.start, block.columns.stop):
             left = grid.columns.out_start(column)
             first = max(left, block.core.distance.start)
@@ -173,15 +253,22 @@ def _channelwise(rows: Iterator[tuple[int, Annotations]], block: Block) -> Itera
                 inset=first - left,
                 width=grid.columns.out,
                 annotations={key: values[:, here] for key, values in annotations.items()},
+                computed=None if bad is None else ~bad[here],
             )
 
 
 def _rows(
-    data: Prepared, block: Block, size: int, cores: int, predict: Any, fill: Any
-) -> Iterator[tuple[int, Annotations]]:
+    data: Prepared,
+    block: Block,
+    wanted: Sequence[int],
+    size: int,
+    cores: int,
+    predict: Any,
+    fill: Any,
+) -> Iterator[tuple[Annotations, Faulty]]:
     """Annotate one row of windows after the other: every channel of the core, in time order."""
     grid, channels = block.grid, block.core.distance.size
-    total = block.rows.size * channels
+    total = len(wanted) * channels
     starts = range(0, total, size)
 
     def batch_of(start: int) -> torch.Tensor:
@@ -189,15 +276,17 @@ def _rows(
         for number in range(start // channels, -(-min(start + size, total) // channels)):
             # windows of this row that fall into this batch
             first, last = max(start, number * channels), min(start + size, (number + 1) * channels)
-            top = grid.rows.start(block.rows.start + number) - data.sample
+            top = grid.rows.start(wanted[number]) - data.sample
             window = data.values[top : top + grid.rows.window]
             here = slice(first - number * channels, last - number * channels)
             fill(window[:, here], batch[first - start : last - start].T)
         return batch
 
     pending: Annotations = {}
+    found: Faulty = None
     results = computed_ahead(predict, map(batch_of, starts), cores)
     for start, outputs in zip(starts, results, strict=True):
+        bad = faulty(outputs)
         for number in range(start // channels, -(-min(start + size, total) // channels)):
             first, last = max(start, number * channels), min(start + size, (number + 1) * channels)
             if first == number * channels:
@@ -205,11 +294,15 @@ def _rows(
                     key: torch.empty((channels, grid.rows.out), device=values.device)
                     for key, values in outputs.items()
                 }
+                found = None
             here = slice(first - number * channels, last - number * channels)
             for key, values in outputs.items():
                 _copy(values[0, :, first - start : last - start].T, pending[key][here])
+            if bad is not None and bad[0, first - start : last - start].any():
+                found = np.zeros(channels, dtype=np.bool_) if found is None else found
+                found[here] = bad[0, first - start : last - start]
             if last == (number + 1) * channels:
-                yield block.rows.start + number, {k: v.T for k, v in pending.items()}
+                yield {k: v.T for k, v in pending.items()}, found
 
 
 # Where torch would use its threads, numpy does this on a CPU: those threads go on spinning for a

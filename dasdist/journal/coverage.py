@@ -1,15 +1,16 @@
 """What of a recording a run covered: by time and channel, and why the rest is missing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dasdist.geometry import Axis, SegmentGrid
-from dasdist.report import Failure, Skipped
+from dasdist.geometry import Axis, Region, SegmentGrid, block_at
+from dasdist.report import Failure, Partial, Skipped
 from dasdist.units import count_of
 
 __all__ = ["Coverage", "Hole", "cover", "holes"]
@@ -21,9 +22,10 @@ class Hole:
 
     Parameters
     ----------
-    reason : {"gap", "short", "end", "failed", "left"}
+    reason : {"gap", "short", "end", "failed", "missing", "left"}
         Nothing was recorded; too short for a patch; no patch reaches the start or end of a segment;
-        a block was given up; not computed yet.
+        a block was given up; it was done but for this, which needs samples that are missing; not
+        computed yet.
     start, stop : str
         First and last time, ISO.
     first, last : float
@@ -45,6 +47,7 @@ def holes(
     skipped: Sequence[Skipped],
     failures: Iterable[Failure],
     done: NDArray[np.bool_],
+    partial: Mapping[int, Partial],
 ) -> list[Hole]:
     """List what has no results, by time.
 
@@ -58,6 +61,8 @@ def holes(
         Blocks that were given up.
     done : ndarray of bool
         For each block of the plan, whether it is done.
+    partial : mapping of int to Partial
+        What blocks that are done could not compute, by index.
     """
     failed = {failure.block: failure for failure in failures}
     found = [*_gaps(grids, skipped)]
@@ -65,7 +70,18 @@ def holes(
     for grid in grids:
         found += _ends_of_segment(grid)
         found += _of_segment(grid, failed, done)
+    found += _in_part(grids, partial)
     return sorted(found, key=lambda hole: (hole.start, hole.first))
+
+
+def _in_part(grids: Sequence[SegmentGrid], partial: Mapping[int, Partial]) -> Iterator[Hole]:
+    for block, lacking in partial.items():
+        grid = block_at(grids, block).grid
+        reasons = "; ".join(dict.fromkeys(missing.what for missing in lacking.missing))
+        for region in lacking.uncovered:
+            time = grid.out_time.slice(region.time.start, region.time.stop)
+            distance = grid.out_distance.slice(region.distance.start, region.distance.stop)
+            yield _hole("missing", time, distance, f"of block {block}: {reasons}")
 
 
 def _gaps(grids: Sequence[SegmentGrid], skipped: Sequence[Skipped]) -> Iterator[Hole]:
@@ -184,6 +200,7 @@ def cover(
     done: NDArray[np.bool_],
     failed: NDArray[np.bool_],
     shape: tuple[int, int],
+    partial: Mapping[int, Partial] = MappingProxyType({}),
 ) -> Coverage:
     """Draw which blocks are done.
 
@@ -195,6 +212,8 @@ def cover(
         For each block.
     shape : tuple of int
         Cells along the fibre and along time.
+    partial : mapping of int to Partial
+        What blocks that are done could not compute, by index.
     """
     times = _edges([_ends(g.out_time) for g in grids], shape[1])
     channels = _edges([_ends(g.out_distance) for g in grids], shape[0])
@@ -205,12 +224,27 @@ def cover(
         along_fibre = _overlaps(grid.out_distance, grid.core[1], channels)
         for sums, mask in ((of_done, done), (of_failed, failed), (area, np.ones_like(done))):
             sums += along_fibre.T @ mask[blocks].reshape(grid.blocks).T.astype(float) @ along_time
+    for block, lacking in partial.items():
+        for region in lacking.uncovered:
+            lost = _of_region(block_at(grids, block).grid, region, times, channels)
+            of_failed += lost
+            of_done -= lost
     cell = (times[1] - times[0]) * (channels[1] - channels[0])
     share = np.divide(1, area, out=np.zeros(shape), where=area > 0)
     start, stop = (str(np.datetime64(int(t), "ns")) for t in (times[0], times[-1]))
     return Coverage(
         area / cell, of_done * share, of_failed * share, start, stop, channels[0], channels[-1]
     )
+
+
+def _of_region(
+    grid: SegmentGrid, region: Region, times: NDArray[np.float64], channels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the area of some outputs in each cell."""
+    time = grid.out_time.slice(region.time.start, region.time.stop)
+    distance = grid.out_distance.slice(region.distance.start, region.distance.stop)
+    along_fibre = _overlaps(distance, distance.size, channels)
+    return along_fibre.T @ _overlaps(time, time.size, times)
 
 
 def _ends(axis: Axis) -> tuple[float, float]:

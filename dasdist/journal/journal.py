@@ -192,10 +192,11 @@ class Journal:
     def history(self) -> History:
         """Return what all ledgers agree on; a block is given up if any says so."""
         histories = [read_ledger(f / "ledger.jsonl", _blocks(f)) for f in self._folders]
-        done = [b for b in histories[0].parts if all(b in h.parts for h in histories)]
+        done = {b: None for b in histories[0].parts if all(b in h.parts for h in histories)}
         return History(
             parts={block: tuple(h.parts[block] for h in histories) for block in done},
             failures={b: f for h in histories for b, f in h.failures.items()},
+            partial={b: p for h in histories for b, p in h.partial.items() if b in done},
         )
 
     def open(self) -> None:

@@ -3,6 +3,7 @@
 ::
 
     ledger.jsonl    {"block": 17, "part": {"picks": 3, ...}, "seconds": {...}, "peak": 812000000}
+                    {..., "missing": [{"what": "...", ...}], "uncovered": [[0, 900, 3, 4]]}
                     {"block": 18, "failed": {"kind": "unreadable", "error": "...", ...}}
                     {"block": 18}                                   to be computed again
 
@@ -18,12 +19,12 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from dasdist.geometry import Region, Span
-from dasdist.report import BlockResult, Failure
+from dasdist.report import BlockResult, Failure, Missing, Partial
 from dasdist.storage.files import write_atomically
 from dasdist.storage.json_lines import JsonLines, read_json_lines
 
@@ -50,12 +51,15 @@ class History:
         Bytes of the ledger that say so, from its beginning.
     damage : str
         What is wrong with the rest, and what that means; empty if nothing is.
+    partial : mapping
+        What blocks that are finished could not compute, by index.
     """
 
     parts: Mapping[int, Any]
     failures: Mapping[int, Failure]
     size: int = 0
     damage: str = ""
+    partial: Mapping[int, Partial] = field(default_factory=dict)
 
 
 class Ledger:
@@ -105,6 +109,7 @@ class Ledger:
                 "part": _counts(outcome.part),
                 "seconds": seconds,
                 "peak": outcome.peak,
+                **_lacking(outcome.partial),
             }
         self._lines.append(entry)
         if time.monotonic() - self._synced > _SYNC_SECONDS:
@@ -138,11 +143,16 @@ def read_ledger(path: Path, blocks: int | None = None) -> History:
     """
     parts: dict[int, Any] = {}
     failures: dict[int, Failure] = {}
+    partial: dict[int, Partial] = {}
 
     def take(entry: dict[str, Any]) -> None:
         block, part, failure = _parsed(entry, blocks)
+        lacking = _partial(entry, block)
         parts.pop(block, None)
         failures.pop(block, None)
+        partial.pop(block, None)
+        if lacking is not None:
+            partial[block] = lacking
         if part is not None:
             parts[block] = part
         if failure is not None:
@@ -150,14 +160,15 @@ def read_ledger(path: Path, blocks: int | None = None) -> History:
 
     found = read_json_lines(path, take)
     if found.damage is None:
-        return History(parts, failures, found.size)
+        return History(parts, failures, found.size, partial=partial)
     for block in _named_behind(path, found.size):
         parts.pop(block, None)
+        partial.pop(block, None)
     told = (
         f"{found.damage}. The blocks recorded there, and those that failed, count as not done: the "
         "same call or command computes them again."
     )
-    return History(parts, {}, found.size, told)
+    return History(parts, {}, found.size, told, partial)
 
 
 def _named_behind(path: Path, size: int) -> Iterator[int]:
@@ -181,6 +192,40 @@ def _describe(failure: Failure) -> dict[str, Any]:
     described = asdict(failure)
     del described["worker"]  # an address means nothing once its cluster is gone
     return described
+
+
+def _lacking(partial: Partial | None) -> dict[str, Any]:
+    """Return what a line on a block says more if it was done in part."""
+    if partial is None:
+        return {}
+    return {
+        "missing": [asdict(missing) for missing in partial.missing],
+        "uncovered": [[*_ends(r.time), *_ends(r.distance)] for r in partial.uncovered],
+    }
+
+
+def _ends(span: Span) -> tuple[int, int]:
+    return span.start, span.stop
+
+
+def _partial(entry: Mapping[str, Any], block: int) -> Partial | None:
+    """Return what a line says that a block could not compute."""
+    if "missing" not in entry:
+        return None
+    found = []
+    for described in entry["missing"]:
+        first, last = described["channels"]
+        missing = Missing(**{**described, "channels": (first, last)})
+        texts = (missing.kind, missing.what, missing.start, missing.stop, missing.path)
+        if (
+            missing.block != block
+            or not all(type(number) is int for number in (first, last))
+            or not all(isinstance(text, str) for text in texts)
+        ):
+            raise ValueError(described)
+        found.append(missing)
+    spans = [(Span(a, b), Span(c, d)) for a, b, c, d in entry["uncovered"]]
+    return Partial(tuple(found), tuple(Region(time, distance) for time, distance in spans))
 
 
 def _parsed(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dasdist.journal.coverage import Hole, holes
 from dasdist.planning.plan import Plan, readable_bytes
-from dasdist.report import Failure, RunReport
+from dasdist.report import Failure, Missing, Partial, RunReport
 from dasdist.units import readable_time, results_of, times_real_time
 
 __all__ = ["as_text", "summarise", "versions"]
@@ -58,7 +58,7 @@ def summarise(
     done : ndarray of bool
         For each block, whether it is done.
     state : {"complete", "failures", "interrupted", "stopped"}
-        How it ended: all done, some blocks given up, told to stop, or by an error.
+        How it ended: all done, some blocks given up or done in part, told to stop, or by an error.
     reason : str
         Why, if it was stopped.
     run : str
@@ -74,7 +74,7 @@ def summarise(
     started, ended : str
         ISO times.
     """
-    missing = holes(plan.grids, plan.skipped, report.failures, done)
+    missing = holes(plan.grids, plan.skipped, report.failures, done, report.partial)
     computed = report.finished - report.before
     share = computed / report.blocks if report.blocks else 0.0
     return {
@@ -91,13 +91,14 @@ def summarise(
             "done": report.finished,
             "done_before": report.before,
             "failed": len(report.failures),
+            "in_part": len(report.partial),
             "left": report.blocks - report.finished - len(report.failures),
         },
         "results": counts,
         "data": {
             "seconds": report.data_seconds,
             "bytes": plan.archive_bytes,
-            "covered": _covered(plan, done),
+            "covered": _covered(plan, done, report.partial),
             "unreached": plan.unreached,
             "not_covered": [asdict(hole) for hole in missing],
             "files": [{"path": path, "kind": kind, "reason": why} for path, kind, why in files],
@@ -107,20 +108,28 @@ def summarise(
         "facts": dict(report.facts),
         "notes": list(report.notes),
         "failures": [_failure(failure) for failure in report.failures],
+        "missing": [asdict(missing) for missing in report.missing],
         "model": {"name": report.model, **fingerprint["model"]},
         "arguments": fingerprint["arguments"],
         "versions": versions(),
     }
 
 
-def _covered(plan: Plan, done: NDArray[np.bool_]) -> float:
+def _covered(plan: Plan, done: NDArray[np.bool_], partial: Mapping[int, Partial]) -> float:
     """Return the share of the recorded samples that have results."""
     area = float(sum(short.time.size * short.distance.size for short in plan.skipped))
     covered = 0.0
     for grid in plan.grids:
-        mask = done[grid.first_block : grid.first_block + len(grid)].reshape(grid.blocks)
+        blocks = range(grid.first_block, grid.first_block + len(grid))
+        mask = done[blocks.start : blocks.stop].reshape(grid.blocks)
         areas, recorded = grid.areas(), grid.time.size * grid.distance.size
-        covered += recorded * grid.reached * float(areas[mask].sum() / areas.sum())
+        lost = sum(
+            region.shape[0] * region.shape[1]
+            for block, lacking in partial.items()
+            if block in blocks
+            for region in lacking.uncovered
+        )
+        covered += recorded * grid.reached * float((areas[mask].sum() - lost) / areas.sum())
         area += recorded
     return covered / area if area else 0.0
 
@@ -154,7 +163,7 @@ def _failure(failure: Failure) -> dict[str, Any]:
 
 _STATES = {
     "complete": "complete",
-    "failures": "finished, but some blocks failed",
+    "failures": "finished, but some blocks failed, wholly or in part",
     "interrupted": "interrupted; the same command resumes it",
     "stopped": "stopped by an error",
 }
@@ -171,7 +180,9 @@ def as_text(summary: Mapping[str, Any]) -> str:
         *(f"output     {path}" for path in summary["outputs"]),
         f"time       {summary['started']} to {summary['ended']} ({summary['wall_seconds']:.1f} s)",
         f"blocks     {blocks['done']:,} of {blocks['total']:,} done ({blocks['done_before']:,} "
-        f"earlier), {blocks['failed']:,} failed, {blocks['left']:,} left",
+        f"earlier), {blocks['failed']:,} failed, {blocks['left']:,} left"
+        + f", {blocks['in_part']:,} done in part"
+        * bool(blocks["in_part"]),
         f"data       {readable_bytes(data['bytes'])}, {data['seconds'] / 3600:,.2f} h, "
         f"{data['covered']:.2%} covered{speed}",
         f"results    {_results(summary['results'])}",
@@ -194,6 +205,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
         [f"{file['path']} ({file['kind']}): {file['reason']}" for file in data["files"]],
     )
     lines += _listed("failed", [_failure_line(f) for f in summary["failures"]])
+    lines += _listed("missing", [f"block {m['block']}: {Missing(**m)}" for m in summary["missing"]])
     lines.append("versions   " + ", ".join(f"{k} {v}" for k, v in summary["versions"].items()))
     return "\n".join(lines) + "\n"
 

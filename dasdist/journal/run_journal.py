@@ -31,7 +31,7 @@ from dasdist.journal.journal import Journal
 from dasdist.journal.model_identity import describe_model
 from dasdist.journal.report_file import as_text, summarise
 from dasdist.planning.plan import Plan
-from dasdist.report import BlockResult, Failure, RunReport
+from dasdist.report import BlockResult, Failure, Partial, RunReport
 from dasdist.sources import Recording
 from dasdist.units import count_of
 
@@ -55,10 +55,13 @@ class Held:
         Parts of the blocks that are done.
     failures : mapping of int to Failure
         Blocks that were given up and are left alone.
+    partial : mapping of int to Partial
+        What blocks that are done could not compute.
     """
 
     parts: Mapping[int, Any] = field(default_factory=dict)
     failures: Mapping[int, Failure] = field(default_factory=dict)
+    partial: Mapping[int, Partial] = field(default_factory=dict)
 
 
 class RunSoFar(Protocol):
@@ -67,6 +70,7 @@ class RunSoFar(Protocol):
     plan: Plan
     done: NDArray[np.bool_]
     failures: dict[int, Failure]
+    partial: dict[int, Partial]
 
     def result(self) -> Any:
         """Return the parts, combined."""
@@ -133,7 +137,7 @@ class RunJournal:
     overwrite : bool
         Whether to replace what the outputs hold.
     retry_failed : bool
-        Whether to try blocks again that earlier runs gave up.
+        Whether to try blocks again that earlier runs gave up, or did only in part.
 
     Raises
     ------
@@ -238,11 +242,12 @@ class RunJournal:
         again = {*_outgrown(self._grids, plan), *self._sink.lost(parts)}
         again &= {*parts, *history.failures}
         if self._retry_failed:
-            again |= set(history.failures)
+            again |= {*history.failures, *history.partial}
         self._journal.forget(sorted(again))
         return Held(
             parts={block: part for block, part in parts.items() if block not in again},
             failures={b: failure for b, failure in history.failures.items() if b not in again},
+            partial={b: lacking for b, lacking in history.partial.items() if b not in again},
         )
 
     def add(self, result: BlockResult) -> None:
@@ -259,7 +264,7 @@ class RunJournal:
         started, how, reason = _now(), "stopped", ""
         try:
             yield
-            how = "failures" if state.failures else "complete"
+            how = "failures" if state.failures or state.partial else "complete"
         except RunInterrupted as error:
             how = "interrupted"
             be = "is" if state.done.sum() == 1 else "are"

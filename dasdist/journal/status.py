@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from dasdist.journal.coverage import Coverage, cover
 from dasdist.journal.fingerprint import grid_from_description
 from dasdist.journal.journal import read_fingerprint
 from dasdist.journal.ledger import read_ledger
-from dasdist.report import Failure
+from dasdist.report import Failure, Missing, Partial
 from dasdist.storage.lock import holder_of
 from dasdist.storage.staging import journal_of
 from dasdist.units import count_of, results_of
@@ -34,14 +34,16 @@ class Status:
     path : str
         The output.
     state : {"running", "complete", "failures", "unfinished"}
-        A run writes it; all blocks are done; all are done or given up; blocks are left, and nobody
-        computes them.
+        A run writes it; all blocks are done; all are done, in part, or given up; blocks are left,
+        and nobody computes them.
     model : str
         Name of the model.
     blocks, done : int
         Blocks of the run, and those of them that are done.
     failures : tuple of Failure
         Blocks that were given up.
+    partial : mapping of int to Partial
+        What blocks that are done could not compute, by index.
     counts : mapping of str to int
         What the results amount to, such as the number of picks.
     coverage : Coverage
@@ -65,6 +67,12 @@ class Status:
     holder: Mapping[str, Any] | None
     report: Mapping[str, Any] | None
     damage: str = ""
+    partial: Mapping[int, Partial] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """Why windows of blocks that are done were left out, by block."""
+        return tuple(m for block in sorted(self.partial) for m in self.partial[block].missing)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the picture as plain JSON."""
@@ -76,6 +84,8 @@ class Status:
             "done": self.done,
             "failed": len(self.failures),
             "left": self.blocks - self.done - len(self.failures),
+            "in_part": len(self.partial),
+            "missing": [asdict(missing) for missing in self.missing],
             "counts": dict(self.counts),
             "failures": [
                 {
@@ -102,18 +112,23 @@ class Status:
         lines = [
             f"{self.path}: {self.state}{by}",
             f"{self.model}: {self.done:,} of {count_of(self.blocks, 'block')} done ({share:.1%}), "
-            f"{len(self.failures):,} failed",
+            f"{len(self.failures):,} failed"
+            + f", {len(self.partial):,} of them in part"
+            * bool(self.partial),
             *([self.damage] if self.damage else []),
             results_of(self.counts),
             "",
             str(self.coverage),
-            "  # @ done   . : - = + * in part   x failed   (blank: nothing recorded)",
+            "  # @ done   . : - = + * in part   x failed or missing   (blank: nothing recorded)",
         ]
         for failure in self.failures[:_LISTED]:
             error, _, _ = failure.error.partition("\n")
             lines.append(f"  block {failure.block} ({failure.kind}): {error}")
         if len(self.failures) > _LISTED:
             lines.append(f"  ... and {len(self.failures) - _LISTED} more")
+        lines += [f"  block {m.block} lacks {m}" for m in self.missing[:_LISTED]]
+        if len(self.missing) > _LISTED:
+            lines.append(f"  ... and {len(self.missing) - _LISTED} more (--json has all)")
         return "\n".join(lines)
 
 
@@ -160,16 +175,23 @@ def status(path: str | Path) -> Status:
             counts[name] = counts.get(name, 0) + count
     return Status(
         path=str(path),
-        state=_state(int(done.sum()), int(failed.sum()), total, running=holder is not None),
+        state=_state(
+            int(done.sum()),
+            int(failed.sum()),
+            total,
+            running=holder is not None,
+            partly=bool(history.partial),
+        ),
         model=fingerprint["model"]["name"],
         blocks=total,
         done=int(done.sum()),
         failures=tuple(sorted(history.failures.values(), key=lambda f: f.block)),
         counts=counts,
-        coverage=cover(grids, done, failed, _PICTURE),
+        coverage=cover(grids, done, failed, _PICTURE, history.partial),
         holder=holder,
         report=_report(folder),
         damage=history.damage,
+        partial=history.partial,
     )
 
 
@@ -206,10 +228,10 @@ def journal_folder(path: str | Path) -> Path | None:
     return None
 
 
-def _state(done: int, failed: int, total: int, *, running: bool) -> str:
+def _state(done: int, failed: int, total: int, *, running: bool, partly: bool) -> str:
     if running:
         return "running"
-    if done == total:
+    if done == total and not partly:
         return "complete"
     return "failures" if done + failed == total else "unfinished"
 

@@ -30,6 +30,7 @@ from dasdist.inference import Predictor
 from dasdist.models import WaveformWrapper
 from dasdist.planning.plan import Plan
 from dasdist.sources import Recording
+from dasdist.sources.absence import Reading
 
 __all__ = ["with_amplitude"]
 
@@ -151,7 +152,7 @@ def _look(recording: Recording, grids: tuple[SegmentGrid, ...]) -> _Look | None:
 def _looks(recording: Recording, grids: tuple[SegmentGrid, ...]) -> Iterator[_Look]:
     for place in _places(grids):
         try:
-            look = _seen(_read(recording, place))
+            look = _seen(_reading(recording, place))
         except Exception:  # noqa: BLE001 - whatever is wrong with it, its block will say
             continue
         if look.level:
@@ -170,20 +171,20 @@ def _places(grids: tuple[SegmentGrid, ...]) -> Iterator[Region]:
                 yield Region(rows, Span(left, min(left + _CHANNELS, distance.stop)))
 
 
-def _read(recording: Recording, region: Region) -> NDArray[Any]:
+def _reading(recording: Recording, region: Region) -> Reading:
     selection = recording.select(region)
     if recording.graph is not None:
         values: Any = recording.graph[region.time.slice, region.distance.slice]
         keys = {key for row in values.__dask_keys__() for key in row}
         if len(values.__dask_graph__().cull(keys)) > _TASKS:
             raise ValueError("too much to compute for a look")
-    return selection.read()
+    return selection.reading()
 
 
-def _seen(values: NDArray[Any]) -> _Look:
-    exact = values.astype(np.float64)
-    steps = np.diff(exact, axis=0).std(axis=0)
-    spread, mean = exact.std(axis=0), np.abs(exact.mean(axis=0))
+def _seen(reading: Reading) -> _Look:
+    exact = np.ma.MaskedArray(reading.values.astype(np.float64), reading.missing)
+    steps, spread = (exact[1:] - exact[:-1]).std(axis=0).filled(0.0), exact.std(axis=0).filled(0.0)
+    mean = np.abs(exact.mean(axis=0).filled(0.0))
     alive = (steps > 0) & np.isfinite(steps)
     if not alive.any():
         return _Look(0.0, 0.0)

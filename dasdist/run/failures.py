@@ -24,7 +24,8 @@ class FailureLimit:
     max_failures : int or "any"
         More failures than this stop the run.
     done, failed : int
-        Blocks so far; ``done`` may begin with those of an earlier run.
+        Blocks so far; ``done`` may begin with those of an earlier run.  A block that was done but
+        for some windows counts in both.
     first : str
         Why the first of them failed.
 
@@ -51,20 +52,25 @@ class FailureLimit:
             all of the first ones.
         """
         if isinstance(outcome, BlockResult):
-            return replace(self, done=self.done + 1)
-        reason = self.first or f"block {outcome.block} ({outcome.start}): {outcome.error}"
-        now = replace(self, failed=self.failed + 1, first=reason)
+            now = replace(self, done=self.done + 1)
+            if outcome.partial is None:
+                return now
+            reason = f"block {outcome.block}, in part: {outcome.partial.missing[0]}"
+        else:
+            now = self
+            reason = f"block {outcome.block} ({outcome.start}): {outcome.error}"
+        now = replace(now, failed=self.failed + 1, first=self.first or reason)
         if self.max_failures != "any" and now.failed > self.max_failures:
             raise TooManyFailures(
-                f"{count_of(now.failed, 'block')} failed and {count_of(now.done, 'was', 'were')} "
-                f"done, of {self.blocks}; no more "
-                f"than {self.max_failures} may fail. The first was {reason}. Fix the cause, or "
-                "allow more with max_failures; what is done is kept."
+                f"{count_of(now.failed, 'block')} failed, wholly or in part, and "
+                f"{count_of(now.done, 'was', 'were')} done, of {self.blocks:,}; no more than "
+                f"{self.max_failures} may fail. The first was {now.first}. Fix the cause, or allow "
+                "more with max_failures (--max-failures); what is done is kept."
             )
         if now.done == 0 and now.failed >= min(self.blocks, _TRIED):
             every = "The only block" if now.failed == 1 else f"All of the first {now.failed} blocks"
             raise TooManyFailures(
                 f"{every} failed, of {self.blocks:,}, and none was "
-                f"done. The first was {reason}. Fix the cause and run again."
+                f"done. The first was {now.first}. Fix the cause and run again."
             )
         return now

@@ -21,7 +21,7 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
-from dasdist.errors import UnreadableData
+from dasdist.errors import ModelFault, UnreadableData
 from dasdist.geometry import Block, Region, SegmentGrid, Span
 from dasdist.inference import Recipe, process_block
 from dasdist.inference.replica import Payload, predictor_of, remember
@@ -54,7 +54,7 @@ def lazy_annotations(
     keys : sequence of str
         Annotation keys.
     skip_errors : bool
-        Whether unreadable data becomes NaN instead of an error.
+        Whether what cannot be computed becomes NaN instead of an error.
 
     Returns
     -------
@@ -194,9 +194,9 @@ def _annotate(
         selection = source if held is None else _cut(source, held, block)
         try:
             values: NDArray[np.float32] = process_block(
-                selection, block, common.recipe, predictor
+                selection, block, common.recipe, predictor, partly=common.skip_errors
             ).part
-        except UnreadableData:
+        except (ModelFault, UnreadableData):
             if not common.skip_errors:
                 raise
             keys = len(predictor.spec.annotate_keys)

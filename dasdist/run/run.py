@@ -29,7 +29,7 @@ from dasdist.inference import Recipe
 from dasdist.inference.replica import predictor_of
 from dasdist.journal.run_journal import AnyJournal, MemoryJournal, RunJournal
 from dasdist.planning.plan import Plan
-from dasdist.report import Failure, RunReport
+from dasdist.report import RunReport
 from dasdist.run.events import EventStream
 from dasdist.run.failures import FailureLimit
 from dasdist.run.options import MaxFailures
@@ -68,8 +68,9 @@ def run(request: Request, callback: DASAnnotateCallback) -> RunReport:
         with journal.reporting(state):
             _compute(request, plan, callback, client, state, most)
             callback.finalize(state.result())
-    _warn_of(list(state.failures.values()))
-    return state.report()
+    report = state.report()
+    _warn_of(report)
+    return report
 
 
 def _journal(request: Request, callback: DASAnnotateCallback) -> AnyJournal:
@@ -147,14 +148,18 @@ def _tasks(
             yield BlockTask(block, recording.select(read))
 
 
-def _warn_of(failures: list[Failure]) -> None:
-    if failures:
-        they = "it" if len(failures) == 1 else "they"
-        warnings.warn(
-            f"{count_of(len(failures), 'block was', 'blocks were')} left out because {they} "
-            "failed; "
-            "the report lists them. "
-            f"The first: {failures[0].error}",
-            DataWarning,
-            stacklevel=4,
+def _warn_of(report: RunReport) -> None:
+    told = []
+    if report.failures:
+        they = "it" if len(report.failures) == 1 else "they"
+        told.append(
+            f"{count_of(len(report.failures), 'block was', 'blocks were')} left out because {they} "
+            f"failed; the report lists them. The first: {report.failures[0].error}"
         )
+    if report.partial:
+        told.append(
+            f"Of {len(report.partial)} blocks, windows were left out that cannot be computed; the "
+            f"report lists why (report.missing). The first: {report.missing[0]}."
+        )
+    if told:
+        warnings.warn(" ".join(told), DataWarning, stacklevel=4)

@@ -10,7 +10,7 @@ from dasdist.block_events import BlockEvent, Listener
 from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.journal.run_journal import AnyJournal, Held
 from dasdist.planning.plan import Plan
-from dasdist.report import BlockResult, Failure, RunReport
+from dasdist.report import BlockResult, Failure, Partial, RunReport
 from dasdist.run.reduction import Reduction
 
 __all__ = ["RunState"]
@@ -36,6 +36,8 @@ class RunState:
         For each block, whether it is done.
     failures : dict of int to Failure
         Blocks that were given up, by index.
+    partial : dict of int to Partial
+        What blocks that are done could not compute, by index.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class RunState:
         self.plan = plan
         self.done: NDArray[np.bool_] = np.zeros(len(plan), dtype=bool)
         self.failures = dict(held.failures)
+        self.partial: dict[int, Partial] = dict(held.partial)
         self._callback, self._journal = callback, journal
         self._reduction = Reduction(callback.combine)
         for block, part in held.parts.items():
@@ -82,6 +85,8 @@ class RunState:
             part = self._callback.consume(part, block)
         self._reduction.add(part)
         self.done[block.index] = True
+        if outcome.partial is not None:
+            self.partial[block.index] = outcome.partial
         self.finished += 1
         self._peak = max(self._peak, outcome.peak)
         self._notes |= dict.fromkeys(outcome.notes)
@@ -114,6 +119,7 @@ class RunState:
             peak=self._peak,
             planned=self.plan.peak_bytes,
             notes=(*self.plan.notes, *self._notes),
+            partial=dict(self.partial),
             unreached=self.plan.unreached,
             facts=self.plan.facts,
         )

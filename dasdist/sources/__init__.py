@@ -2,12 +2,14 @@
 
 from dasdist.sources.array import SourceArray
 from dasdist.sources.base import Recording, SegmentAxes
+from dasdist.sources.channel_range import ChannelRange
 from dasdist.sources.formats import known_formats, open_files, register_format
 from dasdist.sources.open import open_recording
 from dasdist.sources.selection import Selection, array_selection
 from dasdist.sources.time_range import TimeRange
 
 __all__ = [
+    "ChannelRange",
     "Recording",
     "SegmentAxes",
     "Selection",

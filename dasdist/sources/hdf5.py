@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry import Region, Span
+from dasdist.sources.absence import Absence, Reading
 from dasdist.sources.chunks import beside, chunk_of
+from dasdist.sources.declared import declared_by
 from dasdist.sources.inflate import can_inflate, inflate
 from dasdist.sources.selection import file_identity
+from dasdist.sources.unwritten import unwritten
 
-__all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "read_pieces"]
+__all__ = ["Hdf5Source", "Index", "Piece", "box", "linked_files", "read_pieces", "turned"]
 
 Index = tuple[slice | int, ...]
 
@@ -112,8 +115,11 @@ class Hdf5Source:
 
     def read(self) -> NDArray[Any]:
         """Read file by file."""
-        values = read_pieces(self.pieces, self.shape, self.dtype)
-        return values if self.time_axis == 0 else values.T
+        return self.reading().values
+
+    def reading(self) -> Reading:
+        """Read file by file, and tell what is in no file, or declared missing in one."""
+        return turned(read_pieces(self.pieces, self.shape, self.dtype), self.time_axis)
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the files, or for a file that only links to others, those others."""
@@ -155,43 +161,69 @@ class Hdf5Source:
 
 def read_pieces(
     pieces: Sequence[Piece], shape: tuple[int, int], dtype: np.dtype[Any], *, exact: bool = False
-) -> NDArray[Any]:
+) -> Reading:
     """Read pieces into one array, each straight to its place where HDF5 can do that.
 
-    What no piece holds reads as missing; of pieces that overlap, the later one counts.
+    What no piece holds is missing; of pieces that overlap, the later one counts.
 
     Raises
     ------
     OSError, KeyError
         If a file or a dataset is missing, or cannot be read.
     ValueError
-        If `exact` is set and a dataset is of another type.
+        If a dataset is of another type, where `exact` is set or its numbers are packed.
     """
+    absences: list[Absence] = []
     if _stacked(pieces, shape):
         values = np.empty(shape, dtype)
     else:
-        values = np.full(shape, np.nan if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
+        values = np.zeros(shape, dtype)
+        absences += Absence.of_mask(_outside(pieces, shape), "are in no file")
     for path, of_file in groupby(pieces, key=lambda piece: piece.path):
         with h5py.File(path, "r") as file:
             for piece in of_file:
                 dataset = file[piece.name]
-                if exact and dataset.dtype != dtype:
-                    raise ValueError(
-                        f"{path} has {dataset.dtype} samples, but {dtype} was expected"
-                    )
+                declared = declared_by(dataset)
+                kind = declared.dtype(dataset.dtype)
+                if (exact or declared.is_packed) and kind != dtype:
+                    raise ValueError(f"{path} has {kind} samples, but {dtype} was expected")
                 if not _holds(dataset.shape, piece.index):  # one row would be spread over all
                     raise ValueError(
                         f"{path} has a dataset of shape {dataset.shape}, too small for "
                         f"{_shown(piece.index)}"
                     )
                 place = values[piece.rows.slice, piece.columns.slice]
-                if can_inflate(dataset, piece.index):
-                    inflate(dataset, piece.index, place)
-                elif place.flags.c_contiguous and dataset.dtype == dtype and dataset.ndim == 2:
-                    dataset.read_direct(place, piece.index)
-                else:
-                    place[:] = dataset[piece.index]
-    return values
+                stored = np.empty(place.shape, dataset.dtype) if declared.is_packed else place
+                _fill(dataset, piece.index, stored)
+                found = unwritten(dataset, piece.index, stored)
+                found += Absence.of_mask(declared.mask(stored), declared.what, path)
+                absences += (a.shift(piece.rows.start, piece.columns.start) for a in found)
+                if declared.is_packed:
+                    place[:] = declared.unpacked(stored)
+    return Reading(values, absences, own=True)
+
+
+def _fill(dataset: Any, index: Index, target: NDArray[Any]) -> None:
+    """Read a selection of a dataset into an array."""
+    if can_inflate(dataset, index):
+        inflate(dataset, index, target)
+    elif target.flags.c_contiguous and dataset.dtype == target.dtype and dataset.ndim == 2:
+        dataset.read_direct(target, index)
+    else:
+        target[:] = dataset[index]
+
+
+def turned(reading: Reading, time_axis: int) -> Reading:
+    """Return what was read with samples first, wherever time was."""
+    return reading if time_axis == 0 else reading.turned()
+
+
+def _outside(pieces: Sequence[Piece], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return what of an array no piece holds."""
+    outside = np.ones(shape, dtype=np.bool_)
+    for piece in pieces:
+        outside[piece.rows.slice, piece.columns.slice] = False
+    return outside
 
 
 def _holds(shape: tuple[int, ...], index: Index) -> bool:

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry import Region, Span
+from dasdist.sources.absence import Reading, in_a_row
 from dasdist.sources.coordinates import Ties
 from dasdist.sources.labelled import Labelled
-from dasdist.sources.selection import Source
+from dasdist.sources.salvage import reading_of
+from dasdist.sources.source import Source
 
 __all__ = ["JoinedFiles", "JoinedSource", "joined"]
 
@@ -73,7 +75,11 @@ class JoinedSource:
 
     def read(self) -> NDArray[Any]:
         """Read all of them."""
-        return np.concatenate([source.read() for source in self.sources])
+        return self.reading().values
+
+    def reading(self) -> Reading:
+        """Read all of them, and tell what is missing of each."""
+        return in_a_row([reading_of(source) for source in self.sources])
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the files of all of them."""

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry import Region, Span
+from dasdist.sources.absence import Reading, in_a_row
 from dasdist.sources.coordinates import Ties
-from dasdist.sources.labelled import Coordinate, Labelled
-from dasdist.sources.selection import Source
+from dasdist.sources.labelled import Labelled
+from dasdist.sources.salvage import reading_of
+from dasdist.sources.source import Source
 
 __all__ = ["KeptSource", "kept", "kept_ties"]
 
@@ -45,7 +47,7 @@ def kept(array: Labelled, name: str, spans: Sequence[Span]) -> Labelled:
         shape=tuple(shape),
         coordinates={
             **array.coordinates,
-            name: Coordinate(time.dtype, partial(_ties, time.ties, spans)),
+            name: replace(time, ties=partial(_ties, time.ties, spans)),
         },
         source=partial(_source, array.source, spans, array.shape[1 - axis]),
         graph=None if array.graph is None else _graph(array.graph, axis, spans),
@@ -139,7 +141,11 @@ class KeptSource:
 
     def read(self) -> NDArray[Any]:
         """Read stretch by stretch."""
-        return np.concatenate([part.read() for part in self._parts()])
+        return self.reading().values
+
+    def reading(self) -> Reading:
+        """Read stretch by stretch, and tell what is missing of each."""
+        return in_a_row([reading_of(part) for part in self._parts()])
 
     def _parts(self) -> Iterator[Source]:
         for start, stop in self.bounds.tolist():

@@ -12,6 +12,7 @@ from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources.array import SourceArray, labelled_source
 from dasdist.sources.base import Member, Recording, SegmentAxes
+from dasdist.sources.channel_range import ChannelRange, channels_of
 from dasdist.sources.coordinates import Run, runs_of
 from dasdist.sources.joined import JoinedFiles, joined
 from dasdist.sources.labelled import Labelled
@@ -30,14 +31,15 @@ def open_recording(
 
     Parameters
     ----------
-    data : xdas.DataArray, xarray.DataArray, SourceArray, a collection of these, path or TimeRange
+    data : xdas.DataArray, xarray.DataArray, SourceArray, a collection of these, path or range
         Samples and channels, dimensions in either order.  Of xdas: tiles, HDF5 stacks, numpy or
         dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
         collection keep their channels and their sampling, and lie one after the other along the
         samples of the recording; files that xdas opened apart, because their first dimension is the
         fibre, are put together in time.  A path is that of an index of
         :func:`dasdist.index_archive`.  Samples of a time that
-        earlier ones of the same array have already are left out.
+        earlier ones of the same array have already are left out.  A range is a
+        :class:`TimeRange` of these, or a :class:`ChannelRange`, or one of the other.
     channel_coord_name : str, optional
         Dimension along the fibre.  Default: the one that is not time.
     tolerance : float
@@ -71,7 +73,8 @@ def open_recording(
             f"tolerance is {tolerance!r} samples; use 0 to less than 1, such as 0.25."
         )
     within = data if isinstance(data, TimeRange) else TimeRange(data)
-    data = within.data
+    chosen = within.data if isinstance(within.data, ChannelRange) else ChannelRange(within.data)
+    data = chosen.data
     if isinstance(data, str | os.PathLike):
         from dasdist.sources.index import read_index
 
@@ -88,6 +91,8 @@ def open_recording(
     for array in arrays:
         _check_alike(array, time_name, channel_name, alone=len(arrays) == 1)
         _check_unit(array.coordinates[channel_name].unit, arrays[0].coordinates[channel_name].unit)
+    if chosen.start is not None or chosen.stop is not None:
+        arrays = [channels_of(array, channel_name, chosen) for array in arrays]
     timed = with_times(arrays, time_name, tolerance, within)
     members: list[Member] = []
     for one in timed:

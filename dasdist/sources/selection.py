@@ -1,21 +1,25 @@
 """A selection of a recording: read its samples, or say which are missing.
 
-Silence is never data.  Files that are missing or broken, NaN, infinite samples and the value that
-stands for a missing file raise :class:`~dasdist.errors.UnreadableData`; nothing turns into zeros.
+Silence is never data.  Files that are missing or broken, NaN, infinite samples, what files declare
+missing and storage that was never written are told, or raise
+:class:`~dasdist.errors.UnreadableData`; nothing turns into zeros.
 """
 
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.errors import UnreadableData
 from dasdist.geometry import Axis, Region, Span
+from dasdist.sources.absence import Absence, Reading, not_numbers, rows_absent
 from dasdist.sources.coordinates import Run
+from dasdist.sources.salvage import reading_of, salvaged
+from dasdist.sources.source import Source
 from dasdist.units import count_of, readable_time
 
 __all__ = ["ArraySource", "Selection", "Source", "array_selection", "file_identity"]
@@ -23,28 +27,9 @@ __all__ = ["ArraySource", "Selection", "Source", "array_selection", "file_identi
 _NAMED = 3  # of files or channels in a message; the rest is counted
 _AT_ONCE = 2**24  # bytes of samples to hash at once
 _REMEDY = (
-    "Repair the archive, or leave such blocks out and list them: "
+    "Repair the archive, or leave out what touches them and have it listed: "
     'max_failures="any" (--max-failures any).'
 )
-
-
-class Source(Protocol):
-    """Where samples x channels are stored, and how to read them."""
-
-    def select(self, region: Region) -> "Source":
-        """Return a rectangle of this one, counted from its own first sample and channel."""
-
-    def read(self) -> NDArray[Any]:
-        """Return the values, shape (samples, channels); keep nothing in memory."""
-
-    def files(self) -> Sequence[tuple[Span, str]]:
-        """Return which samples lie in which file, as far as this is known; never raise."""
-
-    def chunks(self) -> tuple[int, int] | None:
-        """Return samples and channels of a storage chunk, if known and not contiguous."""
-
-    def identity(self) -> Iterator[bytes]:
-        """Yield what identifies these samples, without reading any from storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +62,7 @@ class Selection:
     times: tuple[Run, ...]
 
     def read(self) -> NDArray[Any]:
-        """Read the samples.
+        """Read the samples, all of them.
 
         Returns
         -------
@@ -88,34 +73,46 @@ class Selection:
         Raises
         ------
         UnreadableData
-            If a file does not exist or the samples cannot be read (the error of the reading library
-            is its cause), if any sample is NaN or infinite, or if integers of *all* channels at one
-            time, or signed ones of one channel at all times, are the lowest integer of their type,
-            which is what xdas fills in for a missing file.  A single sample that is clipped to that
-            integer is data.  The attributes `path` (str or None), `start` and `stop`
-            (numpy.datetime64 or None) are the first file concerned and the times of the first and
-            last sample.
+            If any sample is missing; see :meth:`reading`.  The attributes `path` (str or None),
+            `start` and `stop` (numpy.datetime64 or None) are the first file concerned and the times
+            of the first and last sample.
         """
-        if self.dtype.kind != "f":
-            self._refuse_absent_files()
+        reading = self._reading(finely=False)
+        if reading.absences:
+            raise self.refusal(reading.absences)
+        return reading.values
+
+    def reading(self) -> Reading:
+        """Read the samples, and tell which are missing.
+
+        Returns
+        -------
+        Reading
+            Missing are samples of files that do not exist or cannot be read (as few as storage
+            chunks and files allow), NaN and infinite ones, what a file declares missing, and
+            storage that was never written.  What was clipped to the lowest integer is data.
+        """
+        return self._reading(finely=True)
+
+    def _reading(self, *, finely: bool) -> Reading:
+        whole = Region(self._whole, Span(0, self.region.distance.size))
         try:
-            values = np.asarray(self.source.read())
+            reading = self._checked(self.source, whole)
         except MemoryError:
             raise  # says nothing about the data
-        except Exception as error:
-            raise self._cannot_be_read(error) from error
-        if values.shape != self.region.shape:
-            raise self._unreadable(
-                f"{self._times(self._whole)} came back as {values.shape} samples x channels "
-                f"instead of {self.region.shape}",
-                self._whole,
-                [path for _, path in self.source.files()],
-            )
-        values = values.astype(self.dtype, copy=False)
-        missing = _missing(values)
-        if missing is not None:
-            raise self._is_missing(missing)
-        return values
+        except Exception as error:  # noqa: BLE001 - the error is in what it returns
+            reading = salvaged(self.source, whole.shape, self.dtype, error, finely=finely)
+        found = not_numbers(reading.values)
+        return replace(reading, absences=(*reading.absences, *found)) if found else reading
+
+    def _checked(self, source: Source, region: Region) -> Reading:
+        reading = reading_of(source)
+        values = reading.values
+        if values.shape != region.shape:
+            what = f"came back as {values.shape} samples x channels instead of {region.shape}"
+            lost = (rows_absent(region.time, region.distance.size, what, None, OSError(what)),)
+            return Reading(np.zeros(region.shape, self.dtype), lost, own=True)
+        return replace(reading, values=values.astype(self.dtype, copy=False))
 
     @property
     def held_bytes(self) -> int:
@@ -129,50 +126,51 @@ class Selection:
     def _whole(self) -> Span:
         return Span(0, self.region.time.size)
 
-    def _refuse_absent_files(self) -> None:
-        """Refuse missing files: their integers could look like data (their floats are NaN)."""
-        gone = [
-            (span, path)
-            for span, path in self.source.files()
-            if "://" not in path and not os.path.exists(path)
-        ]
-        if gone:
-            span = Span(min(s.start for s, _ in gone), max(s.stop for s, _ in gone))
-            what = f"{self._times(span)} cannot be read (FileNotFoundError: no such file)"
-            error = self._unreadable(what, span, [path for _, path in gone])
-            raise error from FileNotFoundError(gone[0][1])
+    def refusal(self, absences: Sequence[Absence]) -> UnreadableData:
+        """Return the error that says what is missing: of several reasons, the first."""
+        first = absences[0]
+        alike = [a for a in absences if (a.error is None) == (first.error is None)]
+        if first.error is None:
+            alike = [a for a in alike if a.what == first.what]
+            return self._is_missing(alike)
+        span = Span(min(a.region.time.start for a in alike), max(a.region.time.stop for a in alike))
+        paths = [path for a in alike for path in self.paths_of(a)]
+        error = self._unreadable(f"{self._times(span)} {first.what}", span, paths)
+        error.__cause__ = first.error
+        return error
 
-    def _cannot_be_read(self, error: Exception) -> UnreadableData:
-        files = self.source.files()
-        if len(files) > 1:  # find out which
-            files = [(span, path) for span, path in files if not self._can_read(span)] or files
-        spans = [span for span, _ in files] or [self._whole]
-        span = Span(min(s.start for s in spans), max(s.stop for s in spans))
-        what = f"{self._times(span)} cannot be read ({type(error).__name__}: {error})"
-        return self._unreadable(what, span, [path for _, path in files])
-
-    def _can_read(self, span: Span) -> bool:
-        try:
-            self.source.select(Region(span, Span(0, self.region.distance.size))).read()
-        except Exception:  # noqa: BLE001 - the error itself is being reported already
-            return False
-        return True
-
-    def _is_missing(self, missing: "_Missing") -> UnreadableData:
-        span = Span(int(missing.samples[0]), int(missing.samples[-1]) + 1)
-        paths = [
+    def paths_of(self, absence: Absence) -> list[str]:
+        """Return the files that missing samples belong to, as far as this is known."""
+        if absence.path is not None:
+            return [absence.path]
+        rows = absence.region.time
+        if absence.mask is None:
+            held = np.arange(rows.start, rows.stop)
+        else:
+            held = np.flatnonzero(absence.mask.any(axis=1)) + rows.start
+        return [
             path
-            for held, path in self.source.files()
-            if np.any((missing.samples >= held.start) & (missing.samples < held.stop))
+            for span, path in self.source.files()
+            if np.any((held >= span.start) & (held < span.stop))
         ]
+
+    def _is_missing(self, absences: Sequence[Absence]) -> UnreadableData:
+        mask = np.zeros(self.region.shape, dtype=np.bool_)
+        for absence in absences:
+            absence.put(mask)
+        samples = np.flatnonzero(mask.any(axis=1))
+        span = Span(int(samples[0]), int(samples[-1]) + 1)
+        dead = np.flatnonzero(mask.all(axis=0))
         what = (
-            f"{missing.samples.size} of {count_of(self.region.time.size, 'sample')} on "
-            f"{missing.channels} of "
-            f"{count_of(self.region.distance.size, 'channel')} {missing.what}: {self._times(span)}"
+            f"{samples.size} of {count_of(self.region.time.size, 'sample')} on "
+            f"{int(mask.any(axis=0).sum())} of "
+            f"{count_of(self.region.distance.size, 'channel')} {absences[0].what}: "
+            f"{self._times(span)}"
         )
-        if missing.dead.size:
-            dead = _some((missing.dead + self.region.distance.start).tolist())
-            what += f"; channels {dead} have nothing else: leave dead channels out of the data"
+        if 0 < dead.size < mask.shape[1]:  # else it is the file
+            named = _some((dead + self.region.distance.start).tolist())
+            what += f"; channels {named} have nothing else: leave dead channels out of the data"
+        paths = [path for absence in absences for path in self.paths_of(absence)]
         return self._unreadable(what, span, paths)
 
     def _unreadable(self, what: str, span: Span, paths: Sequence[str]) -> UnreadableData:
@@ -183,20 +181,21 @@ class Selection:
         # in its dictionary, they outlive the way back from a worker
         vars(error).update(
             path=named[0] if named else None,
-            start=self._time(span.start),
-            stop=self._time(span.stop - 1),
+            start=self.time(span.start),
+            stop=self.time(span.stop - 1),
         )
         return error
 
     def _times(self, span: Span) -> str:
         samples = span.shift(self.region.time.start)
         text = f"samples {samples.start} to {samples.stop - 1} of the recording"
-        first, last = self._time(span.start), self._time(span.stop - 1)
+        first, last = self.time(span.start), self.time(span.stop - 1)
         if first is None:
             return text
         return f"{text} ({readable_time(first)} to {readable_time(last)})"
 
-    def _time(self, sample: int) -> np.datetime64 | None:
+    def time(self, sample: int) -> np.datetime64 | None:
+        """Return the time of a sample, counted from the first of the selection, if known."""
         sample += self.region.time.start
         for run in self.times:
             if run.span.start <= sample < run.span.stop:
@@ -273,48 +272,3 @@ def array_selection(values: NDArray[Any], region: Region, time: Axis | None = No
 def _some(things: Sequence[Any]) -> str:
     text = ", ".join(str(thing) for thing in things[:_NAMED])
     return text if len(things) <= _NAMED else f"{text} and {len(things) - _NAMED} more"
-
-
-# ---------------------------------------------------------------- what is not data
-
-
-@dataclass(frozen=True, slots=True)
-class _Missing:
-    samples: NDArray[np.int64]
-    channels: int
-    dead: NDArray[np.int64]
-    what: str
-
-
-def _missing(values: NDArray[Any]) -> _Missing | None:
-    if values.dtype.kind == "f":
-        return _not_finite(values)
-    unsigned = values.dtype.kind == "u"  # their lowest is 0, on one channel as good as any sample
-    if unsigned and values.shape[1] == 1:
-        return None
-    lowest = np.iinfo(values.dtype).min
-    what = f"are {lowest}, the value that stands for a missing file"
-    samples = np.flatnonzero(values[:, 0] == lowest)  # mostly none, and that is quick to see
-    samples = samples[(values[samples] == lowest).all(axis=1)]
-    if samples.size:
-        return _Missing(samples, values.shape[1], np.empty(0, dtype=np.int64), what)
-    if unsigned:
-        return None
-    dead = np.flatnonzero(values[0] == lowest)
-    dead = dead[(values[:, dead] == lowest).all(axis=0)]
-    return _Missing(np.arange(len(values)), dead.size, dead, what) if dead.size else None
-
-
-def _not_finite(values: NDArray[Any]) -> _Missing | None:
-    # one NaN or infinity makes the sum so: no array as large as the data is needed to see it
-    with np.errstate(all="ignore"):
-        if np.isfinite(values.sum()):
-            return None
-    bad = ~np.isfinite(values)
-    samples = np.flatnonzero(bad.any(axis=1))
-    if samples.size == 0:  # only the sum was too large
-        return None
-    dead = np.flatnonzero(bad.all(axis=0))
-    if dead.size == values.shape[1]:  # then it is the file
-        dead = dead[:0]
-    return _Missing(samples, int(bad.any(axis=0).sum()), dead, "are NaN or infinite")

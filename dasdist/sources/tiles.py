@@ -24,21 +24,27 @@ from numpy.typing import NDArray
 from xdas.virtual import TileArray
 
 from dasdist.geometry import Region, Span
+from dasdist.sources.absence import Absence, Reading
 from dasdist.sources.checked import CHECKED, check_size
 from dasdist.sources.chunks import storage_chunks
-from dasdist.sources.hdf5 import Piece, linked_files, read_pieces
+from dasdist.sources.declared import Declared, first_declared
+from dasdist.sources.foreign import foreign
+from dasdist.sources.hdf5 import Piece, linked_files, read_pieces, turned
 from dasdist.sources.selection import file_identity
 
-__all__ = ["TileSource", "first_path", "tile_source"]
+__all__ = ["TileSource", "first_path", "first_plain", "tile_source"]
 
 _TOGETHER = 32
 """Tiles along time of a section: their paths are sent with every block, some 50 bytes each."""
 
 
-def tile_source(array: TileArray, time_axis: int) -> "TileSource":
-    """Return the source of a tile array."""
+def tile_source(
+    array: TileArray, time_axis: int, dtype: np.dtype[Any] | None = None
+) -> "TileSource":
+    """Return the source of a tile array; its samples may be of another type than is stored."""
     time, distance = array.shape[time_axis], array.shape[1 - time_axis]
-    return TileSource(_Tiles(array, time_axis), Region(Span(0, time), Span(0, distance)))
+    window = Region(Span(0, time), Span(0, distance))
+    return TileSource(_Tiles(array, time_axis), window, dtype or np.dtype(array.dtype))
 
 
 class _Tiles:
@@ -106,35 +112,51 @@ class TileSource:
         The array.
     window : Region
         Its samples and channels.
+    dtype : numpy.dtype
+        Type of the samples.
     """
 
     tiles: _Tiles
     window: Region
+    dtype: np.dtype[Any]
 
     def __reduce__(self) -> tuple[Callable[..., "TileSource"], tuple[Any, ...]]:
         start, section = self.tiles.section(self.window.time)
         window = Region(self.window.time.shift(-start), self.window.distance)
-        return _travelled, (section.packed, section.time_axis, window)
+        return _travelled, (section.packed, section.time_axis, window, self.dtype)
 
     def select(self, region: Region) -> "TileSource":
         """Return a window of this one."""
         time = region.time.shift(self.window.time.start)
-        return TileSource(
-            self.tiles, Region(time, region.distance.shift(self.window.distance.start))
-        )
+        channels = region.distance.shift(self.window.distance.start)
+        return TileSource(self.tiles, Region(time, channels), self.dtype)
 
     def read(self) -> NDArray[Any]:
         """Read tile by tile."""
+        return self.reading().values
+
+    def reading(self) -> Reading:
+        """Read tile by tile, and tell what was never written, or is declared missing."""
         start, section = self.tiles.section(self.window.time)
         rows, columns = self.window.time.shift(-start), self.window.distance
         if section.plain is None:
             values = np.asarray(section.cut(Region(rows, columns)))
-        else:
-            if section.time_axis == 1:
-                rows, columns = columns, rows
-            pieces = list(_touched(section.plain, rows, columns))
-            values = read_pieces(pieces, (rows.size, columns.size), section.array.dtype, exact=True)
-        return values if section.time_axis == 0 else values.T
+            return self._told(values if section.time_axis == 0 else values.T)
+        if section.time_axis == 1:
+            rows, columns = columns, rows
+        pieces = list(_touched(section.plain, rows, columns))
+        reading = read_pieces(pieces, (rows.size, columns.size), self.dtype, exact=True)
+        return turned(reading, section.time_axis)
+
+    def _told(self, stored: NDArray[Any]) -> Reading:
+        """Return what xdas read, unpacked, and which of it is missing."""
+        reading = foreign(stored, self.files)
+        first = first_plain(self.tiles.array)
+        declared = Declared() if first is None else first_declared(*first)
+        if not declared.anything:
+            return reading
+        found = Absence.of_mask(declared.mask(stored), declared.what)
+        return Reading(declared.unpacked(stored), (*reading.absences, *found), own=True)
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the files, or for a single file that only links to others, those others."""
@@ -186,8 +208,8 @@ class TileSource:
                 yield b"\0".join(facts[path] for path in paths)
 
 
-def _travelled(packed: bytes, time_axis: int, window: Region) -> TileSource:
-    return TileSource(_unpacked(packed, time_axis), window)
+def _travelled(packed: bytes, time_axis: int, window: Region, dtype: np.dtype[Any]) -> TileSource:
+    return TileSource(_unpacked(packed, time_axis), window, dtype)
 
 
 @lru_cache(maxsize=16)
@@ -215,7 +237,7 @@ def _paths(array: TileArray) -> list[str]:
 
 def first_path(array: TileArray) -> str:
     """Return the path of the first tile."""
-    return os.path.join(array.root, os.fsdecode(array.dataset["paths"].values.flat[0]))
+    return os.path.join(array.root, os.fsdecode(bytes(array.dataset["paths"].values.flat[0])))
 
 
 def _single_piece(array: TileArray) -> Piece | None:
@@ -231,6 +253,16 @@ def _single_piece(array: TileArray) -> Piece | None:
     rows, columns = (Span(0, size) for size in array.shape)
     (path,) = _paths(array)
     return Piece(rows, columns, path, array.engine["dataset"], index)
+
+
+def first_plain(array: TileArray) -> tuple[str, str] | None:
+    """Return file and dataset of the first tile, if xdas's own engine reads it."""
+    engine: dict[str, Any] = dict(array.engine)
+    if engine["name"] == CHECKED:
+        engine = engine["engine"]
+    if engine["name"] != "xdas" or "dataset" not in engine or array.dataset["paths"].size == 0:
+        return None
+    return first_path(array), engine["dataset"]
 
 
 def _plain_tiles(array: TileArray) -> list[tuple[Piece, int | None]] | None:

@@ -1,7 +1,8 @@
 """Read arrays that xarray opened: numpy, dask, or lazy values of a Zarr store or NetCDF file."""
 
 import pickle
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,14 +12,22 @@ import pandas as pd
 import xarray
 from numpy.typing import NDArray
 
-from dasdist.errors import InvalidInput
+from dasdist.errors import DataWarning, InvalidInput
 from dasdist.geometry import Region, Span
+from dasdist.sources.absence import NEVER_WRITTEN, Absence, Reading
 from dasdist.sources.coordinates import Ties, ties_of_values
+from dasdist.sources.declared import Declared
+from dasdist.sources.declared_source import StatedSource, masked, masked_dtype, stated
+from dasdist.sources.hdf5 import turned
+from dasdist.sources.hdf5_behind import lack_of_hdf5, unwritten_in_hdf5
 from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
-from dasdist.sources.selection import Source, file_identity
+from dasdist.sources.selection import file_identity
+from dasdist.sources.source import Source
+from dasdist.sources.views import view_of
+from dasdist.sources.zarr_chunks import lack_of_zarr, unwritten_in_zarr, zarr_array
 from dasdist.sources.zones import holds_times, in_utc
 
-__all__ = ["LazySource", "labelled_xarray"]
+__all__ = ["LazySource", "labelled_xarray", "lacks_chunks", "opened_by"]
 
 
 def labelled_xarray(data: xarray.DataArray) -> Labelled:
@@ -33,13 +42,28 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
             others[str(name)] = str(coordinate.dims[0])
     # `data.data` and `data.values` would load what is lazy
     graph = data.data if data.chunks is not None and is_graph(data.data) else None
+    variable, as_read = data.variable, graph is None and not data.variable._in_memory
+    stored = None if graph is None else opened_by(graph)
+    if stored is not None and len(data.dims) == 2:
+        as_read = as_read or stored.alone
+        lack = lack_behind(stored.variable, data.encoding)
+        if lack and stored.alone:
+            # read without dask, what is missing can be told from zeros
+            variable, graph = stored.variable_of(data), None
+        elif lack:
+            _refuse(lack, slices=stored.slices and "within" not in lack)
+    declared = Declared()
+    if data.dtype.kind in "iuf":
+        declared = stated(data.attrs, data.encoding, data.dtype, read=as_read)
+    if graph is not None and declared.anything:
+        graph = graph.map_blocks(masked, declared, dtype=masked_dtype(data.dtype))
     return Labelled(
         dims=tuple(str(dim) for dim in data.dims),
         shape=data.shape,
-        dtype=data.dtype,
+        dtype=data.dtype if graph is None else graph.dtype,
         coordinates=coordinates,
         others=others,
-        source=partial(_source, data.variable, graph),
+        source=partial(_source, variable, graph, declared, stored is not None),
         graph=graph,
     )
 
@@ -63,32 +87,91 @@ def _ties(coordinate: xarray.DataArray) -> Ties:
     return ties_of_values(in_utc(coordinate.to_index(), name), name)
 
 
-def _source(variable: xarray.Variable, graph: Any, time_axis: int) -> Source:
+def lacks_chunks(data: xarray.DataArray) -> bool:
+    """Return whether dask reads the data from storage that may lack some of it."""
+    stored = opened_by(data.data) if data.chunks is not None and is_graph(data.data) else None
+    return stored is not None and lack_behind(stored.variable, data.encoding) != ""
+
+
+def lack_behind(variable: xarray.Variable, encoding: Mapping[Any, Any]) -> str:
+    """Say what of the storage behind a lazy variable was perhaps never written."""
+    view = view_of(variable)
+    if view is None:
+        return ""
+    array = zarr_array(view)
+    if array is None:
+        return lack_of_hdf5(view, encoding)
+    lack = lack_of_zarr(array)
+    return f"{lack} of {array.store_path}" if lack else ""
+
+
+def _refuse(lack: str, *, slices: bool) -> None:
+    """Refuse, or warn of, a dask graph that reads storage of which some may be missing."""
+    told = (
+        f"The data comes through dask, and {lack} may never have been written and would read as a "
+        "fill value. Open it without dask, with chunks=None (xarray.open_zarr(path, chunks=None)): "
+        "what is missing is known then, and told."
+    )
+    if slices:
+        raise InvalidInput(told)
+    warnings.warn(told, DataWarning, stacklevel=6)
+
+
+def _source(
+    variable: xarray.Variable, graph: Any, declared: Declared, unnamed: bool, time_axis: int
+) -> Source:
     if graph is not None:
         return GraphSource(graph if time_axis == 0 else graph.T)
     if variable._in_memory:
-        return in_memory(variable.values, time_axis)
-    return LazySource(variable, time_axis)
+        source: Source = in_memory(variable.values, time_axis)
+    else:
+        source = LazySource(variable, time_axis, unnamed)
+    return StatedSource(source, declared) if declared.anything else source
 
 
 @dataclass(frozen=True, slots=True)
 class LazySource:
-    """A variable that xarray reads from its backend when asked for values."""
+    """A variable that xarray reads from its backend when asked for values.
+
+    Parameters
+    ----------
+    variable : xarray.Variable
+        The variable.
+    time_axis : int
+        Which of its axes is time.
+    unnamed : bool
+        Whether it came as a dask graph, which runs do not identify by its store.
+    """
 
     variable: xarray.Variable
     time_axis: int
+    unnamed: bool = False
 
     def select(self, region: Region) -> "LazySource":
         """Return a lazy slice."""
         time, distance = region.time.slice, region.distance.slice
         key = (time, distance) if self.time_axis == 0 else (distance, time)
-        return LazySource(self.variable[key], self.time_axis)
+        return LazySource(self.variable[key], self.time_axis, self.unnamed)
 
     def read(self) -> NDArray[Any]:
         """Read from the backend."""
+        return self.reading().values
+
+    def reading(self) -> Reading:
+        """Read from the backend, and tell which chunks of a Zarr store were never written."""
         # from a fresh slice: a variable keeps what it has read
         values: NDArray[Any] = self.variable[:, :].values
-        return values if self.time_axis == 0 else values.T
+        found = Absence.of_mask(self._unwritten(values), NEVER_WRITTEN)
+        return turned(Reading(values, found, own=True), self.time_axis)
+
+    def _unwritten(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
+        view = view_of(self.variable)
+        if view is None:
+            return None
+        array = zarr_array(view)
+        if array is not None:
+            return unwritten_in_zarr(view, array, values)
+        return unwritten_in_hdf5(view, self.variable.encoding, values)
 
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the file or store that xarray opened, if it says."""
@@ -106,6 +189,8 @@ class LazySource:
 
     def identity(self) -> Iterator[bytes]:
         """Yield the file or the name of the store."""
+        if self.unnamed:
+            return
         for _, path in self.files():
             yield file_identity(path)
 
@@ -118,11 +203,58 @@ class LazySource:
                 "This xarray.DataArray reads from an object that cannot be sent to a worker, such "
                 f"as an open file ({error}). Open the file by its path, or load the data first."
             ) from error
-        return _reopened, (held, self.time_axis)
+        return _reopened, (held, self.time_axis, self.unnamed)
 
 
-def _reopened(held: bytes, time_axis: int) -> LazySource:
-    return LazySource(pickle.loads(held), time_axis)
+def _reopened(held: bytes, time_axis: int, unnamed: bool) -> LazySource:
+    return LazySource(pickle.loads(held), time_axis, unnamed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a dask graph of xarray's reads.
+
+    Parameters
+    ----------
+    variable : xarray.Variable
+        The lazy variable behind it.
+    alone : bool
+        Whether the graph does nothing but read it.
+    slices : bool
+        Whether it does nothing but read and slice or turn it.
+    """
+
+    variable: xarray.Variable
+    alone: bool
+    slices: bool
+
+    def variable_of(self, data: xarray.DataArray) -> xarray.Variable:
+        """Return the variable with the encoding of what it became."""
+        return xarray.Variable(data.dims, self.variable._data, encoding=data.encoding)
+
+
+def opened_by(graph: Any) -> _Opened | None:
+    """Return the variable that a dask graph reads, if xarray made it of a single one."""
+    layers = graph.__dask_graph__().layers
+    roots = [
+        entry
+        for name, layer in layers.items()
+        if str(name).startswith("original-") and len(layer) == 1
+        for entry in layer.values()
+        if hasattr(entry, "array") and type(entry).__module__.startswith("xarray.")
+    ]
+    if len(roots) != 1:
+        return None
+    inner = roots[0].array
+    names = [str(name) for name in layers if not str(name).startswith("original-")]
+    first = [name for name in names if f"original-{name}" in layers]
+    others = [name.partition("-")[0] for name in names if name not in first]
+    dims = tuple(f"dim_{axis}" for axis in range(len(inner.shape)))
+    return _Opened(
+        xarray.Variable(dims, inner),
+        alone=graph.name in first,
+        slices={*others} <= {"getitem", "transpose"},
+    )
 
 
 def _store(variable: xarray.Variable) -> Any:

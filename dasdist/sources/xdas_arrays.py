@@ -13,6 +13,7 @@ from xdas.virtual import TileArray, VirtualLayout, VirtualSource, VirtualStack
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Span
 from dasdist.sources.coordinates import Ties, ties_of_xdas
+from dasdist.sources.declared import first_declared
 from dasdist.sources.hdf5 import Hdf5Source, Index, Piece, box
 from dasdist.sources.headers import STATED, stated_step
 from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
@@ -20,7 +21,7 @@ from dasdist.sources.lengths import METRE, metres
 from dasdist.sources.restamp import restamped
 from dasdist.sources.selection import Source
 from dasdist.sources.stored_axes import as_stored, stored_as
-from dasdist.sources.tiles import first_path, tile_source
+from dasdist.sources.tiles import first_path, first_plain, tile_source
 
 __all__ = ["labelled_xdas"]
 
@@ -41,6 +42,7 @@ def labelled_xdas(data: DataArray) -> Labelled:
         unit = METRE  # an index converted them
     values = data.data
     shape = tuple(values.shape)  # once: a long stack adds it up anew each time
+    dtype = _dtype(values)
     coordinates, others = {}, {}
     for name, coordinate in data.coords.items():
         if coordinate.dim == name:
@@ -51,10 +53,10 @@ def labelled_xdas(data: DataArray) -> Labelled:
     return Labelled(
         dims=tuple(data.dims),
         shape=shape,
-        dtype=np.dtype(values.dtype),
+        dtype=dtype,
         coordinates=coordinates,
         others=others,
-        source=partial(_source, values, shape),
+        source=partial(_source, values, shape, dtype),
         graph=values if is_graph(values) else None,
     )
 
@@ -80,16 +82,40 @@ def _stated_step(values: Any) -> Fraction | None:
     return None if path is None else stated_step(path)
 
 
-def _source(values: Any, shape: tuple[int, int], time_axis: int) -> Source:
+def _dtype(values: Any) -> np.dtype[Any]:
+    """Return the type of the samples, which the first file may declare to be packed."""
+    stored = np.dtype(values.dtype)
+    first = _first_dataset(values)
+    return stored if first is None else first_declared(*first).dtype(stored)
+
+
+def _first_dataset(values: Any) -> tuple[str, str] | None:
+    """Return file and dataset of the first values, if they are as HDF5 stores them."""
+    if isinstance(values, TileArray):
+        return first_plain(values)
+    while isinstance(values, VirtualStack):
+        if not values.sources:
+            return None
+        values = values.sources[0]
+    if isinstance(values, VirtualSource):
+        return os.path.abspath(values._vsource.path), values._vsource.name
+    if isinstance(values, VirtualLayout):
+        links = values._layout.dcpl
+        if links.get_virtual_count():
+            return os.path.abspath(links.get_virtual_filename(0)), links.get_virtual_dsetname(0)
+    return None
+
+
+def _source(values: Any, shape: tuple[int, int], dtype: np.dtype[Any], time_axis: int) -> Source:
     if is_graph(values):
         return GraphSource(values if time_axis == 0 else values.T)
     if isinstance(values, np.ndarray):
         return in_memory(values, time_axis)
     if isinstance(values, TileArray):
-        return tile_source(values, time_axis)
+        return tile_source(values, time_axis, dtype)
     if isinstance(values, VirtualStack | VirtualSource | VirtualLayout):
         pieces = list(_pieces(values))
-        return Hdf5Source.of(pieces, shape, np.dtype(values.dtype), time_axis)
+        return Hdf5Source.of(pieces, shape, dtype, time_axis)
     raise InvalidInput(
         f"The values of this xdas.DataArray are a {type(values).__module__}."
         f"{type(values).__qualname__}, but must be a virtual array of xdas, numpy or dask to be "
