@@ -5,6 +5,7 @@ Expected values come from the clean recording and from counting by hand, not fro
 
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 import torch
 import xarray
 import xdas
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -149,6 +150,8 @@ def test_picks_do_not_depend_on_blocks_where_samples_are_missing(model, case):
         try:
             return dasdist.classify(model, data, block=block, **CHOICE, **OPTIONS).picks
         except dasdist.TooManyFailures as error:  # there is not a window without a hole
+            tried = re.search(r"first (\d+) blocks failed, of ([\d,]+),", str(error))
+            assume(tried is None or tried[1] == tried[2])  # or not in the first blocks
             return pd.DataFrame({name: [] for name in COLUMNS}).assign(told=str(error))
 
     whole, parts = picks({"time": 10**6}), picks(block)
