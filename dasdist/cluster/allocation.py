@@ -135,10 +135,10 @@ def workers_for(
     Examples
     --------
     >>> print(workers_for(Allocation(cpus=32, memory=128 * 2**30, devices=("0", "1", "2", "3"))))
-    4 worker processes, one on each of the GPUs 0, 1, 2, 3: each 3 task threads, \
+    4 worker processes, one on each of the GPUs 0, 1, 2, 3: 3 task threads each, \
 2 compute threads a task, 31.88 GiB
     >>> print(workers_for(Allocation(cpus=64, memory=256 * 2**30)))
-    32 worker processes: each 2 task threads, 1 compute threads a task, 7.98 GiB
+    32 worker processes: 2 task threads each, 1 compute thread a task, 7.98 GiB
     """
     usable = allocation.memory - spare
     if usable <= 0:
