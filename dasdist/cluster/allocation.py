@@ -82,7 +82,8 @@ class Workers:
         return (
             f"{count_of(self.count, 'worker process', 'worker processes')}{pinned}: "
             f"{count_of(self.threads, 'task thread')} each, "
-            f"{self.compute_threads} compute threads a task, {self.memory / 2**30:.2f} GiB"
+            f"{count_of(self.compute_threads, 'compute thread')} a task, "
+            f"{self.memory / 2**30:.2f} GiB"
         )
 
 
