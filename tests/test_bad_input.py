@@ -75,7 +75,7 @@ def test_sampling_that_no_ratio_reaches():
         dasdist.InvalidInput,
         "time.*range of 0.0099 to 0.0101",
         model,
-        recording(noise(900, 8), rate=3218.0),
+        recording(noise(900, 8), rate=5.0),
     )
 
 

@@ -213,7 +213,7 @@ def test_a_plan_is_that_of_the_run(data):
     text = here("plan", data, "--model", "demo", *BLOCKS)
     assert text.exit_code == 0
     assert "computed twice" in text.stdout
-    assert text.stderr == ""
+    assert set(text.stderr.splitlines()) <= {"Loading libraries ...", "Planning ..."}  # if slow
     shown = here("plan", data, "--model", "demo", "--json", *BLOCKS)
     (end,) = events(shown.stdout)
     model = dasdist.from_pretrained("demo")

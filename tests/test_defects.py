@@ -109,11 +109,11 @@ def test_an_empty_result_has_its_columns():
 def test_results_read_well():
     data = recording(spikes((300, 4), {(150, 2): 0.9}))
     found = dasdist.classify(Echo(), data, thresholds=0.2, blinding=(5, 5), pbar=False)
-    assert "1 picks (1 P)" in str(found)
+    assert "1 pick (1 P)" in str(found)
     assert "2024-01-01 00:00:01.5" in str(found)
     assert found.P[0].phase == "P"
     assert found.P[0].channel == 20.0
-    assert "blocks" in str(found.report)
+    assert "1 of 1 block," in str(found.report)
     with pytest.raises(AttributeError, match="There is no result 'S'"):
         _ = found.S
 

@@ -85,7 +85,7 @@ def test_what_is_asked_for_or_configured_stands(partition):
         ({"cores": 65}, None, r"65 cores .* partition normal has \(at most 64 cores .*--cores"),
         ({"memory": "300GiB"}, None, r"307200 MiB .*\(at most 64 cores and 256000 MiB.*--memory"),
         ({"gpus": 5}, "gpu", r"asks for 5 GPUs.* of partition gpu have at most 4.*--gpus-per-job"),
-        ({"gpus": 1}, None, r"asks for 1 GPUs.* of partition normal have at most 0.*--partition"),
+        ({"gpus": 1}, None, r"asks for 1 GPU,.* of partition normal have at most 0.*--partition"),
         ({"cores": 33, "gpus": 1}, "gpu", r"33 cores .*\(at most 32 cores and 128000 MiB"),
     ],
 )

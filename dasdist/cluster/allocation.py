@@ -82,7 +82,8 @@ class Workers:
         return (
             f"{count_of(self.count, 'worker process', 'worker processes')}{pinned}: "
             f"{count_of(self.threads, 'task thread')} each, "
-            f"{self.compute_threads} compute threads a task, {self.memory / 2**30:.2f} GiB"
+            f"{count_of(self.compute_threads, 'compute thread')} a task, "
+            f"{self.memory / 2**30:.2f} GiB"
         )
 
 
@@ -135,10 +136,10 @@ def workers_for(
     Examples
     --------
     >>> print(workers_for(Allocation(cpus=32, memory=128 * 2**30, devices=("0", "1", "2", "3"))))
-    4 worker processes, one on each of the GPUs 0, 1, 2, 3: each 3 task threads, \
+    4 worker processes, one on each of the GPUs 0, 1, 2, 3: 3 task threads each, \
 2 compute threads a task, 31.88 GiB
     >>> print(workers_for(Allocation(cpus=64, memory=256 * 2**30)))
-    32 worker processes: each 2 task threads, 1 compute threads a task, 7.98 GiB
+    32 worker processes: 2 task threads each, 1 compute thread a task, 7.98 GiB
     """
     usable = allocation.memory - spare
     if usable <= 0:

@@ -44,8 +44,8 @@ def padded(values: Any, before: int, after: int) -> Any:
 
     Examples
     --------
-    >>> padded(np.array([[4.0], [0.0]], dtype="float32"), 2, 1).ravel().tolist()
-    [2.0, 3.0, 4.0, 0.0, 1.0]
+    >>> padded(np.array([[4.0], [0.0]], dtype="float32"), 2, 1).ravel().round(2)
+    array([1.33, 3.33, 4.  , 0.  , 0.67], dtype=float32)
     """
     count, channels = values.shape
     shape = (before + count + after, channels)

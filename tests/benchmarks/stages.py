@@ -158,8 +158,9 @@ def preprocess(quick: bool) -> Iterator[Contest]:
         return prepare(counts, block, sections).values
 
     def agree(one: np.ndarray, other: np.ndarray) -> None:
-        size = min(len(one), len(other))
-        np.testing.assert_allclose(one[:size], other[:size], atol=1e-3 * float(np.abs(one).max()))
+        # scipy sees zeros beyond the ends, dasdist a mirror image; then the filter settles
+        inner = slice(500, min(len(one), len(other)) - 500)
+        np.testing.assert_allclose(one[inner], other[inner], atol=1e-3 * float(np.abs(one).max()))
 
     yield Contest(
         {"scipy": with_scipy, "dasdist": with_dasdist}, agree, {"samples": counts.size}, turns=5
