@@ -15,6 +15,7 @@ from dasdist.sources.base import Member, Recording, SegmentAxes
 from dasdist.sources.coordinates import Run, runs_of
 from dasdist.sources.joined import JoinedFiles, joined
 from dasdist.sources.labelled import Labelled
+from dasdist.sources.spectra import refuse_spectrum
 from dasdist.sources.xarray_arrays import labelled_xarray
 
 __all__ = ["open_recording"]
@@ -161,6 +162,7 @@ def _remedy(data: Any) -> str:
 
 
 def _check(array: Labelled) -> None:
+    refuse_spectrum(array.name)
     if len(array.dims) != 2:
         raise InvalidInput(
             f"The data has {len(array.dims)} dimensions {array.dims}, but must have two: time and "

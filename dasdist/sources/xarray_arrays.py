@@ -37,6 +37,7 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
         others=others,
         source=partial(_source, data.variable, graph),
         graph=graph,
+        name=None if data.name is None else str(data.name),
     )
 
 

@@ -45,6 +45,7 @@ def labelled_xdas(data: DataArray) -> Labelled:
         others=others,
         source=partial(_source, values, shape),
         graph=values if is_graph(values) else None,
+        name=data.name,
     )
 
 
