@@ -104,7 +104,7 @@ def test_files_that_cannot_be_used_are_listed_with_their_reason(tmp_path):
         "of_other_magic.nc": ("unreadable", "b'RIFF'"),
         "floats.nc": ("dtype", "float32 instead of int16"),
         "complex.nc": ("dtype", "complex64"),
-        "else.h5": ("unreadable", "xdas has no engine"),
+        "else.h5": ("unreadable", "of no layout that xdas reads: at its top is temperature"),
         "cut_short.nc": ("unreadable", "1 of 4 storage chunks"),
         "linking.nc": ("links", "index those"),
         "pipe.h5": ("unreadable", "not a regular file"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from dasdist.archive.header import Problem
 from dasdist.errors import InvalidInput
 from dasdist.sources.first_bytes import SEGY_ENDINGS, is_recording
-from dasdist.sources.patterns import bracket_hint, matching
+from dasdist.storage.patterns import bracket_hint, matching
 
 __all__ = ["SUFFIXES", "Found", "find_files"]
 

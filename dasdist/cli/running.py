@@ -52,6 +52,8 @@ class Asked:
         What is written.
     picks : bool
         Whether the first of these is a dataset of picks.
+    engine_options : mapping
+        Options of the engine.
     """
 
     data: str
@@ -66,6 +68,7 @@ class Asked:
     failing: Failing = field(default_factory=Failing)
     outputs: tuple[str | Path, ...] = ()
     picks: bool = False
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse what can be refused without loading anything."""
@@ -101,7 +104,12 @@ def ready(
     asked.check()
     check_name(asked.model)
     check_input(asked.data)
-    found = open_input(asked.data, engine=asked.engine, variable=asked.variable)
+    found = open_input(
+        asked.data,
+        engine=asked.engine,
+        variable=asked.variable,
+        engine_options=asked.engine_options,
+    )
     recording = within(found, asked.period.since, asked.period.until)
     network = load_model(asked.model)
     if callback is not None:

@@ -9,7 +9,7 @@ from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
 from dasdist.cli.asked_before import remember, said_so
 from dasdist.cli.groups import Failing, Period, Queue, Where, grouped
-from dasdist.cli.inputs import parse_block
+from dasdist.cli.inputs import parse_block, parse_engine_options
 from dasdist.cli.running import Asked, conclude, counted, merged, ready
 from dasdist.cli.voice import speaking
 
@@ -31,10 +31,12 @@ def plan(
     batch_size: opt.BatchSize = None,
     block: opt.Block = None,
     engine: opt.Engine = None,
+    engine_option: opt.EngineOption = None,
     variable: opt.Variable = None,
     *,
     period: Period,
     where: Where,
+    verbose: opt.Verbose = False,
     as_json: opt.Json = False,
 ) -> None:
     """Show what a run would do: its blocks, what is read or computed twice, and its memory."""
@@ -47,9 +49,10 @@ def plan(
         parse_block(block),
         period,
         where,
+        engine_options=parse_engine_options(engine_option),
     )
     with (
-        speaking("plan", as_json=as_json) as voice,
+        speaking("plan", as_json=as_json, verbose=verbose) as voice,
         ready(voice, asked) as (network, recording, client),
     ):
         import dasdist
@@ -99,6 +102,7 @@ def classify(
     batch_size: opt.BatchSize = None,
     block: opt.Block = None,
     engine: opt.Engine = None,
+    engine_option: opt.EngineOption = None,
     variable: opt.Variable = None,
     *,
     period: Period,
@@ -106,6 +110,7 @@ def classify(
     queue: Queue,
     failing: Failing,
     quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     as_json: opt.Json = False,
 ) -> None:
     """Pick phases in a recording. Run the same command again to resume it."""
@@ -122,8 +127,9 @@ def classify(
         failing,
         outputs=(out,) if annotations is None else (out, annotations),
         picks=True,
+        engine_options=parse_engine_options(engine_option),
     )
-    with speaking("classify", quiet=quiet, as_json=as_json) as voice:
+    with speaking("classify", quiet=quiet, as_json=as_json, verbose=verbose) as voice:
         voice.fact(out=str(out))
         if said_so(voice, asked):
             return
@@ -163,6 +169,7 @@ def annotate(
     batch_size: opt.BatchSize = None,
     block: opt.Block = None,
     engine: opt.Engine = None,
+    engine_option: opt.EngineOption = None,
     variable: opt.Variable = None,
     *,
     period: Period,
@@ -170,6 +177,7 @@ def annotate(
     queue: Queue,
     failing: Failing,
     quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     as_json: opt.Json = False,
 ) -> None:
     """Write a model's probabilities to Zarr. Run the same command again to resume it."""
@@ -185,8 +193,9 @@ def annotate(
         queue,
         failing,
         outputs=(out,),
+        engine_options=parse_engine_options(engine_option),
     )
-    with speaking("annotate", quiet=quiet, as_json=as_json) as voice:
+    with speaking("annotate", quiet=quiet, as_json=as_json, verbose=verbose) as voice:
         voice.fact(out=out)
         if said_so(voice, asked):
             return

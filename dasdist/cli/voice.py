@@ -38,12 +38,17 @@ class Voice:
         Only print warnings and errors.
     as_json : bool
         Print JSON, an object a line: ``event`` says what it is about.
+    verbose : bool
+        Say all that there is to say of what is wrong.
     """
 
-    def __init__(self, command: str, *, quiet: bool = False, as_json: bool = False) -> None:
+    def __init__(
+        self, command: str, *, quiet: bool = False, as_json: bool = False, verbose: bool = False
+    ) -> None:
         self.command = command
         self.quiet = quiet
         self.as_json = as_json
+        self.verbose = verbose
         from rich.console import Console
 
         self.out = Console(highlight=False, soft_wrap=True)
@@ -66,6 +71,13 @@ class Voice:
     def wrong(self, text: object) -> None:
         """Say what is wrong, in any case."""
         self.err.print(str(text), markup=False)
+
+    def details(self, text: str, about: str = "") -> None:
+        """Say more of what is wrong, if that was asked for."""
+        if self.verbose and text:
+            self.wrong(
+                "\n".join([about, *(f"  {line}" for line in text.splitlines())]).lstrip("\n")
+            )
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], more: str
@@ -148,9 +160,11 @@ def aligned(rows: Sequence[Sequence[object]], width: int) -> list[str]:
 
 
 @contextmanager
-def speaking(command: str, *, quiet: bool = False, as_json: bool = False) -> Iterator[Voice]:
+def speaking(
+    command: str, *, quiet: bool = False, as_json: bool = False, verbose: bool = False
+) -> Iterator[Voice]:
     """Run a command: what it raises becomes a message and an exit code."""
-    voice = Voice(command, quiet=quiet, as_json=as_json)
+    voice = Voice(command, quiet=quiet, as_json=as_json, verbose=verbose)
     with plain_warnings(voice), terminable():
         try:
             yield voice
@@ -160,6 +174,7 @@ def speaking(command: str, *, quiet: bool = False, as_json: bool = False) -> Ite
             voice.end(130, resume=resume)
         except DasdistError as error:
             voice.wrong(f"Error: {error}{_hint(error)}")
+            voice.details(getattr(error, "details", ""))
             voice.end(1, error=str(error), kind=type(error).__name__)
         else:
             voice.end(0)

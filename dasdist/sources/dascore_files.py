@@ -23,7 +23,8 @@ from xdas.io import Engine
 from xdas.virtual import TileArray
 
 from dasdist.errors import InvalidInput
-from dasdist.sources.lines import even_times, in_metres, line, times
+from dasdist.sources.lines import even_times, line, times
+from dasdist.sources.positions import in_metres
 from dasdist.sources.spectra import refuse_spectra_of_febus
 from dasdist.sources.unopened import Refused
 from dasdist.spelling import unknown

@@ -24,7 +24,8 @@ from xdas.io import Engine
 from xdas.virtual import TileArray
 
 from dasdist.errors import InvalidInput
-from dasdist.sources.lines import in_metres, line, times
+from dasdist.sources.lines import line, times
+from dasdist.sources.positions import in_metres
 from dasdist.sources.unopened import Refused
 
 __all__ = ["NAME", "DasdaeEngine", "is_dasdae", "open_dasdae"]

@@ -125,6 +125,16 @@ class AnyFile(Engine):  # type: ignore[misc] # xdas ships no types
         """Open a file lazily."""
         return open_file(fname, self.engine, self.options)
 
+    def error(self, path: str) -> Refused | None:
+        """Return why a file cannot be opened; None if it can be."""
+        try:
+            self.open_dataarray(path)
+        except Refused as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the file is its reason
+            return Refused(why_not(error))
+        return None
+
 
 def open_file(path: str, engine: str | None = None, options: Options | None = None) -> DataArray:
     """Open a file lazily, as one tile.

@@ -6,10 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xdas.coordinates import Coordinate
 
-from dasdist.sources.lengths import is_number, metres
-from dasdist.sources.unopened import Refused
-
-__all__ = ["even_times", "in_metres", "line", "times"]
+__all__ = ["even_times", "line", "times"]
 
 _SECOND = 10**9
 
@@ -47,24 +44,6 @@ def even_times(start: int, step: int, size: int, name: str) -> Coordinate:
         "sampling_denominator": denominator,
     }
     return Coordinate["interpolated"](data, name)
-
-
-def in_metres(values: NDArray[Any], unit: str | None) -> NDArray[Any]:
-    """Return positions along the fibre in metres; numbers of channels stay what they are.
-
-    Raises
-    ------
-    Refused
-        If the unit is none of length that is known.
-    """
-    if not unit or is_number(unit):
-        return values
-    factor = metres(unit)
-    if factor is None:
-        raise Refused(
-            f"its channels lie at positions in {unit!r}, which is no known unit of length"
-        )
-    return values if factor == 1 else values * float(factor)
 
 
 def line(values: NDArray[Any], name: str) -> Coordinate:

@@ -13,6 +13,7 @@ from dasdist.geometry import Region, Span
 from dasdist.sources.array import SourceArray, labelled_source
 from dasdist.sources.base import Member, Recording, SegmentAxes
 from dasdist.sources.coordinates import Run, runs_of
+from dasdist.sources.dascore_objects import SpoolPatch, is_dascore, labelled_dascore, patches_of
 from dasdist.sources.joined import JoinedFiles, joined
 from dasdist.sources.labelled import Labelled
 from dasdist.sources.spectra import refuse_spectrum
@@ -28,7 +29,8 @@ def open_recording(
 
     Parameters
     ----------
-    data : xdas.DataArray, xarray.DataArray, SourceArray, a collection of these, or path
+    data : xdas.DataArray, xarray.DataArray, SourceArray, dascore.Patch, a collection of these, \
+dascore.BaseSpool, or path
         Samples and channels, dimensions in either order.  Of xdas: tiles, HDF5 stacks, numpy or
         dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
         collection keep their channels and their sampling, and lie one after the other along the
@@ -68,6 +70,8 @@ def open_recording(
         from dasdist.sources.index import read_index
 
         data = read_index(data)
+    if is_dascore(data, "BaseSpool"):
+        data = JoinedFiles(patches_of(data))
     arrays = [_labelled(array) for array in _arrays(data)]
     if isinstance(data, JoinedFiles):
         arrays = joined(arrays)
@@ -145,6 +149,8 @@ def _labelled(data: Any) -> Labelled:
 
         if isinstance(data, DataArray):
             return labelled_xdas(data)
+    if is_dascore(data, "Patch") or isinstance(data, SpoolPatch):
+        return labelled_dascore(data)
     kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
     raise InvalidInput(
         f"The data is a {kind}, but must be an xdas.DataArray, an xarray.DataArray, or a "

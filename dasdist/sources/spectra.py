@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import h5py
-
 from dasdist.errors import InvalidInput
 
 __all__ = ["refuse_spectra_of_febus", "refuse_spectrum"]
@@ -45,6 +43,8 @@ def refuse_spectra_of_febus(path: str) -> None:
     InvalidInput
         If it does.
     """
+    import h5py  # others do without
+
     with h5py.File(path, "r") as file:
         for name in _datasets(file):
             refuse_spectrum(name)
@@ -52,7 +52,7 @@ def refuse_spectra_of_febus(path: str) -> None:
 
 def _datasets(group: Any) -> Iterator[str]:
     for name, entry in group.items():
-        if isinstance(entry, h5py.Group):
+        if hasattr(entry, "items"):
             yield from _datasets(entry)
         elif entry.ndim == 3:
             yield name
