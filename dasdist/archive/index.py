@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from distributed import Client
 
-from dasdist.errors import InvalidInput
+from dasdist.errors import InvalidInput, OutputUnwritable
 from dasdist.executors.clients import current_client, synchronous
 
 if TYPE_CHECKING:  # xdas takes seconds to import
@@ -304,6 +304,11 @@ def _check(
         raise InvalidInput(
             f"The index cannot be written: {target} is a folder. Name a file in it, such as "
             f"{target / 'index.nc'}."
+        )
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputUnwritable(
+            f"The index {target} cannot be written: you may not write to {target.parent}. Choose "
+            "another folder for it."
         )
     check_engine(engine, options)
     if not seconds_per_file > 0:

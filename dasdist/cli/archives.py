@@ -7,6 +7,7 @@ import typer
 
 from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
+from dasdist.cli.beforehand import check_folder
 from dasdist.cli.compute import computing
 from dasdist.cli.groups import Where
 from dasdist.cli.inputs import parse_engine_options
@@ -52,6 +53,7 @@ def synth(
     """
     gaps = [minutes(word) for word in gap or ()]
     with speaking("synth", quiet=quiet, as_json=as_json) as voice:
+        check_folder(out)
         from dasdist.synthetic.archive import write_minutes
         from dasdist.synthetic.endless import Endless
 

@@ -1,5 +1,6 @@
 """How a command speaks: to people, to programs in JSON lines, or only when something is wrong."""
 
+import errno
 import json
 import shlex
 import signal
@@ -176,8 +177,31 @@ def speaking(
             voice.wrong(f"Error: {error}{_hint(error)}")
             voice.details(getattr(error, "details", ""))
             voice.end(1, error=str(error), kind=type(error).__name__)
+        except OSError as error:
+            told = _of_the_system(error)
+            if told is None:
+                raise  # a fault of dasdist's own
+            voice.wrong(f"Error: {told}")
+            voice.end(1, error=told, kind=type(error).__name__)
         else:
             voice.end(0)
+
+
+_ONES_OWN_TO_MEND = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR),
+    *(errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE),
+}
+
+
+def _of_the_system(error: OSError) -> str | None:
+    """Say in one sentence what the system refuses, if that is for the user to mend."""
+    if error.errno not in _ONES_OWN_TO_MEND:
+        return None
+    what = error.filename if error.filename is not None else "A file"
+    return (
+        f"{what} cannot be used: {error.strerror}. See that it is there and that you may read it, "
+        "or write to its folder."
+    )
 
 
 def _hint(error: DasdistError) -> str:

@@ -42,6 +42,7 @@ def even_times(start: int, step: int, size: int, name: str) -> Coordinate:
         "tie_values": np.array([start, last]).astype("datetime64[ns]"),
         "sampling_numerator": np.timedelta64(numerator, "ns"),
         "sampling_denominator": denominator,
+        "tolerance": np.timedelta64(1, "ns"),  # of rounding the last
     }
     return Coordinate["interpolated"](data, name)
 
