@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dasdist.geometry import Axis, Region
-from dasdist.units import times_real_time
+from dasdist.units import count_of, readable_time, times_real_time
 
 __all__ = ["BlockResult", "Failure", "RunReport", "Skipped", "time_span"]
 
@@ -58,7 +58,7 @@ class Skipped:
     reason: str
 
     def __str__(self) -> str:
-        return f"{time_span(self.time)}, {self.distance.size} channels: {self.reason}"
+        return f"{time_span(self.time)}, {count_of(self.distance.size, 'channel')}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,8 @@ class RunReport:
     notes : tuple of str
         What some process did in another way than was asked for: with the plain model because an
         optimised one could not be built or differed, or in smaller batches for want of memory.
+    unreached : str
+        What of every segment no window of the model covers, in words; empty for nothing.
     """
 
     model: str
@@ -137,6 +139,7 @@ class RunReport:
     peak: int = 0
     planned: int = 0
     notes: tuple[str, ...] = ()
+    unreached: str = ""
 
     @property
     def complete(self) -> bool:
@@ -149,10 +152,12 @@ class RunReport:
         speed = seconds / max(self.wall_seconds, 1e-9)
         earlier = f" ({self.before} of them earlier)" if self.before else ""
         lines = [
-            f"{self.model}: {self.finished} of {self.blocks} blocks{earlier}, "
+            f"{self.model}: {self.finished:,} of {count_of(self.blocks, 'block')}{earlier}, "
             f"{seconds:,.0f} s of data in {self.wall_seconds:.1f} s, {times_real_time(speed)}"
         ]
         lines += [f"  note: {note}" for note in self.notes]
+        if self.unreached:
+            lines.append(f"  not covered: {self.unreached}: no window of the model reaches it")
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]
         return "\n".join(lines)
@@ -160,4 +165,4 @@ class RunReport:
 
 def time_span(axis: Axis) -> str:
     """Return first and last time of an axis as text."""
-    return f"{axis.value(0)} to {axis.value(axis.size - 1)}"
+    return f"{readable_time(axis.value(0))} to {readable_time(axis.value(axis.size - 1))}"

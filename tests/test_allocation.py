@@ -59,7 +59,7 @@ def test_every_gpu_has_a_process_that_reads_and_computes(allocation):
 @given(allocations, st.integers(1, 16), st.integers(1, 8), st.integers(1, 64 * GIB))
 def test_what_is_given_stands_but_for_memory_that_the_job_lacks(allocation, count, threads, memory):
     if allocation.devices and count > len(allocation.devices):
-        with pytest.raises(InvalidInput, match=r"has \d+ GPUs on this node"):
+        with pytest.raises(InvalidInput, match=r"has \d+ GPUs? on this node"):
             workers_for(allocation, count=count)
         return
     workers = workers_for(allocation, count=count, threads=threads, memory=memory, spare=0)
@@ -236,7 +236,7 @@ def test_a_node_has_a_worker_per_device_also_when_one_was_started_again(tmp_path
         ("--memory-limit", "0.5", "0.5 is not a size"),
         ("--spare", "much", "much is not a size"),
         ("--nworkers", "-1", "-1 is not a number"),
-        ("--nworkers", "3", "3 worker processes were asked for, but the job has 1 GPUs"),
+        ("--nworkers", "3", "3 worker processes were asked for, but the job has 1 GPU"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_starts(option, value, message):

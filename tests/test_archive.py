@@ -376,7 +376,7 @@ def test_wrong_arguments_are_refused_before_anything_is_read(tmp_path):
         "no file or folder '.*nowhere'": {"paths": tmp_path / "nowhere"},
         r"no file or folder '.*\*\.h5'": {"paths": tmp_path / "*.h5"},
         "No paths": {"paths": []},
-        "engine is 'none such'": {"engine": "none such"},
+        "Unknown engine 'none such'": {"engine": "none such"},
         "processes is 0": {"processes": 0},
         "seconds_per_file is 0": {"seconds_per_file": 0},
         "no folder": {"out": tmp_path / "not" / "there.nc"},

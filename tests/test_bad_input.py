@@ -34,7 +34,7 @@ def refuses(error, match, model, data, **kwargs):
 def test_too_short(model):
     refuses(
         dasdist.InvalidInput,
-        "63 samples x 8 channels .* patch of 64 x 4",
+        "63 samples x 8 channels .* window of 64 x 4",
         model,
         recording(noise(63, 8)),
     )
@@ -178,7 +178,7 @@ def test_short_segments_are_reported_not_dropped(model):
             ],
         }
     joined = xdas.concatenate(pieces)
-    with pytest.warns(dasdist.DataWarning, match="1 of 3 segments are too short"):
+    with pytest.warns(dasdist.DataWarning, match="1 of 3 segments is too short"):
         found = dasdist.classify(model, joined, thresholds=0.6, blinding=(1, 1), pbar=False)
     assert [s.recorded.time.start for s in found.report.skipped] == [300]
     assert not found.report.complete

@@ -10,6 +10,7 @@ import pytest
 
 import dasdist
 from dasdist.cluster.folder import new_folder
+from dasdist.cluster.jobs import user_name
 from dasdist.cluster.old_folders import LOCK, remove_old_folders
 from dasdist.storage.lock import Lock
 
@@ -20,7 +21,9 @@ DAY = 86400.0
 def home(tmp_path):
     """The folder of all clusters."""
     with dask.config.set({"jobqueue.slurm.shared-temp-directory": str(tmp_path)}):
-        yield tmp_path / "dasdist"
+        folder = tmp_path / f"dasdist-{user_name()}"
+        folder.mkdir(mode=0o700)
+        yield folder
 
 
 def ended(home, name, days, lock=True):

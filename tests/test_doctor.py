@@ -114,7 +114,7 @@ def test_locks_that_others_do_not_see_are_a_warning():
     """No file system here forgets locks between machines, so the answers are made up."""
     found = locks.judge_locks({"a": "held", "b": "taken"}, {"a": "n1", "b": "n2"}, "n1")
     assert found.state == "warning"
-    assert "1 workers took a lock that this process holds: b" in found.fact
+    assert "1 worker took a lock that this process holds: b" in found.fact
     assert locks.judge_locks({"a": "No locks available"}, {}, "n1").state == "wrong"
     assert "on 1 other machines" in locks.judge_locks({"b": "held"}, {"b": "n2"}, "n1").fact
 
@@ -138,14 +138,14 @@ def test_a_cluster_that_is_well_has_nothing_wrong(client, tmp_path):
     assert [f for f in findings if f.state == "wrong"] == []
     sample = by_name(findings)["Two blocks on every node"]
     assert sample.state == "ok"
-    assert "On each of 1 nodes, and spread over the cluster, the same" in sample.fact
+    assert "On each node (1), and spread over the cluster, the same" in sample.fact
     assert list(tmp_path.iterdir()) == []
 
 
 def test_workers_that_do_not_come_are_wrong(client):
     found = workers.check_present(client, 3, 0.0, "Look at the logs.")
     assert (found.state, found.remedy) == ("wrong", "Look at the logs.")
-    assert "2 workers on 1 machines" in found.fact
+    assert "2 workers on 1 machine:" in found.fact
     assert "3 were expected" in found.fact
 
 

@@ -14,7 +14,7 @@ import pytest
 import dasdist
 from dasdist.callbacks import DASPickingCallback, PicksWriterCallback, StoredPicks
 from dasdist.callbacks.base import Context
-from dasdist.errors import DasdistError, InvalidInput, OutputExists
+from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry import PatchGrid, Region, Span
 
 from .test_stacking import NoiseModel, make_grid, patches_of, run
@@ -113,20 +113,13 @@ def test_columns_have_types_units_and_provenance(tmp_path):
         assert schema.metadata == {
             b"model": b"PhaseNet",
             b"arguments": b"{'batch_size': 3}",
+            b"dasdist_rows": b"%d" % pq.read_metadata(path).num_rows,
             b"dasdist_format": b"1",
         }
         assert schema.field("time").metadata == {b"unit": b"ns since 1970-01-01T00:00:00"}
         assert b"coordinate" in schema.field("distance").metadata[b"unit"]
         column = pq.read_metadata(path).row_group(0).column(0) if pq.read_table(path) else None
         assert column is None or column.compression == "ZSTD"
-
-
-def test_blocks_in_any_order_and_twice_give_the_same_bytes(tmp_path):
-    first, second = begun(tmp_path / "a"), begun(tmp_path / "b")
-    parts = {number: write(first, GRID, number) for number in range(len(GRID))}
-    for number in [*range(len(GRID))][::-1] * 2:
-        assert write(second, GRID, number) == parts[number]
-    assert contents(first.path) == contents(second.path)
 
 
 # ---------------------------------------------------------------- readers, while it grows
@@ -214,40 +207,6 @@ def test_lost_parts_are_found(tmp_path):
     assert callback.lost(parts) == [0, 1, 2, 3, 4]
 
 
-def test_picks_are_replaced_only_when_told(tmp_path):
-    callback = writing(tmp_path / "picks.parquet")
-    run(callback, [GRID, OTHER])
-    with pytest.raises(OutputExists, match=r"another path, or replace .* overwrite=True"):
-        run(writing(callback.path), [GRID])
-    run(writing(callback.path, overwrite=True), [GRID])
-    assert len(contents(callback.path)) == len(GRID)
-
-
-@pytest.mark.parametrize("what", ["file", "folder", "file inside", "their part"])
-@pytest.mark.parametrize("overwrite", [True, False])
-def test_anything_else_stays(tmp_path, what, overwrite):
-    path = tmp_path / "out"
-    if what == "file":
-        path.write_text("precious")
-    elif what == "folder":
-        path.mkdir()
-        (path / "thesis.tex").write_text("precious")
-    elif what == "their part":
-        path.mkdir()
-        pq.write_table(pa.table({"x": [1]}), path / "block-000000000.parquet")
-    else:
-        run(writing(path), [GRID])
-        (path / "thesis.tex").write_text("precious")
-    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    with pytest.raises(OutputExists, match=r"already holds .*; choose another path\.$"):
-        run(writing(path, overwrite=overwrite), [GRID])
-    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
-
-
-def test_an_empty_folder_is_free(tmp_path):
-    assert len(run(writing(tmp_path / "."), [GRID])["picks"].read()) > 50
-
-
 # ---------------------------------------------------------------- arguments
 
 
@@ -267,10 +226,3 @@ def test_wrong_arguments(tmp_path):
 
 def test_a_block_may_reach_as_far_as_its_picks_compete(tmp_path):
     assert writing(tmp_path / "out").needs.pick_halo == np.float64(0.03)
-
-
-def test_relative_paths_become_absolute(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    callback = writing("picks.parquet")
-    assert callback.path == tmp_path / "picks.parquet"
-    assert callback.outputs[0].journal == tmp_path.resolve() / "picks.parquet.dasdist"

@@ -305,7 +305,7 @@ def test_thresholds_may_be_integers_and_are_inclusive():
 @pytest.mark.parametrize(
     ("thresholds", "message"),
     [
-        ({"P": 0.3, "p": 0.3, "S": 0.3}, "Unknown .* 'p', did you mean 'P'"),
+        ({"P": 0.3, "p": 0.3, "S": 0.3}, "no phase 'p' .* phases are 'P', 'S'. Did you mean 'P'"),
         ({"P": 0.3}, "no value for 'S'"),
         ({}, "no value for 'P', 'S'"),
     ],

@@ -155,7 +155,7 @@ def test_a_year_is_planned_quickly_from_its_labels(tmp_path):
 def test_plans_print_well():
     plan = dasdist.plan(Toy(), recording(noise(1000, 8)))
     text = str(plan)
-    for word in ("blocks", "recompute factor", "bytes read", "peak per worker"):
+    for word in ("blocks", "computed twice", "times the data", "memory of a worker"):
         assert word in text
         assert word in plan._repr_html_()
     assert plan._repr_html_().startswith("<table>")

@@ -83,3 +83,41 @@ def test_missing_files_are_named(tmp_path):
         dasdist.from_pretrained(tmp_path / "half.json")
     with pytest.raises(dasdist.InvalidInput, match="neither a"):
         dasdist.from_pretrained(tmp_path / "model.onnx")
+
+
+DEMO = "dasdist.demo.network:DemoNetwork"
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ([1, 2], r"toy.json holds a list; the description of a model is a JSON object"),
+        ({"model": DEMO, "model_args": [1]}, r"model_args in .*toy.json is a list"),
+        ({"default_args": "P"}, r"default_args in .*toy.json is a str"),
+        ({"model": "dasdist.nowhere:Model"}, r"'dasdist.nowhere:Model', which is not a model"),
+        ({"model_args": {"gian": 1.0}}, r"Toy cannot be made with the model_args .*'gian'"),
+    ],
+)
+def test_a_bad_description_is_one_sentence(tmp_path, description, words):
+    torch.save(Toy().state_dict(), tmp_path / "toy.pt")
+    (tmp_path / "toy.json").write_text(json.dumps(description))
+    load = Toy.from_pretrained if "model" not in description else dasdist.from_pretrained
+    with pytest.raises(dasdist.InvalidInput, match=words) as caught:
+        load(tmp_path / "toy.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([torch.zeros(3)], "holds no tensors by name, but a list"),
+        ({"epoch": 3}, "holds no tensors by name"),
+        ({"other": torch.zeros(3)}, r"are not those of Toy with its model_args: .*"),
+    ],
+)
+def test_weights_that_are_none_of_the_model_are_one_sentence(tmp_path, weights, words):
+    torch.save(weights, tmp_path / "toy.pt")
+    (tmp_path / "toy.json").write_text("{}")
+    with pytest.raises(dasdist.InvalidInput, match=words) as caught:
+        Toy.from_pretrained(tmp_path / "toy.json")
+    assert "\n" not in str(caught.value)

@@ -12,13 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zarr
 
 import dasdist
 from dasdist.annotations import open_annotations
 from dasdist.callbacks import MultiCallback, PicksWriterCallback, WriterCallback
 from dasdist.callbacks.base import Context
-from dasdist.errors import OutputUnwritable, RunMismatch, RunSuperseded
+from dasdist.errors import OutputExists, OutputUnwritable, RunMismatch, RunSuperseded
 from dasdist.geometry import PatchGrid, Region, Span
 from dasdist.storage.staging import Staging, journal_of
 
@@ -128,6 +131,66 @@ def test_a_link_has_its_journal_where_it_leads(tmp_path):
     callback = WriterCallback(tmp_path / "link.zarr")
     assert callback.outputs[0].journal == (tmp_path / "disk").resolve() / "prob.zarr.dasdist"
     assert journal_of(tmp_path / "prob.zarr").name == "prob.zarr.dasdist"
+
+
+@sinks
+def test_relative_paths_become_absolute(tmp_path, monkeypatch, sink):
+    monkeypatch.chdir(tmp_path)
+    callback = sink("out")
+    assert callback.path == tmp_path / "out"
+    assert callback.outputs[0].journal == tmp_path.resolve() / "out.dasdist"
+
+
+def test_addresses_stay_what_they_are(tmp_path):
+    assert WriterCallback(f"file://{tmp_path}/prob.zarr").path == tmp_path / "prob.zarr"
+    assert WriterCallback("s3://bucket/prob.zarr").path == "s3://bucket/prob.zarr"
+
+
+# ---------------------------------------------------------------- what is there already
+
+
+@sinks
+def test_results_are_replaced_only_when_told(tmp_path, sink):
+    write_all(sink(tmp_path / "alone"))
+    write_all(sink(tmp_path / "out"), (GRID, grid_of(40, index=1, first_block=len(GRID))))
+    with pytest.raises(OutputExists, match=r"another path, or replace .* overwrite=True"):
+        sink(tmp_path / "out").setup(context())
+    write_all(sink(tmp_path / "out", overwrite=True))
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "alone")
+
+
+@sinks
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize(
+    "what", ["file", "folder", "file inside", "their part", "zarr group", "zarr array"]
+)
+def test_anything_else_stays(tmp_path, sink, what, overwrite):
+    path = tmp_path / "out"
+    if what == "file":
+        path.write_text("precious")
+    elif what == "zarr group":
+        zarr.create_group(path).create_array("P", shape=3, dtype="int8")
+    elif what == "zarr array":
+        zarr.create_array(path, shape=3, dtype="int8")
+    elif what == "their part":
+        path.mkdir()
+        pq.write_table(pa.table({"x": [1]}), path / "block-000000000.parquet")
+    else:
+        if what == "file inside":
+            write_all(sink(path))
+        path.mkdir(exist_ok=True)
+        (path / "thesis.tex").write_text("precious")
+    before = files_of(tmp_path)
+    with pytest.raises(OutputExists, match=r"[Cc]hoose another path.*\.$") as error:
+        sink(path, overwrite=overwrite).setup(context())
+    assert ("is a file" in str(error.value)) == (what == "file")
+    assert files_of(tmp_path) == before
+
+
+@sinks
+def test_an_empty_folder_is_free(tmp_path, sink):
+    (tmp_path / "out").mkdir()
+    assert write_all(sink(tmp_path / "out")) == write_all(sink(tmp_path / "other"))
 
 
 # ---------------------------------------------------------------- other processes

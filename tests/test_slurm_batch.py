@@ -223,8 +223,8 @@ def test_walltime_and_preemption_drain_and_the_job_resumes(submit, archive, node
         job.let(80)
         waiting = len(job.notes) + 80
         until(lambda: len(job.notes) >= waiting, job)  # noqa: B023
-        # a job that was warned in an earlier start gets TERM for its steps when it is preempted, and
-        # then no running block finishes
+        # a job that was warned in an earlier start gets TERM for its steps when it is preempted,
+        # and then no running block finishes
         until(lambda: len(job.parts) > len(known), job)  # noqa: B023
         end(job)
         until(lambda: job.said.count("SIGTERM: stopping") > start, job)  # noqa: B023

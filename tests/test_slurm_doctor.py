@@ -51,7 +51,7 @@ def test_jobs_on_two_nodes_are_checked_and_gone_afterwards(tmp_path):
     lines = [json.loads(line) for line in shown.stdout.splitlines()]
     found = {line["check"]: line for line in lines if line["event"] == "finding"}
     assert found["Two blocks on every node"]["state"] == "ok"
-    assert "On each of 2 nodes" in found["Two blocks on every node"]["fact"]
+    assert "On each node (2)" in found["Two blocks on every node"]["fact"]
     assert found["One GPU a worker"]["state"] == "ok"
     wrong = {name for name, line in found.items() if line["state"] == "wrong"}
     assert wrong <= {"GPUs of the workers"}

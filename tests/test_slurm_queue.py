@@ -25,6 +25,7 @@ from distributed import Client
 import dasdist
 from dasdist.callbacks.parquet import StoredPicks
 from dasdist.cluster.certificates import make_certificates
+from dasdist.cluster.jobs import user_name
 from tests import survivor
 from tests.conftest import REPOSITORY
 from tests.test_cli import RUN, here, picks_of
@@ -324,7 +325,7 @@ def test_by_default_a_job_is_as_large_as_its_node_and_named_like_its_folder(tmp_
         name = cluster.job_name
         assert queued(name, "RUNNING")
         assert name.startswith("night-")
-        assert cluster.folder == tmp_path / "dasdist" / name
+        assert cluster.folder == tmp_path / f"dasdist-{user_name()}" / name
     assert list((cluster.folder / "logs").glob(f"{name}-*.err"))
     until(lambda: not queued(name))
 

@@ -215,7 +215,10 @@ RUN = ["classify", "data.nc", "--model", "demo", "-o", "out"]
         (["classify", "none.nc", "--model", "demo", "-o", "out"], "There is nothing at none.nc"),
         (["classify", "data.nc", "--model", "dmeo", "-o", "out"], "no model called 'dmeo'"),
         (["classify", "data.nc", "--model", "a.json", "-o", "out"], "a.json does not exist"),
-        (["classify", "data.nc", "--model", "demo", "-o", "data.nc"], "already holds data.nc"),
+        (
+            ["classify", "data.nc", "--model", "demo", "-o", "data.nc"],
+            "data.nc is a file, and the output is a folder",
+        ),
         (["classify", "data.nc", "--model", "demo", "-o", "data.nc/out"], "is a file, not a"),
         (["classify", "data.nc", "--model", "demo", "-o", "full"], "full already holds letter"),
         ([*RUN, "--annotations", "full"], "full already holds letter"),
@@ -309,4 +312,4 @@ def test_that_all_is_done_is_said_without_a_library_of_data(tmp_path):
     assert names & {"torch", "numba", "xdas", "distributed"} <= {"numba"}
     code, said, _ = loaded_by(*words, "--threshold", "0.4")
     assert code == 1
-    assert "begun by another run" in said
+    assert "holds another run" in said

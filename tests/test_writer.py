@@ -6,7 +6,6 @@ import itertools
 import json
 import multiprocessing
 import pickle
-import random
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -268,15 +267,6 @@ def test_longer_times_are_computed(callback, monkeypatch):
 # ---------------------------------------------------------------- owned, idempotent, parallel
 
 
-def test_blocks_in_any_order_and_twice(tmp_path, grid):
-    run(WriterCallback(tmp_path / "a"), grid)
-    second = WriterCallback(tmp_path / "b")
-    second.setup(make_context(grid))
-    for block in random.Random(1).sample([*grid, *grid], 2 * len(grid)):
-        write(second.mapper(), block)
-    assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
-
-
 def test_every_block_leaves_its_own_files(callback, grid):
     callback.setup(make_context(grid))
     before, owned = files_of(callback.path), []
@@ -333,43 +323,6 @@ def test_blocks_of_another_plan_are_refused(callback, grid, core):
 # ---------------------------------------------------------------- what is there already
 
 
-def test_annotations_are_replaced_only_when_told(callback, grid):
-    run(callback, make_grid(), make_grid(1))
-    again = WriterCallback(callback.path, overwrite=True)
-    with pytest.raises(OutputExists, match=r"another path, or replace .* overwrite=True"):
-        WriterCallback(callback.path).setup(make_context(grid))
-    run(again, grid)
-    assert isinstance(open_annotations(callback.path), xr.Dataset)
-    assert {p.name for p in callback.path.iterdir()} == {*KEYS, "time", "distance", "zarr.json"}
-
-
-@pytest.mark.parametrize("what", ["file", "folder", "zarr group", "zarr array", "file inside"])
-@pytest.mark.parametrize("overwrite", [True, False])
-def test_anything_else_stays(tmp_path, grid, what, overwrite):
-    path = tmp_path / "out"
-    if what == "file":
-        path.write_text("precious")
-    elif what == "folder":
-        path.mkdir()
-        (path / "thesis.tex").write_text("precious")
-    elif what == "zarr group":
-        zarr.create_group(path).create_array("P", shape=3, dtype="int8")
-    elif what == "zarr array":
-        zarr.create_array(path, shape=3, dtype="int8")
-    else:
-        run(WriterCallback(path), grid)
-        (path / "thesis.tex").write_text("precious")
-    before = files_of(tmp_path)
-    with pytest.raises(OutputExists, match=r"already holds .*; choose another path\.$"):
-        WriterCallback(path, overwrite=overwrite).setup(make_context(grid))
-    assert files_of(tmp_path) == before
-
-
-def test_an_empty_folder_is_free(tmp_path, grid):
-    run(WriterCallback(tmp_path, overwrite=True), grid)
-    assert open_annotations(tmp_path).sizes == {"time": 100, "distance": 23}
-
-
 def test_stores_of_zarr(grid):
     store = zarr.storage.MemoryStore()
     callback = WriterCallback(store)
@@ -381,13 +334,6 @@ def test_stores_of_zarr(grid):
         WriterCallback(store).setup(make_context(grid))
     WriterCallback(store, overwrite=True).setup(make_context(grid))
     assert callback.get_results_dict()["P"].endswith("/P")
-
-
-def test_relative_paths_become_absolute(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert WriterCallback("prob.zarr").path == tmp_path / "prob.zarr"
-    assert WriterCallback(f"file://{tmp_path}/prob.zarr").path == tmp_path / "prob.zarr"
-    assert WriterCallback("s3://bucket/prob.zarr").path == "s3://bucket/prob.zarr"
 
 
 def test_urls(grid):

@@ -18,6 +18,8 @@ from dasdist.callbacks import (
     PicksWriterCallback,
     WriterCallback,
     adapt_callback,
+    check_probabilities,
+    thresholds_by_key,
 )
 from dasdist.callbacks.stacking import MapStacked, check_stacking
 from dasdist.coordinates import coordinate
@@ -25,7 +27,7 @@ from dasdist.errors import InvalidInput
 from dasdist.executors.clients import synchronous
 from dasdist.geometry.choose import Limits
 from dasdist.inference import Recipe
-from dasdist.models import WaveformWrapper, as_das_model
+from dasdist.models import ModelSpec, WaveformWrapper, as_das_model
 from dasdist.planning.plan import Plan
 from dasdist.run.lazy_arrays import lazy_annotations, stacked
 from dasdist.run.options import MaxFailures, RunOptions
@@ -38,6 +40,18 @@ _CHECKED = ("max_failures", "on_error", "block_timeout", "on_event")
 
 _OF_RUNS = frozenset({*_CHECKED, "pbar", "overwrite", "retry_failed", "annotations"})
 """Arguments of runs that a plan takes and leaves aside, so that a call can be copied."""
+
+_OF_PICKING = "It belongs to classify, or to the callback: DASPickingCallback({}=...)."
+_OF_STACKING = "It belongs to the callback: WriterCallback(path, stacking=...)."
+
+_NOT_OF_ANNOTATE = {
+    **{n: _OF_PICKING.format(n) for n in ("thresholds", "min_time_separation", "blinding")},
+    "out": "It belongs to classify; annotate writes with dasdist.WriterCallback(path).",
+    "annotations": "It belongs to classify; annotate writes with dasdist.WriterCallback(path).",
+}
+"""Arguments of classify, for those who give them to annotate."""
+
+_NOT_OF_CLASSIFY = {"callback": "It belongs to annotate; classify uses the model's own."}
 
 _MOST_CHUNKS = 20_000
 """Chunks of lazy annotations: each is an entry of a graph that is held in memory."""
@@ -154,7 +168,9 @@ def annotate(
     )
     if callback is None:
         return _lazy(model, data, options, kwargs)
-    return run(Request.of(model, data, options, kwargs), adapt_callback(callback))
+    consumer = adapt_callback(callback)
+    elsewhere = {**_own(annotate), **_NOT_OF_ANNOTATE, "stacking": _OF_STACKING}
+    return run(Request.of(model, data, options, kwargs, elsewhere=elsewhere), consumer)
 
 
 def classify(
@@ -233,8 +249,10 @@ def classify(
         )
     accepted = _arguments_of(kind)
     for_model = {key: value for key, value in given.items() if key not in accepted}
-    request = Request.of(das_model, data, options, for_model, accepted)
     callback = kind(**{key: value for key, value in given.items() if key in accepted})
+    _check_phases(das_model, callback)
+    elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
+    request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
     if annotations is not None:
         callback = MultiCallback([callback, WriterCallback(annotations)])
     report = run(request, adapt_callback(callback))
@@ -279,13 +297,29 @@ def plan(
         kind = None
     accepted = _arguments_of(kind) if kind else frozenset[str]()
     for_model = {key: value for key, value in kwargs.items() if key not in accepted | _OF_RUNS}
-    request = Request.of(das_model, data, options, for_model, accepted)
     needs = Needs()
     if kind:
-        given = {key: value for key, value in kwargs.items() if key in accepted}
-        needs = adapt_callback(kind(**given)).needs
+        callback = kind(**{key: value for key, value in kwargs.items() if key in accepted})
+        _check_phases(das_model, callback)
+        needs = adapt_callback(callback).needs
+    elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
+    request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
     with synchronous(request.client) as found:
         return request.plan(needs, found)
+
+
+def _own(function: Any) -> dict[str, str]:
+    """Return a function's own arguments, of which a misspelt one may be meant."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: "" for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _check_phases(model: Any, callback: Any) -> None:
+    """Refuse thresholds of phases that the model does not have, before any data is looked at."""
+    if isinstance(callback, DASPickingCallback | PicksWriterCallback):
+        spec = ModelSpec.of(model)
+        check_probabilities(callback.settings["thresholds"])
+        thresholds_by_key(callback.settings["thresholds"], spec.annotate_keys, spec.phases)
 
 
 def _arguments_of(kind: type) -> frozenset[str]:
@@ -296,7 +330,8 @@ def _arguments_of(kind: type) -> frozenset[str]:
 def _lazy(
     model: Any, data: Any, options: RunOptions, kwargs: Mapping[str, Any]
 ) -> xr.Dataset | xr.DataTree:
-    request = Request.of(model, data, options, kwargs, frozenset({"stacking"}))
+    elsewhere = {**_own(annotate), **_NOT_OF_ANNOTATE}
+    request = Request.of(model, data, options, kwargs, frozenset({"stacking"}), elsewhere)
     recording, keys = request.recording, request.spec.annotate_keys
     stacking = kwargs.get("stacking", "weighted")
     check_stacking(stacking)

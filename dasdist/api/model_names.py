@@ -15,12 +15,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dasdist.errors import InvalidInput
+from dasdist.spelling import nearest
 
-__all__ = ["check_name", "is_factory", "is_pair", "near", "pair_files"]
+__all__ = ["SEISBENCH", "check_name", "is_factory", "is_pair", "near", "of_seisbench", "pair_files"]
 
 _FORMS = (
     "demo, seisbench:<Class>/<weights>, the path of a .json or .pt file, or package.module:factory"
 )
+SEISBENCH = ("PhaseNet", "EQTransformer", "GPD", "VariableLengthPhaseNet", "PickBlue", "DeepSubDAS")
+"""Models of SeisBench that one may mean by a bare name; to import SeisBench takes seconds."""
+
 _FILE = re.compile(r"\.(json|pt)(\.v[^.]+)?$")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -52,7 +56,7 @@ def check_name(name: str | Path) -> None:
                 f"{text} needs SeisBench, which is not installed; install dasdist[seisbench]."
             )
     elif not is_factory(text):
-        hint = near(text, ["demo", *_pairs_here()])
+        hint = of_seisbench(text) or near(text, ["demo", *_pairs_here()])
         raise InvalidInput(f"There is no model called {text!r}. Give {_FORMS}.{hint}")
 
 
@@ -79,7 +83,10 @@ def pair_files(path: str | Path) -> tuple[Path, Path]:
     description = path.with_name(re.sub(r"\.pt(\.v[^.]+)?$", r".json\1", path.name))
     weights = path.with_name(re.sub(r"\.json(\.v[^.]+)?$", r".pt\1", path.name))
     if description == weights:
-        raise InvalidInput(f"{path} is neither a .json nor a .pt file; pass either one of a pair.")
+        raise InvalidInput(
+            f"{path} is neither a .json nor a .pt file; pass either one of a pair, or load a model "
+            "by name with dasdist.from_pretrained."
+        )
     for part in (description, weights):
         if not part.is_file():
             raise InvalidInput(f"{part} does not exist; a model is a .json and a .pt file.")
@@ -91,6 +98,20 @@ def near(name: str, known: Iterable[str]) -> str:
     folded = {one.casefold(): one for one in known}
     found = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
     return f" Near: {', '.join(folded[one] for one in found)}." if found else ""
+
+
+def of_seisbench(name: str) -> str:
+    """Return a hint at a model of SeisBench whose name lacks the form it needs, or nothing.
+
+    Examples
+    --------
+    >>> of_seisbench("phasenet"), of_seisbench("EQTransfomer/stead"), of_seisbench("mine")
+    (' Near: seisbench:PhaseNet/original.', ' Near: seisbench:EQTransformer/stead.', '')
+    """
+    words = re.split("[:/]", re.sub("^seisbench[:/.]", "", name, flags=re.IGNORECASE))
+    found = nearest(words[0], SEISBENCH)
+    weights = words[1] if len(words) > 1 and words[1] else "original"
+    return f" Near: seisbench:{found[0]}/{weights}." if found else ""
 
 
 def _pairs_here() -> list[str]:

@@ -6,7 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from dasdist.api.model_names import check_name, is_pair, near
+from dasdist.api.model_names import check_name, is_pair, near, of_seisbench
 from dasdist.api.pretrained import build_model, named_class, read_pair
 from dasdist.errors import InvalidInput
 
@@ -89,6 +89,7 @@ def _made_by(name: str) -> Any:
         raise InvalidInput(
             f"{name}: the module {module_name} could not be imported "
             f"({type(error).__name__}: {error}); install it, or set PYTHONPATH to its folder."
+            + of_seisbench(name)
         ) from error
     for part in path.split("."):
         if not hasattr(found, part):

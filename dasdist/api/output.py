@@ -7,6 +7,7 @@ import pandas as pd
 
 from dasdist.callbacks.parquet import StoredPicks
 from dasdist.report import RunReport
+from dasdist.units import count_of
 
 __all__ = ["ClassifyOutput"]
 
@@ -58,7 +59,10 @@ class ClassifyOutput:
             return f"{self.creator}: {', '.join(self._results)}\n{self.report}"
         counts = picks["phase"].value_counts().sort_index()
         phases = ", ".join(f"{n:,} {phase}" for phase, n in counts.items()) or "none"
-        return f"{len(picks):,} picks ({phases})\n{picks.to_string(max_rows=10)}\n{self.report}"
+        return (
+            f"{count_of(len(picks), 'pick')} "
+            f"({phases})\n{picks.to_string(max_rows=10)}\n{self.report}"
+        )
 
     def _repr_html_(self) -> str:
         picks = self._results.get("picks")

@@ -5,7 +5,7 @@ dasdist itself.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -55,13 +55,60 @@ def read_pair(path: str | Path) -> Pair:
             f"{path} could not be read: {error}. A model is a JSON description and a file of "
             "tensors only, as torch.save(model.state_dict()) writes it."
         ) from error
+    _check_kind(description_path, description, {"model_args", "default_args"})
+    if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
+        raise InvalidInput(
+            f"{weights_path} holds no tensors by name, but {_kind(weights)}; save weights with "
+            "torch.save(model.state_dict(), path)."
+        )
     return Pair(description_path, description, weights)
 
 
+def _check_kind(path: Path, description: Any, inner: Set[str]) -> None:
+    """Refuse a description that is no object of JSON, or where one within it is none."""
+    if not isinstance(description, dict):
+        raise InvalidInput(
+            f"{path} holds {_kind(description)}; the description of a model is a JSON object, such "
+            'as {"model": "PhaseNet", "model_args": {}}.'
+        )
+    for key in inner & description.keys():
+        if not isinstance(description[key], dict):
+            raise InvalidInput(
+                f"{key} in {path} is {_kind(description[key])}; it must be a JSON object of names "
+                "and values."
+            )
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"
+
+
 def build_model(cls: Any, pair: Pair) -> Any:
-    """Build a model of a class from its description and weights."""
-    model = cls(**pair.description.get("model_args", {}))
-    model.load_state_dict(pair.weights)
+    """Build a model of a class from its description and weights.
+
+    Raises
+    ------
+    InvalidInput
+        If the class does not take what the description says, or the weights are of another model.
+    """
+    given = pair.description.get("model_args", {})
+    try:
+        model = cls(**given)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"{cls.__name__} cannot be made with the model_args of {pair.path}: {error}. Correct "
+            "them there."
+        ) from error
+    try:
+        model.load_state_dict(pair.weights)
+    except RuntimeError as error:
+        heading, *reasons = str(error).splitlines()
+        first = (reasons or [heading])[0].strip().rstrip(".")
+        more = f" (and {len(reasons) - 1} more)" if reasons[1:] else ""
+        raise InvalidInput(
+            f"The weights beside {pair.path} are not those of {cls.__name__} with its model_args: "
+            f"{first}{more}. Keep the two files that belong together."
+        ) from error
     model.default_args = {**model.default_args, **pair.description.get("default_args", {})}
     return model.eval()
 
@@ -71,7 +118,11 @@ def named_class(pair: Pair) -> type:
     name = str(pair.description.get("model", pair.path.parent.name))
     module, _, attribute = name.rpartition(":")
     if module.startswith("dasdist."):
-        return _checked(getattr(import_module(module), attribute, None), pair, name)
+        try:
+            found = getattr(import_module(module), attribute, None)
+        except ImportError:
+            found = None
+        return _checked(found, pair, name)
     try:
         import seisbench.models
     except ImportError as error:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 
 from dasdist.archive.header import Header, Problem
+from dasdist.sources.index import SEPARATE
+from dasdist.units import count_of
 
 __all__ = ["SAME_STEP", "and_more", "changes"]
 
@@ -26,7 +28,7 @@ def changes(members: Sequence[tuple[Header, float, int]]) -> Iterator[Problem]:
         differences = list(_differences(header, usual, step, usual_step))
         if differences:
             kinds, words = zip(*differences, strict=True)
-            reason = f"{and_more(files)}{'; '.join(words)}: a separate array in the collection"
+            reason = f"{and_more(files)}{'; '.join(words)}: {SEPARATE}"
             yield Problem(header.path, kinds[0], reason)
 
 
@@ -43,7 +45,7 @@ def _differences(
         )
     if form["sizes"] != other["sizes"]:
         (channels,), (usually,) = ([n for n in f["sizes"] if n] for f in (form, other))
-        yield "channels", f"it has {channels} channels instead of {usually}"
+        yield "channels", f"it has {count_of(channels, 'channel')} instead of {usually}"
     elif form["coords"] != other["coords"] or form["dims"] != other["dims"]:
         yield "channels", "its channels have other positions"
     one, another = form["engine"]["name"], other["engine"]["name"]

@@ -12,6 +12,7 @@ from distributed import Client
 
 from dasdist.errors import InvalidInput, OutputUnwritable
 from dasdist.executors.clients import current_client, synchronous
+from dasdist.units import count_of
 
 if TYPE_CHECKING:  # xdas takes seconds to import
     from dasdist.archive.header import Header, Problem
@@ -54,7 +55,10 @@ class ArchiveIndex:
     details: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
-        text = f"{self.path}: {self.files} files in {self.members} arrays, {self.scanned} scanned"
+        text = (
+            f"{self.path}: {count_of(self.files, 'file')} in {count_of(self.members, 'array')}, "
+            f"{self.scanned:,} scanned"
+        )
         if self.unlooked:
             text += f"; not looked at: {by_ending(self.unlooked)}"
         if not len(self.problems):
@@ -295,6 +299,7 @@ def _check(
     seconds_per_file: float,
 ) -> None:
     from dasdist.sources.engines import check_engine
+    from dasdist.sources.formats import is_function, known_formats
 
     if not target.parent.is_dir():
         raise InvalidInput(
@@ -309,6 +314,12 @@ def _check(
         raise OutputUnwritable(
             f"The index {target} cannot be written: you may not write to {target.parent}. Choose "
             "another folder for it."
+        )
+    if engine is not None and (is_function(engine) or engine in known_formats()):
+        raise InvalidInput(
+            f"{engine!r} is a format that was added to dasdist, and an index holds only what xdas "
+            "and DASCore read. Give classify, annotate or plan a pattern of these files with "
+            f"--engine {engine}; in Python, pass dasdist.open_files(paths, {engine!r})."
         )
     check_engine(engine, options)
     if not seconds_per_file > 0:

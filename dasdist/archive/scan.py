@@ -102,7 +102,7 @@ class _Reader:
     def _start(self) -> None:
         paths = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dasdist.archive.reader"],
+            [sys.executable, "-P", "-m", "dasdist.archive.reader"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -113,7 +113,7 @@ class _Reader:
         if not self._ask(None, _START):
             raise RuntimeError(
                 f"The process that reads headers did not start (exit status {self.end()}); run "
-                f"`{sys.executable} -m dasdist.archive.reader` to see why."
+                f"`{sys.executable} -P -m dasdist.archive.reader` to see why."
             )
 
     def _ask(self, question: str | None, seconds: float) -> str | None:

@@ -13,12 +13,17 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, join, order, to_dataframe
-from dasdist.errors import OutputExists
+from dasdist.errors import OutputExists, UnreadableData
+from dasdist.units import count_of
 
 __all__ = ["FORMAT", "StoredPicks", "check_free", "encode", "part_name", "parts_of", "schema_of"]
 
 FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
+_ROWS = b"dasdist_rows"  # once more, for what Parquet says of it has no checksum
 _NAME = re.compile(r"block-(\d{9})\.parquet")
+_CHECKED = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
 _UNITS = {
     "time": "ns since 1970-01-01T00:00:00",
     "distance": "that of the recording's coordinate",
@@ -48,14 +53,39 @@ class StoredPicks:
 
     def __str__(self) -> str:
         by_phase = (f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes"))
-        return f"{len(self):,} picks ({', '.join(by_phase)}) in {self.path}"
+        return f"{count_of(len(self), 'pick')} ({', '.join(by_phase)}) in {self.path}"
 
     def read(self) -> pd.DataFrame:
-        """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them."""
+        """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them.
+
+        Raises
+        ------
+        UnreadableData
+            If a part is damaged.
+        """
         files = sorted(entry.path for _, entry in parts_of(self.path))
-        found = ds.dataset(files, schema=schema_of(()), format="parquet").to_table()
+        try:
+            found = _table(files)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            raise UnreadableData(
+                f"{self.path} cannot be read, a part of it is damaged: {error}. Remove that part, "
+                "and the same call or command computes its block again."
+            ) from error
         table = {name: found.column(name).to_numpy() for name in PICK_COLUMNS}
         return to_dataframe({**table, "phase": table["phase"].astype(str)})
+
+
+def _table(files: list[str]) -> pa.Table:
+    """Read parts whose columns are those that were written; pages hold checksums of their own."""
+    wanted = schema_of(())
+    found = ds.dataset(files, schema=wanted, format=_CHECKED)
+    for fragment in found.get_fragments():
+        if not fragment.physical_schema.equals(wanted):
+            raise OSError(f"{fragment.path} has other columns than picks have")
+        told = (fragment.metadata.metadata or {}).get(_ROWS)
+        if told not in (None, b"%d" % fragment.metadata.num_rows):
+            raise OSError(f"{fragment.path} has another number of picks than were written")
+    return found.to_table()
 
 
 def part_name(block: int) -> str:
@@ -94,12 +124,14 @@ def _empty(schema: pa.Schema) -> pa.Buffer:
 def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
     rows = order(table)
     columns = [pa.array(table[item.name][rows], item.type) for item in schema]
+    schema = schema.with_metadata({**(schema.metadata or {}), _ROWS: str(len(rows))})
     file = pa.BufferOutputStream()
     pq.write_table(
         pa.Table.from_arrays(columns, schema=schema),
         file,
         compression="zstd",
         use_dictionary=["phase"],
+        write_page_checksum=True,  # or one bit that rots is another pick
     )
     return file.getvalue()
 
@@ -117,7 +149,12 @@ def check_free(path: Path, overwrite: bool) -> list[Path]:
     """Return the parts to replace; raise if there are any unasked, or anything else."""
     if not path.exists():
         return []
-    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    if not path.is_dir():
+        raise OutputExists(
+            f"{path} is a file, and the picks become a folder of this name. Choose another path, "
+            "or move the file away."
+        )
+    found = sorted(path.iterdir())
     parts = [entry for entry in found if _NAME.fullmatch(entry.name)]
     ours = found == parts and all(map(_is_ours, parts[:1]))
     if found and not (overwrite and ours):

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf, isfinite
+from math import inf
 from numbers import Integral, Real
 from typing import Any
 
@@ -38,9 +38,9 @@ from dasdist.callbacks.picks import (
 from dasdist.errors import DasdistError, DataWarning, InvalidInput
 from dasdist.geometry.blocks import Block
 from dasdist.geometry.patches import Patch, PatchGrid
-from dasdist.spelling import unknown
+from dasdist.spelling import nearest
 
-__all__ = ["DASPickingCallback", "PickMapper"]
+__all__ = ["DASPickingCallback", "PickMapper", "check_probabilities", "thresholds_by_key"]
 
 
 class DASPickingCallback(DASAnnotateCallback):
@@ -49,8 +49,9 @@ class DASPickingCallback(DASAnnotateCallback):
     Parameters
     ----------
     thresholds : float or dict of str to float
-        Least confidence of a pick: one for all phases of the model, or one for each of them.  A
-        dict may name further annotation keys, such as a detection, to pick their peaks as well.
+        Least confidence of a pick, from 0 to 1: one for all phases of the model, or one for each of
+        them.  A dict may name further annotation keys, such as a detection, to pick their peaks as
+        well.
     min_time_separation : float
         Seconds within which only the most confident pick of a phase and channel is kept; 0 keeps
         all.
@@ -142,7 +143,7 @@ class DASPickingCallback(DASAnnotateCallback):
         """Check the options against the model and the patches, and forget earlier picks."""
         super().setup(context)
         self._picks = None
-        self._by_key = _thresholds_by_key(self.thresholds, context)
+        self._by_key = thresholds_by_key(self.thresholds, context.annotate_keys, context.phases)
         any(_warn_of_holes(self.blinding, grid.rows) for grid in context.grids)  # once is enough
 
     def mapper(self) -> "PickMapper":
@@ -245,10 +246,8 @@ class _BlockPicks:
 
 def _check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> None:
     values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
-    if not all(isinstance(value, Real) and isfinite(value) for value in values):
-        raise InvalidInput(
-            f"thresholds={thresholds!r}: give a finite number, or one for each phase."
-        )
+    if not all(isinstance(value, Real) and 0 <= float(value) < inf for value in values):
+        raise InvalidInput(_no_threshold(thresholds))
     if not (isinstance(min_time_separation, Real) and 0 <= float(min_time_separation) < inf):
         raise InvalidInput(
             f"min_time_separation={min_time_separation!r}: give seconds, at least 0."
@@ -261,17 +260,58 @@ def _check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> 
         )
 
 
-def _thresholds_by_key(
-    thresholds: float | Mapping[str, float], context: Context
+def check_probabilities(thresholds: float | Mapping[str, float]) -> None:
+    """Refuse thresholds that no probability reaches.
+
+    The callbacks take them, for a model of one's own may annotate with something else.
+
+    Raises
+    ------
+    InvalidInput
+        If one is above 1.
+    """
+    values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
+    if max(values, default=0) > 1:
+        raise InvalidInput(_no_threshold(thresholds))
+
+
+def _no_threshold(thresholds: Any) -> str:
+    return (
+        f"thresholds={thresholds!r}: the confidence of a pick is a probability, so give a number "
+        "from 0 to 1, such as 0.3, or one for each phase, such as {'P': 0.3, 'S': 0.2}."
+    )
+
+
+def thresholds_by_key(
+    thresholds: float | Mapping[str, float],
+    keys: Sequence[str],
+    phases: Sequence[str] | None = None,
 ) -> tuple[tuple[str, float], ...]:
-    """Return each annotation key to pick, in the order of the model, with its threshold."""
-    keys = context.annotate_keys
-    phases = keys if context.phases is None else context.phases
+    """Return each annotation key to pick, in the order of the model, with its threshold.
+
+    Parameters
+    ----------
+    thresholds : float or mapping of str to float
+        As for :class:`DASPickingCallback`.
+    keys, phases : sequence of str
+        Annotation keys of a model, and those of them whose peaks are arrivals; by default all.
+
+    Raises
+    ------
+    InvalidInput
+        If a threshold is of a phase that the model does not have, or one has no threshold.
+
+    Examples
+    --------
+    >>> thresholds_by_key({"S": 0.2, "P": 0.3}, ["P", "S", "N"], ["P", "S"])
+    (('P', 0.3), ('S', 0.2))
+    """
+    phases = keys if phases is None else phases
     if not isinstance(thresholds, Mapping):
         return tuple((key, float(thresholds)) for key in keys if key in phases)
     for key in thresholds:
         if key not in keys:
-            raise InvalidInput(unknown("annotation key in thresholds", key, keys))
+            raise InvalidInput(_unknown_phase(key, phases, keys))
     missing = [key for key in phases if key not in thresholds]
     if missing:
         raise InvalidInput(
@@ -279,6 +319,18 @@ def _thresholds_by_key(
             "phase, or a single number for all."
         )
     return tuple((key, float(thresholds[key])) for key in keys if key in thresholds)
+
+
+def _unknown_phase(name: str, phases: Sequence[str], keys: Sequence[str]) -> str:
+    """Say which phases a model has, and what else it annotates."""
+    near = nearest(name, keys)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    others = [key for key in keys if key not in phases]
+    more = f", and it also annotates {', '.join(map(repr, others))}" if others else ""
+    return (
+        f"There is no phase {name!r} for a threshold: the model's phases are "
+        f"{', '.join(map(repr, phases))}{more}.{hint}"
+    )
 
 
 def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:

@@ -12,6 +12,7 @@ from dasdist.geometry.axis import Axis
 from dasdist.geometry.blocks import SegmentGrid, Span
 from dasdist.geometry.patches import PatchGrid
 from dasdist.geometry.resampling import Ratio
+from dasdist.units import count_of
 
 __all__ = ["PICK_COLUMNS", "DASPick", "PickList", "PickTable", "join", "order", "to_dataframe"]
 
@@ -183,4 +184,4 @@ class PickList(Sequence[DASPick]):
             yield DASPick(time, *others)
 
     def __repr__(self) -> str:
-        return f"PickList with {len(self)} entries:\n\n{self.table}"
+        return f"PickList with {count_of(len(self), 'entry', 'entries')}:\n\n{self.table}"

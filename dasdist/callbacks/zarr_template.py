@@ -20,7 +20,7 @@ from warnings import catch_warnings, filterwarnings
 import numpy as np
 import zarr
 from zarr.abc.store import Store
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
@@ -48,13 +48,17 @@ FORMAT = 1  # version of all this; a store's attribute dasdist_format
 RUN = "dasdist_run"  # attribute: the run that a store without staging belongs to
 TIME_LIMIT = 100_000_000  # samples of the longest time axis whose values are stored
 _PIECE = 2**20  # coordinate values in a chunk, and written at a time
-_Layout = tuple[tuple[int, int], tuple[int, int]]
+_Layout = tuple[tuple[int, int], tuple[int, int], tuple[Any, ...]]
+"""Shape of shards and of chunks, and the codecs of chunks: a store that goes on keeps its own."""
 
 # Confidences compress little, as their mantissas are noise.  Ratio and MB/s a core, PhaseNet on a
 # real fibre: Blosc lz4 1.21 and 600, with bitshuffle 1.17 and 620, zstd 1.23 and 300; Zstd 1.07 and
 # 440.  A synthetic section: 1.18, 1.23, 1.26 and 1.12.
+# A checksum follows, so that a bit that rots is an error of whoever reads it, in any language.
+_CHECKED = Crc32cCodec()
 _CONFIDENCES = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=4)
 _COORDINATES = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8)
+_CODECS = (_CONFIDENCES, _CHECKED)
 
 
 def group_names(grids: tuple[SegmentGrid, ...], several: bool) -> list[str]:
@@ -85,7 +89,7 @@ def make(
         The run.
     groups : list of str
         The group of each segment.
-    layouts : mapping of str to (shards, chunks), or to None
+    layouts : mapping of str to (shards, chunks, codecs), or to None
         Of groups that are there already; ``None`` where their shards are of no use.
     """
     several = groups != [""]
@@ -98,7 +102,7 @@ def make(
     draft = MemoryStore(drafts)
     root = zarr.create_group(draft, zarr_format=3, attributes=attrs)
     for name, grid in zip(groups, context.grids, strict=True):
-        shapes = layouts.get(name) or layout(grid.core, grid.shape)
+        shapes = layouts.get(name) or (*layout(grid.core, grid.shape), _CODECS)
         _draft_segment(root.create_group(name) if name else root, grid, context, shapes)
     with catch_warnings():  # zarr: its format may change; without it, xarray: it is missing
         filterwarnings("ignore", "Consolidated metadata is currently not part", UserWarning)
@@ -129,7 +133,7 @@ def _draft_segment(group: Any, grid: SegmentGrid, context: Context, shapes: _Lay
     own = {"axes": axes, "blocks": blocks, "keys": context.annotate_keys}
     group.update_attributes({name: json.dumps(value) for name, value in own.items()})
     form: dict[str, Any] = {"shape": grid.shape, "shards": shapes[0], "chunks": shapes[1]}
-    form |= {"fill_value": np.nan, "compressors": _CONFIDENCES, "dimension_names": context.dims}
+    form |= {"fill_value": np.nan, "compressors": shapes[2], "dimension_names": context.dims}
     for key in context.annotate_keys:
         group.create_array(key, dtype="float32", **form)
     for axis in _stored_axes(grid, context):
@@ -139,7 +143,7 @@ def _draft_segment(group: Any, grid: SegmentGrid, context: Context, shapes: _Lay
             shape=axis.size,
             chunks=_PIECE if axis.is_time else min(axis.size, _PIECE),  # of time, whatever it grows
             dtype="int64" if axis.is_time else "float64",
-            compressors=_COORDINATES,
+            compressors=(_COORDINATES, _CHECKED),
             dimension_names=[axis.name],
             attributes=units if axis.is_time else {},
         )
@@ -198,7 +202,7 @@ def stored(path: Any, context: Context) -> tuple[list[str], dict[str, _Layout | 
         _check_same(path, name, group, grid, context, may_grow=name == there[-1])
         array = group[context.annotate_keys[0]]
         if _fits(array, grid):
-            layouts[name] = (array.shards, array.chunks)
+            layouts[name] = (array.shards, array.chunks, array.compressors)
         elif not _computed_again(grid, array.shape[0]):
             raise RunMismatch(
                 f"{path} has shards of {array.shards} values, which do not divide blocks of "
@@ -242,13 +246,18 @@ def _computed_again(grid: SegmentGrid, size: int) -> bool:
 
 def check_free(path: Any, overwrite: bool) -> None:
     """Raise if a path holds anything, but for annotations that are to be overwritten."""
+    if isinstance(path, Path) and path.is_file():
+        raise OutputExists(
+            f"{path} is a file, and the annotations become a folder of this name. Choose another "
+            "path, or move the file away."
+        )
     found, ours = set[str](), set[str]()
     with suppress(FileNotFoundError):
         node: Any = zarr.open(path, mode="r")
         ours = {"zarr.json", *node} if "dasdist_format" in node.attrs else set()
         found = ours or {str(path)}
     if isinstance(path, Path) and path.exists():
-        found = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+        found = {entry.name for entry in path.iterdir()}
     if found and not (overwrite and found <= ours):
         raise OutputExists(
             f"{path} already holds {', '.join(sorted(found)[:5])}; choose another path"

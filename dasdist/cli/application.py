@@ -1,5 +1,6 @@
 """The application that the commands belong to."""
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -84,3 +85,5 @@ def main(
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
+    # processes that a command starts import nothing from the folder that it runs in: data lie there
+    os.environ.setdefault("PYTHONSAFEPATH", "1")

@@ -13,6 +13,7 @@ from dasdist.cli.groups import Where
 from dasdist.cli.inputs import parse_engine_options
 from dasdist.cli.voice import speaking
 from dasdist.errors import InvalidInput
+from dasdist.units import count_of
 
 __all__ = ["index", "synth"]
 
@@ -63,7 +64,7 @@ def synth(
                 out, hours, recording, gaps=gaps, overwrite=overwrite, progress=count
             )
         voice.say(
-            f"{made.folder}: {made.files} files, {made.written} of them new "
+            f"{made.folder}: {count_of(made.files, 'file')}, {made.written:,} of them new "
             f"({made.bytes / 1e6:,.1f} MB)\n{made.truth}: the true arrivals"
         )
         voice.fact(

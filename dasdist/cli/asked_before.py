@@ -1,5 +1,8 @@
 """The same command once more, after all was done: say so at once, with no library of data loaded.
 
+Outputs say what is left in them in two ways: `said_so` knows the command again, `nothing_left` the
+recording.  Both look whether all that was written is still there.
+
 A command that ends well leaves in the journal of its outputs what it was asked for, as a hash of
 the arguments, the model's files and what the file system says of the data, and the hash of the
 run's own description.  Where both are still the same and no part of an output is missing, there is
@@ -17,14 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.api.model_names import is_pair, pair_files
+from dasdist.cli.asked import Asked
 from dasdist.cli.inputs import check_input
-from dasdist.cli.running import Asked
 from dasdist.cli.voice import Voice
 from dasdist.errors import DasdistError
 from dasdist.storage.files import write_atomically
 from dasdist.storage.staging import journal_of
+from dasdist.units import all_done, results_of
 
-__all__ = ["remember", "said_so"]
+__all__ = ["nothing_left", "remember", "said_so"]
 
 _FILE = "asked.json"
 
@@ -58,9 +62,9 @@ def said_so(voice: Voice, asked: Asked) -> bool:
     first = found[0]
     seconds = (first.report or {}).get("data", {}).get("seconds", 0.0)
     voice.event("start", blocks=first.blocks, done=first.done, data_seconds=seconds)
-    voice.say(f"Nothing was left to do: all {first.blocks} blocks were done earlier.")
+    voice.say(f"Nothing was left to do: {all_done(first.blocks)}.")
     counts = dict(first.counts)
-    voice.say(f"{first.path}: " + ", ".join(f"{n:,} {name}" for name, n in counts.items()))
+    voice.say(f"{first.path}: " + results_of(counts))
     voice.fact(
         model=first.model,
         blocks=first.blocks,
@@ -73,15 +77,32 @@ def said_so(voice: Voice, asked: Asked) -> bool:
     return True
 
 
+def nothing_left(asked: Asked, recording: Any) -> bool:
+    """Tell whether an earlier run has done, or given up, all blocks of all outputs."""
+    failing = asked.failing
+    if failing.overwrite or failing.retry_failed or not asked.outputs:
+        return False
+    from dasdist.journal.status import is_complete, journal_folder
+    from dasdist.sources import open_recording
+
+    if not all(journal_folder(output) for output in asked.outputs):
+        return False
+    tolerance = asked.settings.get("tolerance", 0.25)
+    identity = open_recording(recording, tolerance=tolerance).identity()
+    return all(is_complete(output, identity) for output in asked.outputs) and not _lost(asked)
+
+
 def _lost(asked: Asked) -> bool:
     """Return whether a part of an output is missing, or has another size."""
     import dasdist
     from dasdist.journal.ledger import read_ledger
+    from dasdist.journal.status import journal_folder
 
     for number, output in enumerate(asked.outputs):
         picks = number == 0 and asked.picks
         sink: Any = (dasdist.PicksWriterCallback if picks else dasdist.WriterCallback)(output)
-        if sink.lost(read_ledger(journal_of(Path(output)) / "ledger.jsonl").parts):
+        folder = journal_folder(output) or journal_of(Path(output))
+        if sink.lost(read_ledger(folder / "ledger.jsonl").parts):
             return True
     return False
 

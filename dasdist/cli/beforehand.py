@@ -55,10 +55,15 @@ def _check(path: Path, *, overwrite: bool) -> None:
     _check_one_of(path, path.absolute().parents)  # the journal lies beside the output
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputUnwritable(f"{path} cannot be written: you may not write to {path}.")
+    if path.is_file():
+        raise OutputExists(
+            f"{path} is a file, and the output is a folder of this name. Choose another path, or "
+            "move the file away."
+        )
     journal = journal_of(path)
     refuse_held(journal / "lock")
     begun = any((journal / name).exists() for name in ("run.json", "begun"))
-    found = sorted(os.listdir(path)) if path.is_dir() else [path.name] if path.exists() else []
+    found = sorted(os.listdir(path)) if path.is_dir() else []
     if found and not begun and not overwrite:
         raise OutputExists(
             f"{path} already holds {', '.join(found[:_NAMED])}, and no run that could be resumed. "

@@ -11,6 +11,7 @@ from dasdist.cli.compute import dashboard
 from dasdist.cli.groups import Queue, grouped
 from dasdist.cli.voice import speaking
 from dasdist.errors import InvalidInput
+from dasdist.units import count_of
 
 __all__ = ["start", "status", "stop"]
 
@@ -42,18 +43,23 @@ def start(
         str | None, typer.Option(help="Memory of each job, such as 64GB. Default: 4 GiB per core.")
     ] = None,
     idle_timeout: Annotated[
-        str, typer.Option(help="Stop the cluster after this time without work.")
+        str, typer.Option(help="Stop the cluster after this time without work, such as 30m or 2h.")
     ] = "2h",
     as_json: opt.Json = False,
 ) -> None:
-    """Start a cluster that stays until it is stopped or has been idle for a while."""
+    """Start a cluster of SLURM jobs that stays until it is stopped, or idle for some time.
+
+    For notebooks and for several runs, one after the other: a single run starts and ends its own
+    jobs, with classify --cluster slurm. --cluster slurm is needed here, too; what is not given is
+    chosen from the partition's nodes.
+    """
     with speaking("cluster start", as_json=as_json) as voice:
         from dasdist.cluster.daemon import start_cluster
         from dasdist.cluster.folder import new_folder
         from dasdist.cluster.slurm import new_name
 
         if queue.cluster is None:
-            raise InvalidInput("Jobs need a queue; add --cluster slurm.")
+            raise InvalidInput("It needs a queue for its jobs; add --cluster slurm.")
         name = new_name()
         folder = new_folder(name, queue.cluster_folder)
         settings = {
@@ -99,8 +105,9 @@ def status(folder: Folder = None, as_json: opt.Json = False) -> None:
             threads = sum(worker["nthreads"] for worker in workers)
         voice.fact(**named(facts), workers=len(workers), threads=threads)
         voice.say(
-            f"{facts.get('name', 'Cluster')} at {facts['address']}: {len(workers)} workers with "
-            f"{threads} task threads\nConnect: dasdist.connect({facts['file']!r}), or "
+            f"{facts.get('name', 'Cluster')} at {facts['address']}: "
+            f"{count_of(len(workers), 'worker')} with "
+            f"{count_of(threads, 'task thread')}\nConnect: dasdist.connect({facts['file']!r}), or "
             f"--scheduler {facts['file']}\n{dashboard(facts.get('tunnel'))}"
         )
 
@@ -114,7 +121,10 @@ def chosen(folder: Path | None) -> dict[str, Any]:
     found = running()
     if len(found) != 1:
         there = "".join(f"\n  {facts['file']}" for facts in found)
-        raise InvalidInput(f"There are {len(found)} clusters here; give the folder of one.{there}")
+        raise InvalidInput(
+            f"{count_of(len(found), 'cluster runs', 'clusters run')} here; give the folder of the "
+            f"one you mean.{there}"
+        )
     return found[0]
 
 

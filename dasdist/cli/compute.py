@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dasdist.cli.groups import Queue, Where
 from dasdist.cli.voice import Voice
+from dasdist.units import count_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -34,7 +35,7 @@ def local(voice: Voice, workers: int, threads: int, memory: int | str) -> Iterat
     """Yield a client of a cluster on this machine, and say where its dashboard is."""
     from dasdist.cluster.local import local_client
 
-    voice.say(f"Starting {workers} worker process{'es' * (workers > 1)}")
+    voice.say(f"Starting {count_of(workers, 'worker process', 'worker processes')}")
     with local_client(workers, threads=threads, memory=memory) as client:
         link = client.dashboard_link
         if link.startswith("http"):

@@ -9,6 +9,7 @@ from dasdist.cli.application import app, examples
 from dasdist.cli.beforehand import check_folder
 from dasdist.cli.compute import local
 from dasdist.cli.voice import speaking
+from dasdist.units import count_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +40,7 @@ def demo(
             f"processes ({workers}), and comparing the picks with the true arrivals.\n"
             "Loading libraries and starting the workers takes some seconds ..."
         )
-        from dasdist.demo.run import run_demo
+        from dasdist.demo.run import TOLERANCE, run_demo
 
         with local(voice, workers, threads=1, memory="auto") as client:
             result = run_demo(
@@ -53,10 +54,13 @@ def demo(
                 counting=voice.counting,
                 pbar=voice.view(),
             )
-        voice.say(f"\n{len(result.picks)} picks, the first of them:")
+        voice.say(f"\n{count_of(len(result.picks), 'pick')}, the first of them:")
         voice.say(result.picks.head(5).to_string(index=False))
         voice.out.print(score_table(result.score))
-        voice.say(f"False picks: {len(result.score.false_picks)} of {len(result.picks)}")
+        voice.say(
+            f"False picks: {len(result.score.false_picks):,} of {len(result.picks):,} (more than "
+            f"{TOLERANCE:g} s from every true arrival of their phase on their channel)"
+        )
         voice.say("Seconds: " + ", ".join(f"{step} {s:.1f}" for step, s in result.seconds.items()))
         voice.say(f"Pick table: {result.picks_file}\nPicture:    {result.picture}")
 

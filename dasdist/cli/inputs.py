@@ -12,6 +12,7 @@ import typer
 
 from dasdist.errors import DataWarning, InvalidInput
 from dasdist.storage.patterns import bracket_hint, matching
+from dasdist.units import count_of
 
 if TYPE_CHECKING:
     from dasdist.sources.engines import AnyFile
@@ -32,9 +33,14 @@ def load_model(name: str) -> Any:
     """Load a model by its name; modules are looked for in this folder, too."""
     import dasdist
 
+    _look_here(name)
+    return dasdist.from_pretrained(name)
+
+
+def _look_here(name: str) -> None:
+    """Let a module of this folder be found, where a name says that there is one."""
     if ":" in name and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    return dasdist.from_pretrained(name)
 
 
 def open_input(
@@ -52,7 +58,7 @@ def open_input(
         An archive index, a Zarr store (also at a URL), any one file that xdas or xarray can open,
         or a pattern of files.
     engine : str, optional
-        Engine for files.
+        Engine for files, or a format that was added.
     variable : str, optional
         Variable of a Zarr store or NetCDF file that holds several.
     engine_options : mapping, optional
@@ -64,6 +70,7 @@ def open_input(
         If there is nothing of the kind.
     """
     files = check_input(name)
+    _look_here(engine or "")
     if files is None:
         return _variable(_zarr(name), name, variable)
     if files == [name]:
@@ -123,9 +130,9 @@ def _file(path: Path, engine: str | None, variable: str | None, options: Mapping
 
 
 def _opened(files: Sequence[str], engine: str | None, options: Mapping[str, Any]) -> Any:
-    from dasdist.sources.formats import known_formats, open_files
+    from dasdist.sources.formats import is_function, known_formats, open_files
 
-    if engine is not None and engine in known_formats():
+    if engine is not None and (is_function(engine) or engine in known_formats()):
         if options:
             raise InvalidInput(f"The format {engine!r} takes no --engine-option.")
         return open_files(files, engine)
@@ -221,7 +228,7 @@ def _variable(dataset: Any, name: str, wanted: str | None) -> Any:
         )
     if wanted is None and len(fitting) != 1:
         raise InvalidInput(
-            f"{name} has {len(fitting)} variables of two dimensions "
+            f"{name} has {count_of(len(fitting), 'variable')} of two dimensions "
             f"({', '.join(sorted(fitting)) or 'none'}); name one with --variable."
         )
     return held[wanted or fitting[0]]
@@ -279,20 +286,35 @@ def parse_thresholds(words: Sequence[str]) -> Mapping[str, Any]:
     """
     if not words:
         return {}
-    hint = "--threshold"
+    if len(words) == 1 and "=" not in words[0]:
+        return {"thresholds": _confidence(words[0])}
+    thresholds: dict[str, float] = {}
+    for word in words:
+        phase, equals, number = word.partition("=")
+        if not (phase and equals):
+            raise _no_threshold(f"{' '.join(words)!r} mixes one for all phases with others")
+        if phase in thresholds:
+            raise _no_threshold(f"{' '.join(words)!r} has two for {phase}")
+        thresholds[phase] = _confidence(number)
+    return {"thresholds": thresholds}
+
+
+def _confidence(number: str) -> float:
     try:
-        if len(words) == 1 and "=" not in words[0]:
-            return {"thresholds": float(words[0])}
-        pairs = [word.partition("=") for word in words]
-        if not all(phase and equals for phase, equals, _ in pairs):
-            raise typer.BadParameter(
-                "Give either one number, or phase=number words.", param_hint=hint
-            )
-        return {"thresholds": {phase: float(number) for phase, _, number in pairs}}
+        value = float(number)
     except ValueError as error:
-        raise typer.BadParameter(
-            f"{' '.join(words)} is not a number, or phase=number words.", param_hint=hint
-        ) from error
+        raise _no_threshold(f"{number!r} is not a number") from error
+    if not 0 <= value <= 1:
+        raise _no_threshold(f"{number!r} is not between 0 and 1")
+    return value
+
+
+def _no_threshold(fact: str) -> typer.BadParameter:
+    return typer.BadParameter(
+        f"{fact}. Write one number for all phases, --threshold 0.3, or one for each, "
+        "--threshold P=0.3 --threshold S=0.2.",
+        param_hint="--threshold",
+    )
 
 
 def parse_block(word: str | None) -> dict[str, int] | None:

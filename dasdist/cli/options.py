@@ -33,8 +33,8 @@ Model = Annotated[
 Threshold = Annotated[
     list[str] | None,
     typer.Option(
-        help="Smallest confidence of a pick, 0.2 by default: one number, or by phase with two "
-        "options, P=0.3 and S=0.2.",
+        help="Smallest confidence of a pick, from 0 to 1, 0.2 by default: one number, or one for "
+        "each phase, --threshold P=0.3 --threshold S=0.2.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -43,7 +43,9 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any other argument of the model, the picking or the writing; may be repeated.",
+        help="Any other argument; may be repeated. Of the model: overlap_samples=0.25, "
+        "overlap_channels, optimize=compile, precision=bf16, tolerance, channel_coord_name; of "
+        "picking: min_time_separation=0.5, blinding=[50,50]; of writing: stacking=max.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -56,8 +58,8 @@ BatchSize = Annotated[
 Engine = Annotated[
     str | None,
     typer.Option(
-        help="The file format: as xdas calls it, dascore, or as a package that adds one does. "
-        "Default: recognised automatically."
+        help="The file format: as xdas calls it, dascore, as a package that adds one does, or the "
+        "function that opens a file, package.module:function. Default: recognised automatically."
     ),
 ]
 EngineOption = Annotated[
@@ -134,7 +136,7 @@ Block = Annotated[
 Cluster = Annotated[
     Literal["slurm"] | None,
     typer.Option(
-        help="Compute in jobs of this queue. They are submitted now and end with the run.",
+        help="Compute in jobs of this queue, which are submitted now; those of a run end with it.",
         rich_help_panel=_QUEUE,
     ),
 ]
@@ -163,7 +165,9 @@ GpusPerJob = Annotated[
 Cores = Annotated[
     int | None,
     typer.Option(
-        min=1, help="CPU cores of each job. Default: 4, or 4 per GPU.", rich_help_panel=_QUEUE
+        min=1,
+        help="CPU cores of each job. Default: 4, or 4 per GPU, if nodes have them.",
+        rich_help_panel=_QUEUE,
     ),
 ]
 Partition = Annotated[

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dasdist.errors import DataWarning, InvalidInput
+from dasdist.errors import InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,16 +99,9 @@ def parse_time(text: str | None, option: str) -> "np.datetime64 | None":
 
 
 def _arrays_of_index(path: "str | os.PathLike[str]") -> Any:
-    from dasdist.sources.index import read_index, read_problems
+    from dasdist.sources.index import read_index, warn_of_left_out
 
-    problems = read_problems(path)
-    if problems:
-        warnings.warn(
-            f"The index lists {len(problems)} files that are not, or not wholly, in its arrays, of "
-            f"this and of other times; the first is {problems[0][0]} ({problems[0][2]}).",
-            DataWarning,
-            stacklevel=2,
-        )
+    warn_of_left_out(path)
     return read_index(path)
 
 

@@ -7,10 +7,11 @@ import typer
 
 from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
+from dasdist.cli.asked import Asked, merged
 from dasdist.cli.asked_before import remember, said_so
 from dasdist.cli.groups import Failing, Period, Queue, Where, grouped
 from dasdist.cli.inputs import parse_block, parse_engine_options
-from dasdist.cli.running import Asked, conclude, counted, merged, ready
+from dasdist.cli.running import conclude, counted, ready
 from dasdist.cli.voice import speaking
 
 __all__ = ["annotate", "classify", "plan"]
@@ -57,7 +58,10 @@ def plan(
     ):
         import dasdist
 
-        found = dasdist.plan(network, recording, client=client, block=asked.block, **asked.settings)
+        with voice.patience("Planning ..."):
+            found = dasdist.plan(
+                network, recording, client=client, block=asked.block, **asked.settings
+            )
         voice.say(repr(found))
         voice.fact(
             model=found.model,
@@ -65,6 +69,7 @@ def plan(
             segments=len(found.grids),
             too_short=len(found.skipped),
             data_seconds=found.data_seconds,
+            unreached_seconds=found.unreached_seconds,
             archive_bytes=found.archive_bytes,
             read_bytes=found.read_bytes,
             recompute_factor=found.recompute_factor,

@@ -11,6 +11,7 @@ from rich.progress import Progress as RichProgress
 
 from dasdist.run.progress import Progress
 from dasdist.run.progress_bar import note_of
+from dasdist.units import count_of
 
 __all__ = ["JsonView", "LineView", "counter"]
 
@@ -36,7 +37,8 @@ class LineView:
         self._last = time.monotonic()
         earlier = f", {progress.ended} of them done earlier" if progress.ended else ""
         self._say(
-            f"{progress.blocks} blocks, {progress.data_seconds / 3600:.2f} h of data{earlier}"
+            f"{count_of(progress.blocks, 'block')}, {progress.data_seconds / 3600:.2f} h of "
+            f"data{earlier}"
         )
 
     def update(self, progress: Progress) -> None:

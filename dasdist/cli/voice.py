@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Voice", "speaking"]
 
+_PATIENCE = 1.0  # seconds
 _ROWS = 20  # of a table
-_LOG_WIDTH = 120  # of a table that does not go to a terminal
 
 
 class Voice:
@@ -102,16 +102,15 @@ class Voice:
     def lines(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], more: str
     ) -> None:
-        """List what is wrong, cut to a line each; ``more`` says where it is told in full."""
+        """List what is wrong, a line each; ``more`` says where the rest is if there is too much."""
         if self.as_json or not rows:
             return
         console = self.err if self.quiet else self.out
-        width = console.width if console.is_terminal else max(console.width, _LOG_WIDTH)
         console.print(f"{title}:", markup=False)
-        for line in aligned([columns, *rows[:_ROWS]], width):
+        for line in aligned([columns, *rows[:_ROWS]]):
             console.print(line, markup=False)
-        left = f"... and {len(rows) - _ROWS} more. " if len(rows) > _ROWS else ""
-        console.print(f"{left}In full: {more}", markup=False)
+        if len(rows) > _ROWS:
+            console.print(f"... and {len(rows) - _ROWS} more: {more}", markup=False)
 
     def view(self) -> "ProgressView":
         """Return what shows a run's progress."""
@@ -134,6 +133,21 @@ class Voice:
         with counter(unit, self.err, show, hidden=self.quiet) as count:
             yield count
 
+    @contextmanager
+    def patience(self, text: str) -> Iterator[None]:
+        """Say on stderr what takes so long, if the block takes longer than one waits gladly."""
+        if self.quiet or self.as_json:
+            yield
+            return
+        late = threading.Timer(_PATIENCE, self.wrong, [text])
+        late.daemon = True
+        late.start()
+        try:
+            yield
+        finally:
+            late.cancel()
+            late.join()  # never half a line into what comes next
+
     def fact(self, **facts: Any) -> None:
         """Add to what is said at the end."""
         self._facts.update(facts)
@@ -146,18 +160,17 @@ class Voice:
             raise typer.Exit(code)
 
 
-def aligned(rows: Sequence[Sequence[object]], width: int) -> list[str]:
-    """Return rows as lines of aligned columns, none of them longer than a width.
+def aligned(rows: Sequence[Sequence[object]]) -> list[str]:
+    """Return rows as lines of aligned columns.
 
     Examples
     --------
-    >>> aligned([("block", "error"), (3, "No file"), (12345, "No such file")], 14)
-    ['block  error', '3      No file', '12345  No suc…']
+    >>> aligned([("block", "error"), (3, "No file"), (12345, "No such file")])
+    ['block  error', '3      No file', '12345  No such file']
     """
     texts = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in texts]
-    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in texts]
 
 
 @contextmanager
@@ -207,7 +220,7 @@ def _of_the_system(error: OSError) -> str | None:
 def _hint(error: DasdistError) -> str:
     """Say where an argument stands on a command line."""
     given = " Such arguments are given with --set and --threshold."
-    return given if isinstance(error, InvalidArgument) else ""
+    return given if isinstance(error, InvalidArgument) and "--" not in str(error) else ""
 
 
 def resume_command(arguments: Sequence[str]) -> str:

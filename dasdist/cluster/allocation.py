@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dasdist.errors import InvalidInput
+from dasdist.units import count_of
 
 __all__ = ["Allocation", "Workers", "cgroup_limits", "find_allocation", "workers_for"]
 
@@ -79,7 +80,8 @@ class Workers:
     def __str__(self) -> str:
         pinned = f", one on each of the GPUs {', '.join(self.devices)}" if self.devices else ""
         return (
-            f"{self.count} worker processes{pinned}: each {self.threads} task threads, "
+            f"{count_of(self.count, 'worker process', 'worker processes')}{pinned}: "
+            f"{count_of(self.threads, 'task thread')} each, "
             f"{self.compute_threads} compute threads a task, {self.memory / 2**30:.2f} GiB"
         )
 
@@ -151,7 +153,8 @@ def workers_for(
         count = len(devices) or max(1, fitting)
     if devices and count > len(devices):
         raise InvalidInput(
-            f"{count} worker processes were asked for, but the job has {len(devices)} GPUs on this "
+            f"{count} worker processes were asked for, but the job has "
+            f"{count_of(len(devices), 'GPU')} on this "
             f"node and each process needs its own. Use --nworkers {len(devices)} or less."
         )
     share = max(1, allocation.cpus // count)

@@ -6,19 +6,29 @@ it is refused.
 """
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dasdist.errors import DasdistError, InvalidInput
+from dasdist.errors import InvalidInput
 from dasdist.storage.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from distributed import Security
 
-__all__ = ["make_certificates", "private_folder", "remove_certificates", "security_of"]
+__all__ = [
+    "check_ours",
+    "make_certificates",
+    "private_folder",
+    "remove_certificates",
+    "security_of",
+]
 
 CERTIFICATE = "certificate.pem"
 KEY = "key.pem"
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def private_folder(folder: str | Path) -> Path:
@@ -50,6 +60,45 @@ def private_folder(folder: str | Path) -> Path:
     return path
 
 
+def check_ours(file: Path) -> None:
+    """Refuse a scheduler file that somebody else could have written.
+
+    Who chooses the scheduler that a client connects to chooses what code the client runs.  A file
+    beside a key must be in a folder that others cannot even read.
+
+    Parameters
+    ----------
+    file : Path
+        The file; if it is not there, nothing is refused.
+
+    Raises
+    ------
+    InvalidInput
+        If it or its folder is another user's, or open to others.
+    """
+    try:
+        found, folder = file.stat(), file.parent.stat()
+    except OSError:
+        return
+    if (file.parent / KEY).exists():
+        forbidden = _OTHERS
+    elif folder.st_mode & stat.S_ISVTX:  # like /tmp: others may add files, but not replace this one
+        forbidden = 0
+    else:
+        forbidden = _OTHERS_WRITE
+    wrong = [
+        f"{path} (owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):o})"
+        for path, status, bits in ((file.parent, folder, forbidden), (file, found, _OTHERS_WRITE))
+        if status.st_uid not in (os.getuid(), 0) or status.st_mode & bits
+    ]
+    if wrong:
+        raise InvalidInput(
+            f"Others could have written or changed {' and '.join(wrong)}, so it may not be your "
+            "cluster that it leads to. If it is yours, close it to them: "
+            f"chmod go-rwx {file.parent} {file}"
+        )
+
+
 def make_certificates(folder: str | Path) -> "Security":
     """Make a certificate and its key for a cluster, valid for a year.
 
@@ -68,8 +117,6 @@ def make_certificates(folder: str | Path) -> "Security":
     ------
     InvalidInput
         If others can read the folder.
-    DasdistError
-        If the package cryptography is not installed.
 
     Examples
     --------
@@ -81,13 +128,7 @@ def make_certificates(folder: str | Path) -> "Security":
     from distributed import Security
 
     path = private_folder(folder)
-    try:
-        made = Security.temporary()
-    except ImportError as error:
-        raise DasdistError(
-            "Encrypted connections need the package cryptography, which is not installed: "
-            'python -m pip install "dasdist[slurm]"'
-        ) from error
+    made = Security.temporary()
     for name, text in ((CERTIFICATE, made.tls_ca_file), (KEY, made.tls_client_key)):
         write_atomically(path / name, text, mode=0o600)  # never readable by others
     return _security(path)

@@ -55,7 +55,7 @@ def start_cluster(settings: Mapping[str, Any], log: Path) -> dict[str, Any]:
     """
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stream,

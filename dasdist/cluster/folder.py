@@ -15,12 +15,14 @@ is removed; the logs stay for 14 days (`dasdist.cluster.old_folders`).
 """
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dasdist.cluster.certificates import private_folder, security_of
+from dasdist.cluster.certificates import check_ours, private_folder, security_of
+from dasdist.cluster.jobs import user_name
 from dasdist.cluster.old_folders import LOCK, remove_old_folders
 from dasdist.errors import InvalidInput
 from dasdist.storage.files import write_atomically
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEDULER_FILE", "connect", "facts_of", "new_folder", "running", "write_facts"]
 
+_log = logging.getLogger("dasdist")
+
 SCHEDULER_FILE = "scheduler.json"
 
 _PATIENCE = "30s"
@@ -39,14 +43,15 @@ _PATIENCE = "30s"
 def home() -> Path:
     """Return the folder of all clusters.
 
-    It is in the folder that the Dask configuration names for such things, as
+    It is a folder of this user in the one that the Dask configuration names for such things, as
     ``jobqueue.slurm.shared-temp-directory``; else in the user's home, which nodes mostly share.
     """
     import dask.config
 
     shared = dask.config.get("jobqueue.slurm.shared-temp-directory", None)
-    base = Path(os.path.expandvars(shared)).expanduser() / "dasdist" if shared else None
-    return base or Path.home() / ".dasdist"
+    if not shared:
+        return Path.home() / ".dasdist"
+    return Path(os.path.expandvars(shared)).expanduser() / f"dasdist-{user_name()}"
 
 
 def new_folder(name: str, folder: str | Path | None = None) -> Path:
@@ -66,7 +71,10 @@ def new_folder(name: str, folder: str | Path | None = None) -> Path:
         If a cluster runs there, or others can read it.
     """
     if folder is None:
-        remove_old_folders(home())
+        base = home()
+        if base.parent != Path.home():  # a shared place, where anyone could make it first
+            private_folder(base)
+        remove_old_folders(base)
     path = private_folder(folder if folder is not None else home() / name)
     held = holder_of(path / LOCK)
     if held is not None or (path / SCHEDULER_FILE).exists():
@@ -91,10 +99,11 @@ def facts_of(where: str | Path) -> dict[str, Any]:
     Raises
     ------
     InvalidInput
-        If there is no such file, or it is not a scheduler file.
+        If there is no such file, it is not a scheduler file, or others could have written it.
     """
     path = Path(where)
     path = path / SCHEDULER_FILE if path.is_dir() else path
+    check_ours(path)
     try:
         read = json.loads(path.read_text())
         return {"file": str(path.absolute()), "address": read["address"], **read.get("dasdist", {})}
@@ -111,8 +120,17 @@ def facts_of(where: str | Path) -> dict[str, Any]:
 
 
 def running() -> list[dict[str, Any]]:
-    """Return the facts of all clusters whose scheduler files lie in the folder of all clusters."""
-    return [facts_of(path) for path in sorted(home().glob(f"*/{SCHEDULER_FILE}"))]
+    """Return the facts of all clusters whose scheduler files lie in the folder of all clusters.
+
+    One that is not this user's alone is left out, with a warning.
+    """
+    found = []
+    for path in sorted(home().glob(f"*/{SCHEDULER_FILE}")):
+        try:
+            found.append(facts_of(path))
+        except InvalidInput as error:
+            _log.warning("%s", error)
+    return found
 
 
 def connect(where: str | Path, **options: Any) -> "Client":
@@ -133,7 +151,7 @@ def connect(where: str | Path, **options: Any) -> "Client":
     Raises
     ------
     InvalidInput
-        If there is no such file, or no scheduler answers.
+        If there is no such file, others could have written it, or no scheduler answers.
 
     Examples
     --------

@@ -10,6 +10,7 @@ from dasdist.cluster.allocation import Allocation, Workers, workers_for
 from dasdist.cluster.lifetime import walltime_seconds
 from dasdist.cluster.partition import Node
 from dasdist.errors import DasdistError, InvalidInput
+from dasdist.units import count_of
 
 __all__ = ["Job", "check_jobqueue", "configured"]
 
@@ -164,7 +165,8 @@ class Job:
         gpus = max(node.gpus for node in nodes)
         if self.gpus > gpus:
             raise InvalidInput(
-                f"A job asks for {self.gpus} GPUs, and the nodes of {where} have at most {gpus}; "
+                f"A job asks for {count_of(self.gpus, 'GPU')}, and the nodes of {where} have at "
+                f"most {gpus}; "
                 f"pass fewer with gpus_per_job (--gpus-per-job), or another partition "
                 f"(--partition). {_LOOK}"
             )
@@ -174,7 +176,8 @@ class Job:
         ):
             cpus, memory = max(n.cpus for n in nodes), max(n.memory for n in nodes)
             raise InvalidInput(
-                f"A job asks for {self.cores} cores and {self.mebibytes} MiB of memory, which no "
+                f"A job asks for {count_of(self.cores, 'core')} and {self.mebibytes} MiB of "
+                "memory, which no "
                 f"node of {where} has (at most {cpus} cores and {memory} MiB); pass less with "
                 f"cores and memory (--cores, --memory). {_LOOK}"
             )

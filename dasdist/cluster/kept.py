@@ -37,6 +37,7 @@ from dasdist.cluster.old_folders import LOCK
 from dasdist.executors.clients import PROMISED
 from dasdist.executors.worker_events import DESERTED
 from dasdist.storage.lock import Lock
+from dasdist.units import count_of
 
 __all__ = ["KeptCluster", "KeptJob", "look_interval"]
 
@@ -254,7 +255,8 @@ class KeptCluster(SLURMCluster):
         if self._early < self.most_early or self.lost:
             return
         self.lost = (
-            f"{self._early} jobs in a row ended before one of their workers registered, so no more "
+            f"{count_of(self._early, 'job')} in a row ended before one of their workers "
+            "registered, so no more "
             f"are submitted. The last, {job.job_id or 'which SLURM refused'}, is {state}. "
             f"{self._log_of(job)}Fix the cause and call again: finished blocks are kept."
         )

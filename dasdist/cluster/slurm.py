@@ -11,6 +11,7 @@
 import os
 import shlex
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -84,7 +85,7 @@ def slurm_cluster(
         Other options of ``sbatch``, such as ``"--qos=long"``.
     folder : str or Path, optional
         Where certificates, logs and the scheduler file go; nodes must see it.  By default a folder
-        with the cluster's name in ``~/.dasdist``, or in ``dasdist`` in the folder that
+        with the cluster's name in ``~/.dasdist``, or in a folder of yours in the one that
         ``jobqueue.slurm.shared-temp-directory`` names.  There, folders of clusters that ended more
         than 14 days ago are removed, with their logs.
     idle_timeout : str, optional
@@ -214,6 +215,8 @@ def _of_workers(job: Job, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "walltime": job.walltime,
         "worker_command": "dasdist.cluster.worker",
+        # -P: a job starts in a folder of data, perhaps, and a module there is not to be imported
+        "python": f"{options.pop('python', None) or configured('python') or sys.executable} -P",
         "worker_extra_args": [
             *("--nworkers", str(workers.count)),
             *("--nthreads", str(workers.threads)),

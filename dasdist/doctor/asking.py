@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from distributed import Client, Future, wait
 
 from dasdist.doctor.finding import Outcome, named_few
+from dasdist.units import count_of
 
 __all__ = ["Answers", "ask", "collect", "submit"]
 
@@ -39,7 +40,8 @@ class Answers(Generic[T]):
             return None
         return Outcome(
             "wrong",
-            f"{len(self.lost)} of {len(self.lost) + len(self.given)} workers did not answer: "
+            f"{len(self.lost)} of {count_of(len(self.lost) + len(self.given), 'worker')} did not "
+            "answer: "
             + named_few([f"{address} ({reason})" for address, reason in self.lost.items()]),
             "Read the logs of these workers, then run the check again.",
         )

@@ -21,6 +21,7 @@ from dasdist.doctor.asking import ask, collect, submit
 from dasdist.doctor.finding import Outcome, check, named_few, ok
 from dasdist.errors import OutputUnwritable
 from dasdist.storage.files import write_atomically
+from dasdist.units import count_of
 
 __all__ = [
     "check_space",
@@ -135,7 +136,9 @@ def check_visible(probe: Path, client: Client | None, patience: float = SEEN_AFT
         return _unseen(probe.parent, lost, len(names))
     seen = ask(client, find_all, str(probe), word, list(names.values()), patience)
     blind = {
-        a: f"it does not see {len(m)} files of others" for a, (m, _) in seen.given.items() if m
+        a: f"it does not see {count_of(len(m), 'file')} of others"
+        for a, (m, _) in seen.given.items()
+        if m
     }
     if blind:
         return _unseen(probe.parent, blind, len(names))
@@ -146,7 +149,7 @@ def check_visible(probe: Path, client: Client | None, patience: float = SEEN_AFT
 def _unseen(folder: Path, bad: Mapping[str, str], workers: int) -> Outcome:
     return Outcome(
         "wrong",
-        f"{folder} is not the same for {len(bad)} of {workers} workers: "
+        f"{folder} is not the same for {len(bad)} of {count_of(workers, 'worker')}: "
         + named_few([f"{address} ({said})" for address, said in bad.items()]),
         "Use a folder that all nodes mount at the same path and that you may write, for --folder "
         "and for archives and outputs.",
@@ -154,7 +157,10 @@ def _unseen(folder: Path, bad: Mapping[str, str], workers: int) -> Outcome:
 
 
 def _timely(folder: Path, workers: int, seconds: float) -> Outcome:
-    fact = f"The client and {workers} workers see {folder}, and what each of them writes there"
+    fact = (
+        f"The client and {count_of(workers, 'worker')} see {folder}, and what each of them writes "
+        "there"
+    )
     if seconds > LATE:
         return Outcome(
             "warning",

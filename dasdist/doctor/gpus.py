@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dasdist.cluster.allocation import visible_devices
 from dasdist.doctor.finding import NotChecked, Outcome, check, named_few, ok
 from dasdist.doctor.surroundings import Surroundings
+from dasdist.units import count_of
 
 __all__ = ["check_gpus", "check_pinning"]
 
@@ -25,10 +26,11 @@ def check_gpus(around: Mapping[str, Surroundings]) -> Outcome:
     if len(with_gpu) < len(around):
         return Outcome(
             "warning",
-            f"{len(with_gpu)} of {len(around)} workers have a GPU, the others compute on CPUs.",
+            f"{len(with_gpu)} of {count_of(len(around), 'worker has', 'workers have')} a GPU, the "
+            "others compute on CPUs.",
             "Blocks have one size for all workers; use workers of one kind at a time.",
         )
-    return ok(f"torch computes on a GPU in each of {len(around)} workers.")
+    return ok(f"torch computes on a GPU in each of {count_of(len(around), 'worker')}.")
 
 
 def _blind(around: Mapping[str, Surroundings]) -> Outcome | None:
@@ -38,7 +40,8 @@ def _blind(around: Mapping[str, Surroundings]) -> Outcome | None:
         address, seen = next(iter(promised.items()))
         return Outcome(
             "wrong",
-            f"{len(promised)} workers were given GPUs that torch does not see. On {address} "
+            f"{count_of(len(promised), 'worker was', 'workers were')} given GPUs that torch does "
+            f"not see. On {address} "
             f"CUDA_VISIBLE_DEVICES is {seen.visible}, {_torch(seen)}, and the driver lists "
             f"{seen.installed_gpus} GPUs.",
             "Run nvidia-smi on that node, and install the build of torch for its driver.",
@@ -99,11 +102,14 @@ def check_pinning(around: Mapping[str, Surroundings]) -> Outcome:
         address, found = next(iter(many.items()))
         return Outcome(
             "warning",
-            f"{len(many)} workers see several GPUs and use only the first of them; {address} sees "
+            f"{count_of(len(many), 'worker sees', 'workers see')} several GPUs and can use only "
+            f"the first of them; {address} sees "
             f"{len(found)}.",
             "Start one worker per GPU, as python -m dasdist.cluster.worker does.",
         )
-    return ok(f"{len(devices)} workers have one GPU each, and no two the same.")
+    return ok(
+        f"{count_of(len(devices), 'worker has', 'workers have')} one GPU each, and no two the same."
+    )
 
 
 def _devices(seen: Surroundings) -> list[tuple[str, ...]]:

@@ -4,7 +4,6 @@ import platform
 import resource
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.util import find_spec
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -13,8 +12,9 @@ from dasdist.cluster.jobs import node_addresses
 from dasdist.cluster.network import listening_address
 from dasdist.doctor.finding import NotChecked, Outcome, check, ok
 from dasdist.errors import InvalidInput
+from dasdist.units import count_of
 
-__all__ = ["check_address", "check_encryption", "check_open_files", "check_packages"]
+__all__ = ["check_address", "check_open_files", "check_packages"]
 
 SHOWN = ("dasdist", "torch", "dask", "distributed", "xdas", "xarray", "zarr", "numpy")
 
@@ -72,23 +72,11 @@ def check_open_files(workers: int = 0) -> Outcome:
         return ok(f"This process may open {soft if soft >= 0 else 'any number of'} files.")
     return Outcome(
         "warning",
-        f"This process may open {soft} files; a scheduler with {max(workers, 1)} workers needs up "
+        f"This process may open {soft} files; a scheduler with "
+        f"{count_of(max(workers, 1), 'worker')} needs up "
         f"to {need}.",
         f"Run `ulimit -n {need}` first; the hard limit is {hard if hard >= 0 else 'none'}.",
     )
-
-
-@check("Encryption")
-def check_encryption() -> Outcome:
-    """Check whether certificates can be made here."""
-    if find_spec("cryptography") is None:
-        return Outcome(
-            "warning",
-            "The package cryptography is not installed, so clusters of several machines cannot be "
-            "encrypted.",
-            'python -m pip install "dasdist[slurm]"',
-        )
-    return ok("Certificates can be made for each cluster.")
 
 
 @check("Address of a scheduler")

@@ -8,6 +8,7 @@ from distributed import Client
 
 from dasdist.doctor.asking import Answers, ask
 from dasdist.doctor.finding import Outcome, check, named_few, ok
+from dasdist.units import count_of
 
 __all__ = ["check_locks", "judge_locks"]
 
@@ -60,7 +61,8 @@ def judge_locks(tried: Mapping[str, str], hosts: Mapping[str, str], here: str) -
     if taken:
         return Outcome(
             "warning",
-            f"{len(taken)} workers took a lock that this process holds: {named_few(taken)}. So "
+            f"{count_of(len(taken), 'worker')} took a lock that this process holds: "
+            f"{named_few(taken)}. So "
             "only the age of its lock file shows whether a run on another machine still writes an "
             "output: it is free 120 s after that run has died.",
             "Ask your administrators to mount the file system with flock (Lustre) or locks (NFS "

@@ -15,6 +15,7 @@ from dasdist.cluster.lifetime import walltime_seconds
 from dasdist.cluster.partition import SINFO, Node, count_gres, nodes_of_partition, read_nodes
 from dasdist.doctor.finding import NotChecked, Outcome, check, named_few, ok
 from dasdist.errors import InvalidInput
+from dasdist.units import count_of
 
 __all__ = [
     "check_commands",
@@ -72,7 +73,7 @@ def check_commands(*, needed: bool = False) -> Outcome:
     if absent:
         fact = f"SLURM's commands are not on the PATH: {', '.join(absent)}."
         if not needed:
-            raise NotChecked(fact)
+            raise NotChecked("There is no SLURM here.")
         return Outcome("wrong", fact, "Run this on a login node, or load SLURM's module.")
     said = [_said("sinfo", "--noheader"), _said("squeue", "--noheader", "--me")]
     silent = [s for s in said if s.returncode]
@@ -81,7 +82,7 @@ def check_commands(*, needed: bool = False) -> Outcome:
             f"{s.args[0]} failed with exit code {s.returncode}: {s.stderr.strip()}" for s in silent
         )
         if not needed:
-            raise NotChecked(fact)
+            raise NotChecked("SLURM does not answer here.")
         return Outcome("wrong", fact, "Look with `scontrol ping` whether SLURM's controller is up.")
     return ok(_said("sinfo", "--version").stdout.strip() + " answers.")
 
@@ -177,7 +178,7 @@ def check_size(asked: Mapping[str, Any]) -> Outcome:
     nodes = _chosen(asked)
     job = _job(asked, nodes)
     most = max(n.cpus for n in nodes), max(n.memory for n in nodes)
-    fact = f"{job.cores} cores and {job.mebibytes} MiB of memory a job"
+    fact = f"{count_of(job.cores, 'core')} and {job.mebibytes} MiB of memory a job"
     if not any(n.cpus >= job.cores and n.memory >= job.mebibytes for n in nodes):
         return Outcome(
             "wrong",

@@ -13,6 +13,7 @@ from dasdist.doctor.asking import PATIENCE, Answers, ask, collect, submit
 from dasdist.doctor.finding import Outcome, check, named_few, ok
 from dasdist.errors import OutputUnwritable
 from dasdist.storage.files import write_atomically
+from dasdist.units import count_of
 
 __all__ = ["Reading", "check_renames", "judge_readings", "keep_reading", "keep_replacing"]
 
@@ -140,7 +141,8 @@ def judge_readings(readings: Mapping[str, Reading]) -> Outcome | None:
         who, worst = next(iter(harmed.items()))
         return Outcome(
             "wrong",
-            f"{len(harmed)} readers found a file missing or incomplete while it was replaced, "
+            f"{count_of(len(harmed), 'reader')} found a file missing or incomplete while it was "
+            "replaced, "
             f"such as {who}: {worst.missing} times missing, {worst.torn} times incomplete. Files "
             "of a run would be read like that, too.",
             "Write outputs to a file system with atomic renames: NFS, Lustre, GPFS, BeeGFS, or a "
@@ -150,7 +152,8 @@ def judge_readings(readings: Mapping[str, Reading]) -> Outcome | None:
     if unmoved:
         return Outcome(
             "warning",
-            f"{len(unmoved)} readers saw no change within {READ_FOR:.0f} s of a file that was "
+            f"{count_of(len(unmoved), 'reader')} saw no change within {READ_FOR:.0f} s of a file "
+            "that was "
             f"replaced all the time: {named_few(unmoved)}.",
             "Ask your administrators for a shorter attribute cache on that file system (NFS: "
             "actimeo=3).",
@@ -161,8 +164,9 @@ def judge_readings(readings: Mapping[str, Reading]) -> Outcome | None:
 def _whole(readings: Mapping[str, Reading]) -> Outcome:
     stale = sum(r.stale for r in readings.values())
     least = min(r.generations for r in readings.values())
-    note = f" ({stale} reads had to start again)" if stale else ""
+    note = f" ({count_of(stale, 'read')} had to start again)" if stale else ""
     return ok(
-        f"{len(readings)} readers always saw a whole file while it was replaced, in at least "
-        f"{least} versions{note}."
+        f"{count_of(len(readings), 'reader')} always saw a whole file while it was replaced, in "
+        "at least "
+        f"{count_of(least, 'version')}{note}."
     )

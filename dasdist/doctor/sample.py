@@ -8,6 +8,7 @@ from distributed import Client
 
 from dasdist.doctor.asking import Answers, collect, submit
 from dasdist.doctor.finding import NotChecked, Outcome, check, ok
+from dasdist.units import count_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +76,8 @@ def check_sample(probe: Path, client: Client, nodes: Iterable[str]) -> Outcome:
             "wrong", f"The cluster does not find the client's picks: {off}.", "Please report this."
         )
     return ok(
-        f"On each of {len(answers.given)} nodes, and spread over the cluster, the same "
-        f"{len(expected)} picks as in this process."
+        f"On each node ({len(answers.given)}), and spread over the cluster, the same "
+        f"{count_of(len(expected), 'pick')} as in this process."
     )
 
 
@@ -87,7 +88,8 @@ def differences(picks: "pd.DataFrame", expected: "pd.DataFrame") -> str:
     counts = both["_merge"].value_counts()
     if counts["left_only"] or counts["right_only"]:
         return (
-            f"{counts['left_only']} of {len(expected)} picks are missing, {counts['right_only']} "
+            f"{counts['left_only']} of {count_of(len(expected), 'pick')} are missing, "
+            f"{counts['right_only']} "
             "are new"
         )
     off = float((both["confidence"] - both["confidence_there"]).abs().max())

@@ -73,7 +73,6 @@ def findings_here(slurm: Mapping[str, Any] | None = None) -> Iterator[Finding]:
     asked = _configured(slurm or {})
     yield here.check_packages()
     yield here.check_open_files(int(asked.get("jobs") or 0) * max(1, asked["gpus_per_job"]))
-    yield here.check_encryption()
     commands = queue.check_commands(needed=slurm is not None)
     yield commands
     if commands.state != "ok":

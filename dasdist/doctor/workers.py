@@ -10,6 +10,7 @@ from distributed import Client
 from dasdist.doctor.asking import Answers
 from dasdist.doctor.finding import NotChecked, Outcome, check, named_few, ok
 from dasdist.doctor.surroundings import Surroundings, open_addresses
+from dasdist.units import count_of
 
 __all__ = [
     "check_answers",
@@ -43,7 +44,10 @@ def check_present(client: Client, expected: int, seconds: float, hint: str = "")
         break
     workers = client.scheduler_info(n_workers=-1)["workers"]
     hosts = Counter(w["host"] for w in workers.values())
-    fact = f"{len(workers)} workers on {len(hosts)} machines: {named_few(list(hosts))}"
+    fact = (
+        f"{count_of(len(workers), 'worker')} on {count_of(len(hosts), 'machine')}: "
+        f"{named_few(list(hosts))}"
+    )
     if len(workers) < expected:
         return Outcome(
             "wrong",
@@ -66,7 +70,8 @@ def check_versions(client: Client) -> Outcome:
     ]
     if not differing:
         return ok(
-            f"Client, scheduler and {len(found['workers'])} workers have the same versions: "
+            f"Client, scheduler and {count_of(len(found['workers']), 'worker')} have the same "
+            "versions: "
             + ", ".join(
                 f"{name} {here[name]}" for name in ("python", "dasdist", *PACKAGES[:3])
             ).replace(".final.0", "")
@@ -95,7 +100,7 @@ def check_answers(around: Answers[Surroundings]) -> Outcome:
     """Check whether all workers answer."""
     nodes = {s.place for s in around.given.values()}
     return around.missing() or ok(
-        f"All {len(around.given)} workers answered, on {len(nodes)} nodes."
+        f"{count_of(len(around.given), 'worker')} answered, on {count_of(len(nodes), 'node')}."
     )
 
 
@@ -107,11 +112,12 @@ def check_nannies(client: Client) -> Outcome:
     if without:
         return Outcome(
             "warning",
-            f"{len(without)} of {len(workers)} workers have no nanny: {named_few(without)}. Those "
+            f"{len(without)} of {count_of(len(workers), 'worker has', 'workers have')} no nanny: "
+            f"{named_few(without)}. Those "
             "that die are not restarted, and --block-timeout does not work.",
             "Start workers with --nanny.",
         )
-    return ok(f"All {len(workers)} workers are restarted when they die.")
+    return ok(f"{count_of(len(workers), 'worker is', 'workers are')} restarted after a death.")
 
 
 @check("Memory of the workers")
@@ -122,7 +128,8 @@ def check_memory(client: Client, around: Mapping[str, Surroundings]) -> Outcome:
     if unlimited:
         return Outcome(
             "warning",
-            f"{len(unlimited)} workers have no memory limit: {named_few(unlimited)}. Blocks cannot "
+            f"{count_of(len(unlimited), 'worker has', 'workers have')} no memory limit: "
+            f"{named_few(unlimited)}. Blocks cannot "
             "be fitted to them, and a worker that uses too much is killed without a message.",
             "Start workers with --memory-limit.",
         )
@@ -132,7 +139,8 @@ def check_memory(client: Client, around: Mapping[str, Surroundings]) -> Outcome:
         if allocated and sum(limits) > min(allocated):
             return Outcome(
                 "wrong",
-                f"The {len(limits)} workers on {place} may use {_gib(sum(limits))}, but their job "
+                f"{count_of(len(limits), 'worker')} on {place} may use {_gib(sum(limits))}, but "
+                "their job "
                 f"has {_gib(min(allocated))} there; the system kills them before they reach their "
                 "limit.",
                 "Start workers with python -m dasdist.cluster.worker, which divides the job's "
@@ -157,8 +165,10 @@ def check_threads(client: Client, around: Mapping[str, Surroundings]) -> Outcome
         if allocated and (tasks if on_gpus else busy) > min(allocated):
             return Outcome(
                 "warning",
-                f"On {place} {len(present)} workers have {tasks} task threads in all and compute "
-                f"with up to {busy} threads, but only {min(allocated)} cores.",
+                f"On {place} {count_of(len(present), 'worker has', 'workers have')} "
+                f"{count_of(tasks, 'task thread')} in all, computing "
+                f"with up to {count_of(busy, 'thread')}, but only "
+                f"{count_of(min(allocated), 'core')}.",
                 "Start fewer workers or threads, or set OMP_NUM_THREADS=1 for the workers.",
             )
     return _contradiction(around) or ok(
@@ -233,7 +243,8 @@ def check_listening(client: Client) -> Outcome:
         who, where = next(iter(wide.items()))
         return Outcome(
             "warning",
-            f"{len(wide)} processes listen on all interfaces of their machine, such as {who} on "
+            f"{count_of(len(wide), 'process listens', 'processes listen')} on all interfaces, "
+            f"such as {who} on "
             f"{', '.join(where)}. Whoever reaches such a port can run code as you, unless it is "
             "encrypted with certificates.",
             "Start scheduler and workers with --host or --interface, and with --dashboard-address "

@@ -4,15 +4,14 @@ With a GPU several threads work on consecutive blocks, so that one reads while a
 results come in the same order.
 """
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from dasdist.block_events import Listener
 from dasdist.executors.block_task import BlockTask, Outcome, RunSpec, run_block
 from dasdist.executors.stopping import Stop
 from dasdist.executors.telemetry import BlockTelemetry
-from dasdist.inference.prefetch import a_core_each
+from dasdist.inference.prefetch import a_core_each, in_order
 from dasdist.inference.replica import remember
 
 __all__ = ["SerialExecutor"]
@@ -57,24 +56,31 @@ def _side_by_side(
 ) -> Generator[Outcome, None, None]:
     """Run blocks in threads; yield their results in order."""
     pool = ThreadPoolExecutor(threads, "dasdist-blocks")
-    running: deque[Future[Outcome]] = deque()
+    left_out = False
 
-    def landed() -> Outcome:
+    def until_stopped() -> Iterator[BlockTask]:
+        nonlocal left_out
+        for task in tasks:
+            if stop.requested:  # what runs may finish
+                left_out = True
+                return
+            yield task
+
+    def landed(outcome: Future[Outcome]) -> Outcome:
         if stop.over:
             raise stop.interrupted()
         with stop.interruptible():
-            return running.popleft().result()
+            return outcome.result()
 
     try:
-        for task in tasks:
-            if stop.requested:  # what runs may finish
-                while running:
-                    yield landed()
-                raise stop.interrupted()
-            running.append(pool.submit(compute, task))
-            if len(running) == threads:
-                yield landed()
-        while running:
-            yield landed()
+        yield from in_order(
+            lambda task: pool.submit(compute, task),
+            until_stopped(),
+            threads,
+            take=landed,
+            abandoned=lambda: stop.over,
+        )
+        if left_out:
+            raise stop.interrupted()
     finally:
         pool.shutdown(wait=not stop.over, cancel_futures=True)

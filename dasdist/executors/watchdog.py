@@ -25,6 +25,7 @@ from distributed import Client
 
 from dasdist.errors import InvalidInput
 from dasdist.executors.names import TOPIC
+from dasdist.units import count_of
 
 __all__ = ["Watchdog", "check_timeout"]
 
@@ -58,7 +59,8 @@ def check_timeout(client: Client | None, seconds: float) -> None:
     without = [address for address, worker in workers.items() if not worker.get("nanny")]
     if without:
         raise InvalidInput(
-            f"block_timeout is {seconds:g} s, but {len(without)} of {len(workers)} workers have no "
+            f"block_timeout is {seconds:g} s, but {len(without)} of "
+            f"{count_of(len(workers), 'worker has', 'workers have')} no "
             f"nanny ({without[0]}): ended because of a block that hangs, they would not start "
             f"again; {remedy}"
         )

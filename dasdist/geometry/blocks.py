@@ -203,6 +203,35 @@ class SegmentGrid:
             offset=columns.covers[0], stride=columns.stride, size=columns.out_size
         )
 
+    @property
+    def unreached(self) -> tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]:
+        """Recorded samples at start and end, and channels, that outputs of no patch cover.
+
+        Less than an output counts as none.
+        """
+        axes = (self.time, self.out_time), (self.distance, self.out_distance)
+        before_after = []
+        for recorded, out in axes:
+            before = (out.start - recorded.start) / recorded.step
+            stride = out.step / recorded.step
+            after = recorded.size - before - out.size * stride
+            before_after.append(
+                (
+                    before if before >= stride else Fraction(0),
+                    after if after >= stride else Fraction(0),
+                )
+            )
+        return before_after[0], before_after[1]
+
+    @property
+    def reached(self) -> float:
+        """Share of the segment's recorded samples that outputs of some patch cover."""
+        samples, channels = (
+            1 - sum(ends) / axis.size
+            for ends, axis in zip(self.unreached, (self.time, self.distance), strict=True)
+        )
+        return float(samples * channels)
+
     def areas(self) -> NDArray[np.int64]:
         """Return how many outputs each block owns, shape ``blocks``."""
         along_time, along_fibre = (

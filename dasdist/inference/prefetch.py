@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["a_core_each", "computed_ahead"]
+__all__ = ["a_core_each", "computed_ahead", "in_order"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,18 +34,51 @@ def computed_ahead(function: Callable[[T], R], items: Iterable[T], cores: int) -
     if cores < 2:
         yield from map(function, items)
         return
+    yield from in_order(lambda item: _pool(cores).submit(function, item), items, cores + 1)
+
+
+def in_order(
+    submit: Callable[[T], Future[R]],
+    items: Iterable[T],
+    ahead: int,
+    *,
+    take: Callable[[Future[R]], R] = Future.result,
+    abandoned: Callable[[], bool] = lambda: False,
+) -> Iterator[R]:
+    """Yield the results of items in their order, while others are computed.
+
+    Parameters
+    ----------
+    submit : callable
+        Begins an item.
+    items : iterable
+        Consumed only as far as they are begun.
+    ahead : int
+        How many are begun before the first result is waited for.
+    take : callable
+        Waits for a result.
+    abandoned : callable
+        Tells at the end, however it comes, whether what still runs is not waited for.
+
+    Examples
+    --------
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     list(in_order(lambda item: pool.submit(abs, item), [-1, 2, -3], ahead=2))
+    [1, 2, 3]
+    """
     flight: deque[Future[R]] = deque()
     try:
         for item in items:
-            flight.append(_pool(cores).submit(function, item))
-            if len(flight) > cores:
-                yield flight.popleft().result()
+            flight.append(submit(item))
+            if len(flight) >= ahead:
+                yield take(flight.popleft())
         while flight:
-            yield flight.popleft().result()
+            yield take(flight.popleft())
     finally:
         for future in flight:
             future.cancel()
-        wait(flight)
+        if not abandoned():
+            wait(flight)
 
 
 @contextmanager

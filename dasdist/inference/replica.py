@@ -10,10 +10,13 @@ The first task that needs it builds the replica::
 
 import copy
 import hashlib
+import os
+import sys
 import threading
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -42,11 +45,15 @@ class Payload:
         The model, its tensors on the CPU.
     device : str or None
         Where the replica goes; None takes the process's GPU if it has one.
+    folder : str or None
+        Where modules of the model lie if that is the folder that the client works in.  Workers
+        look there last of all, and only for a model that needs it.
     """
 
     token: str
     data: bytes = field(repr=False)
     device: str | None = None
+    folder: str | None = None
 
 
 _lock = threading.Lock()
@@ -71,7 +78,17 @@ def pack(model: torch.nn.Module, device: str | None = None) -> Payload:
     on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
     data = cloudpickle.dumps(model if on_cpu else copy.deepcopy(model).cpu())
     token = hashlib.sha256(data + str(device).encode()).hexdigest()[:16]
-    return Payload(token, data, device)
+    return Payload(token, data, device, _folder_of(model))
+
+
+def _folder_of(model: torch.nn.Module) -> str | None:
+    """Return the current folder if modules of a model were imported from there."""
+    here = Path.cwd()
+    for name in {type(module).__module__.partition(".")[0] for module in model.modules()}:
+        source = Path(getattr(sys.modules.get(name), "__file__", None) or os.devnull)
+        if here == (source.parent.parent if source.name == "__init__.py" else source.parent):
+            return str(here)
+    return None
 
 
 def remember(payload: Payload) -> None:
@@ -100,6 +117,8 @@ def _build(token: str) -> Predictor:
             "not run here. Restart the worker, or call annotate or classify again."
         )
     keep_freed_memory()
+    if payload.folder and payload.folder not in sys.path:
+        sys.path.append(payload.folder)
     model: Any = cloudpickle.loads(payload.data)
     device = payload.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Predictor(model.to(device).eval())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dasdist.geometry import Axis, SegmentGrid
 from dasdist.report import Failure, Skipped
+from dasdist.units import count_of
 
 __all__ = ["Coverage", "Hole", "cover", "holes"]
 
@@ -20,8 +21,9 @@ class Hole:
 
     Parameters
     ----------
-    reason : {"gap", "short", "failed", "left"}
-        Nothing was recorded; too short for a patch; a block was given up; not computed yet.
+    reason : {"gap", "short", "end", "failed", "left"}
+        Nothing was recorded; too short for a patch; no patch reaches the start or end of a segment;
+        a block was given up; not computed yet.
     start, stop : str
         First and last time, ISO.
     first, last : float
@@ -61,6 +63,7 @@ def holes(
     found = [*_gaps(grids, skipped)]
     found += [_hole("short", s.time, s.distance, s.reason) for s in skipped]
     for grid in grids:
+        found += _ends_of_segment(grid)
         found += _of_segment(grid, failed, done)
     return sorted(found, key=lambda hole: (hole.start, hole.first))
 
@@ -95,7 +98,25 @@ def _of_segment(
         stop = min(last * grid.core[0], grid.shape[0])
         time = grid.out_time.slice(first * grid.core[0], stop)
         count = int(left.reshape(grid.blocks)[first:last].sum())
-        yield _hole("left", time, grid.out_distance, f"{count} blocks are not computed")
+        yield _hole(
+            "left",
+            time,
+            grid.out_distance,
+            f"{count_of(count, 'block is', 'blocks are')} not computed",
+        )
+
+
+def _ends_of_segment(grid: SegmentGrid) -> Iterator[Hole]:
+    """Yield what the outputs of no patch cover, along time; and along the fibre."""
+    why = "no window of the model reaches it"
+    for axis in (0, 1):
+        recorded = (grid.time, grid.distance)[axis]
+        before, after = map(round, grid.unreached[axis])
+        for first, last in ((0, before), (recorded.size - after, recorded.size)):
+            if first < last:
+                part = recorded.slice(first, last)
+                time, distance = (part, grid.distance) if axis == 0 else (grid.time, part)
+                yield _hole("end", time, distance, why)
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

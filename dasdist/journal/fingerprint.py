@@ -4,8 +4,7 @@ Two runs with the same fingerprint give the same result, so that one can go on w
 ended.  Nothing in it depends on the machine, the cluster or the process.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,6 @@ from dasdist.geometry.axis import axis_attrs, axis_from_attrs
 __all__ = [
     "continued",
     "describe_grid",
-    "differences",
     "grid_from_description",
     "plain",
 ]
@@ -118,36 +116,3 @@ def continued(old: Sequence[SegmentGrid], new: Sequence[SegmentGrid]) -> bool:
     starts_alike = now.recorded.time.start == last.recorded.time.start
     same = tuple(old[:-1]) == tuple(new[: len(old) - 1])
     return same and longer and starts_alike and shortened == last
-
-
-# ---------------------------------------------------------------- comparing
-
-
-def differences(old: Json, new: Json, path: str = "") -> Iterator[str]:
-    """Yield, in words, where two fingerprints differ.
-
-    Examples
-    --------
-    >>> list(differences({"arguments": {"threshold": 0.3}}, {"arguments": {"threshold": 0.2}}))
-    ['arguments.threshold was 0.3 and is 0.2 now']
-    """
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys([*old, *new]):
-            name = f"{path}.{key}" if path else str(key)
-            yield from differences(old.get(key, "absent"), new.get(key, "absent"), name)
-    elif _are_records(old) and _are_records(new) and len(old) == len(new):
-        for i, (a, b) in enumerate(zip(old, new, strict=True)):
-            yield from differences(a, b, f"{path}[{i}]")
-    elif old != new:
-        yield f"{path} was {_short(old)} and is {_short(new)} now"
-
-
-def _are_records(value: Json) -> bool:
-    return isinstance(value, list) and any(isinstance(v, Mapping) for v in value)
-
-
-def _short(value: Json) -> str:
-    if isinstance(value, list) and len(json.dumps(value)) > 60:
-        return f"a list of {len(value)}"
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."

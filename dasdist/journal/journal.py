@@ -25,10 +25,17 @@ from typing import TYPE_CHECKING, Any
 
 from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
-from dasdist.journal.fingerprint import continued, differences, grid_from_description
+from dasdist.journal.fingerprint import continued, grid_from_description
 from dasdist.journal.ledger import History, Ledger, read_ledger
+from dasdist.journal.mismatch import (
+    another_model,
+    another_output,
+    another_recording,
+    other_segments,
+    other_values,
+)
 from dasdist.report import BlockResult, Failure
-from dasdist.storage.files import make_folder, write_atomically, writing
+from dasdist.storage.files import check_own_folder, make_folder, write_atomically, writing
 from dasdist.storage.lock import Lock
 
 if TYPE_CHECKING:
@@ -147,9 +154,9 @@ class Journal:
             if told:
                 more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
                 raise RunMismatch(
-                    f"{output.path} was begun by another run than this one: "
-                    f"{'; '.join(told[:_NAMED])}{more}. Choose another output, go back to what it "
-                    "was begun with, or begin anew with overwrite=True (--overwrite)."
+                    f"{output.path} holds another run than this one: "
+                    f"{'; '.join(told[:_NAMED])}{more}. Write to another output (-o), go back to "
+                    "what this one was begun with, or replace it with overwrite=True (--overwrite)."
                 )
 
     def begin(self) -> None:
@@ -243,19 +250,29 @@ def _differences(
     grids: Sequence[SegmentGrid],
     identity: Callable[[int], str],
 ) -> Iterator[str]:
-    for key in ("format", "model", "arguments", "output"):
-        yield from differences(held[key], now[key], key)
+    if held["format"] != now["format"]:
+        yield "it was written by a version of dasdist whose runs this one cannot continue"
+    asked = [
+        *another_model(held["model"], now["model"]),
+        *other_values(held["arguments"], now["arguments"]),
+        *another_output(held["output"], now["output"]),
+    ]
+    yield from asked
     recorded, until = held["recording"], held["recording"]["samples"]
     same = recorded == now["recording"]
     grown = until <= now["recording"]["samples"] and identity(until) == recorded["identity"]
     if not same and not grown:
-        yield from differences(recorded, now["recording"], "recording")
-    if held["segments"] != now["segments"] and not continued(_grids(held), grids):
-        yield from differences(held["segments"], now["segments"], "segments")
+        yield another_recording(recorded, now["recording"])
+    elif asked:  # which may well be why segments differ
+        return
+    elif held["segments"] != now["segments"] and not continued(_grids(held), grids):
+        yield other_segments(held["segments"], now["segments"])
 
 
 def _make(folder: Path) -> bool:
-    new = not folder.exists()
+    new = not os.path.lexists(folder)
+    if not new:
+        check_own_folder(folder)
     make_folder(folder)
     return new
 

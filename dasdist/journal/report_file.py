@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dasdist.journal.coverage import Hole, holes
 from dasdist.planning.plan import Plan, readable_bytes
 from dasdist.report import Failure, RunReport
-from dasdist.units import times_real_time
+from dasdist.units import readable_time, results_of, times_real_time
 
 __all__ = ["as_text", "summarise", "versions"]
 
@@ -97,7 +97,8 @@ def summarise(
         "data": {
             "seconds": report.data_seconds,
             "bytes": plan.archive_bytes,
-            "covered": _covered(plan.grids, done),
+            "covered": _covered(plan, done),
+            "unreached": plan.unreached,
             "not_covered": [asdict(hole) for hole in missing],
             "files": [{"path": path, "kind": kind, "reason": why} for path, kind, why in files],
         },
@@ -111,13 +112,15 @@ def summarise(
     }
 
 
-def _covered(grids: Sequence[Any], done: NDArray[np.bool_]) -> float:
-    """Return the share of the planned outputs that are done."""
-    area = covered = 0
-    for grid in grids:
+def _covered(plan: Plan, done: NDArray[np.bool_]) -> float:
+    """Return the share of the recorded samples that have results."""
+    area = float(sum(short.time.size * short.distance.size for short in plan.skipped))
+    covered = 0.0
+    for grid in plan.grids:
         mask = done[grid.first_block : grid.first_block + len(grid)].reshape(grid.blocks)
-        covered += int(grid.areas()[mask].sum())
-        area += grid.shape[0] * grid.shape[1]
+        areas, recorded = grid.areas(), grid.time.size * grid.distance.size
+        covered += recorded * grid.reached * float(areas[mask].sum() / areas.sum())
+        area += recorded
     return covered / area if area else 0.0
 
 
@@ -170,7 +173,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
         f"earlier), {blocks['failed']:,} failed, {blocks['left']:,} left",
         f"data       {readable_bytes(data['bytes'])}, {data['seconds'] / 3600:,.2f} h, "
         f"{data['covered']:.2%} covered{speed}",
-        f"results    {json.dumps(summary['results'])}",
+        f"results    {_results(summary['results'])}",
         f"memory     peak {readable_bytes(memory['peak'])} of a worker, "
         f"{readable_bytes(memory['planned'])} planned",
     ]
@@ -180,7 +183,10 @@ def as_text(summary: Mapping[str, Any]) -> str:
         for name, stage in summary["stages"].items()
     ]
     lines += _listed("done in another way than asked for", summary["notes"])
-    lines += _listed("not covered", [_hole_line(Hole(**h)) for h in data["not_covered"]])
+    if data["unreached"]:
+        lines.append(f"ends       {data['unreached']}: no window of the model reaches it")
+    holes_in_it = [Hole(**hole) for hole in data["not_covered"] if hole["reason"] != "end"]
+    lines += _listed("not covered", [_hole_line(hole) for hole in holes_in_it])
     lines += _listed(
         "files that the index lists",
         [f"{file['path']} ({file['kind']}): {file['reason']}" for file in data["files"]],
@@ -188,6 +194,11 @@ def as_text(summary: Mapping[str, Any]) -> str:
     lines += _listed("failed", [_failure_line(f) for f in summary["failures"]])
     lines.append("versions   " + ", ".join(f"{k} {v}" for k, v in summary["versions"].items()))
     return "\n".join(lines) + "\n"
+
+
+def _results(counts: Any) -> str:
+    plain = isinstance(counts, Mapping) and all(isinstance(n, int) for n in counts.values())
+    return results_of(counts) if plain else json.dumps(counts)
 
 
 def _speed(summary: Mapping[str, Any]) -> str:
@@ -200,7 +211,8 @@ def _speed(summary: Mapping[str, Any]) -> str:
 
 
 def _hole_line(hole: Hole) -> str:
-    return f"{hole.start} to {hole.stop}, {hole.first:g} to {hole.last:g}: {hole.note}"
+    start, stop = readable_time(hole.start), readable_time(hole.stop)
+    return f"{start} to {stop}, {hole.first:g} to {hole.last:g}: {hole.note}"
 
 
 def _failure_line(failure: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ from dasdist.journal.report_file import as_text, summarise
 from dasdist.planning.plan import Plan
 from dasdist.report import BlockResult, Failure, RunReport
 from dasdist.sources import Recording
+from dasdist.units import count_of
 
 __all__ = ["AnyJournal", "Held", "MemoryJournal", "RunJournal", "RunSoFar"]
 
@@ -252,8 +253,10 @@ class RunJournal:
             how = "failures" if state.failures else "complete"
         except RunInterrupted as error:
             how = "interrupted"
+            be = "is" if state.done.sum() == 1 else "are"
             reason = (
-                f"{error} {int(state.done.sum())} of {len(state.done)} blocks are done and kept; "
+                f"{error} {int(state.done.sum()):,} of {count_of(len(state.done), 'block')} {be} "
+                "done and kept; "
                 "the same call or command goes on with the rest."
             )
             raise RunInterrupted(reason) from error

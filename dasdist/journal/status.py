@@ -17,6 +17,7 @@ from dasdist.journal.ledger import read_ledger
 from dasdist.report import Failure
 from dasdist.storage.lock import holder_of
 from dasdist.storage.staging import journal_of
+from dasdist.units import count_of, results_of
 
 __all__ = ["Status", "is_complete", "status"]
 
@@ -100,10 +101,10 @@ class Status:
         )
         lines = [
             f"{self.path}: {self.state}{by}",
-            f"{self.model}: {self.done:,} of {self.blocks:,} blocks done ({share:.1%}), "
+            f"{self.model}: {self.done:,} of {count_of(self.blocks, 'block')} done ({share:.1%}), "
             f"{len(self.failures):,} failed",
             *([self.damage] if self.damage else []),
-            ", ".join(f"{n:,} {name}" for name, n in self.counts.items()),
+            results_of(self.counts),
             "",
             str(self.coverage),
             "  # @ done   . : - = + * in part   x failed   (blank: nothing recorded)",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -122,8 +123,25 @@ def _rewrapped(theirs: Any) -> WaveformWrapper:
     return ours
 
 
-def check_arguments(model: Any, arguments: Mapping[str, Any], also: set[str]) -> None:
+def check_arguments(
+    model: Any,
+    arguments: Mapping[str, Any],
+    also: set[str],
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Refuse keyword arguments that neither the model nor the run nor the callback takes.
+
+    Parameters
+    ----------
+    model : DASModel
+        The model.
+    arguments : mapping
+        What was given.
+    also : set of str
+        What the callback takes.
+    elsewhere : mapping of str to str
+        Names that mean something, but not here, each with a sentence on where it belongs; empty
+        for the caller's own arguments, which may be misspelt ones.
 
     Raises
     ------
@@ -133,14 +151,18 @@ def check_arguments(model: Any, arguments: Mapping[str, Any], also: set[str]) ->
     known = {*model._annotate_args, *RUN_ARGUMENTS, *also}
     for key in arguments:
         if not any(fnmatchcase(key, pattern) for pattern in known):
+            if elsewhere.get(key):
+                raise InvalidArgument(f"{key!r} is not an argument here. {elsewhere[key]}")
             phase = key.removesuffix("_threshold")
             if phase != key and "thresholds" in also:
                 raise InvalidArgument(
                     f"{model.name} takes no keyword argument {key!r}; on DAS data it is "
                     f"thresholds={{{phase!r}: ...}}."
                 )
-            near = nearest(key, [k for k in known if "*" not in k])
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {sorted(known)}."
+            near = nearest(key, [k for k in {*known, *elsewhere} if "*" not in k])
+            hint = f"known are {', '.join(sorted(known))}."
+            if near:
+                hint = f"did you mean {near[0]!r}? {elsewhere.get(near[0], '')}".rstrip()
             raise InvalidArgument(f"{model.name} takes no keyword argument {key!r}; {hint}")
 
 

@@ -27,6 +27,7 @@ from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
 from dasdist.signal import design, nearest_ratio, settling_samples
 from dasdist.sources import Recording, SegmentAxes
+from dasdist.units import count_of
 
 __all__ = ["make_plan"]
 
@@ -214,24 +215,28 @@ def _too_short(
         segment.recorded,
         segment.time,
         segment.distance,
-        f"{max(lengths[0], 0)} samples x {max(lengths[1], 0)} channels at the model's sampling are "
-        f"less than a patch of {structure.in_samples} x {structure.in_channels}",
+        f"{count_of(max(lengths[0], 0), 'sample')} x {count_of(max(lengths[1], 0), 'channel')} at "
+        "the model's sampling are less than its window of "
+        f"{structure.in_samples:,} x {structure.in_channels:,}",
     )
 
 
 def _report_short(skipped: list[Skipped], grids: list[SegmentGrid], recording: Recording) -> None:
     if not grids:
         raise InvalidInput(
-            f"None of the {len(recording.segments)} segments of this recording "
-            f"({recording.shape[0]} samples x {recording.shape[1]} channels) can be processed: "
+            "Nothing of this recording can be processed "
+            f"({count_of(len(recording.segments), 'segment')}, "
+            f"{recording.shape[0]:,} samples x {count_of(recording.shape[1], 'channel')}): "
             f"{skipped[0] if skipped else 'it is empty'}. Pass a longer stretch, or a model with "
-            "smaller patches."
+            "smaller windows."
         )
     if skipped:
+        be = "is" if len(skipped) == 1 else "are"
         few = "; ".join(str(s) for s in skipped[:3]) + ("; …" if len(skipped) > 3 else "")
         warnings.warn(
-            f"{len(skipped)} of {len(recording.segments)} segments are too short for a patch and "
-            f"are left out (the report lists all of them): {few}.",
+            f"{len(skipped):,} of {count_of(len(recording.segments), 'segment')} {be} too short "
+            "for "
+            f"a window of the model and left out (the report lists all of them): {few}.",
             DataWarning,
             stacklevel=4,
         )

@@ -13,6 +13,7 @@ from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.geometry.choose import recompute_factor, samples_read
 from dasdist.planning.speed import Speed
 from dasdist.report import Skipped
+from dasdist.units import count_of
 
 if TYPE_CHECKING:  # with torch, which whoever scans an archive does not need
     from dasdist.inference import Batching
@@ -128,8 +129,30 @@ class Plan:
         return float(sum(axis.size * axis.spacing for axis in spans.values()))
 
     @property
+    def unreached_seconds(self) -> tuple[float, float]:
+        """Most seconds at the start and at the end of a segment that no window's outputs cover."""
+        ends = [(grid.unreached[0], grid.time.spacing) for grid in self.grids]
+        return (
+            float(max(before * step for (before, _), step in ends)),
+            float(max(after * step for (_, after), step in ends)),
+        )
+
+    @property
+    def unreached(self) -> str:
+        """What of every segment no window of the model covers, in words; empty for nothing."""
+        start, end = self.unreached_seconds
+        words = [
+            f"{seconds:,.3g} s at the {where}"
+            for seconds, where in ((start, "start"), (end, "end"))
+            if seconds
+        ]
+        channels = int(max(sum(grid.unreached[1]) for grid in self.grids))
+        words += [count_of(channels, "channel")] * (channels > 0)
+        return " and ".join(words) + " of each segment" if words else ""
+
+    @property
     def recompute_factor(self) -> float:
-        """Patch evaluations over the patches of the grid."""
+        """Windows that are computed, over those there are: blocks share some at their borders."""
         weights = [grid.rows.count * grid.columns.count for grid in self.grids]
         factors = [recompute_factor(grid) for grid in self.grids]
         return float(np.average(factors, weights=weights))
@@ -217,22 +240,29 @@ class Plan:
         available = readable_bytes(limit) if limit else "unlimited"
         return [
             ("model", self.model),
-            ("segments", f"{len(self.grids)} ({len(self.skipped)} too short)"),
+            ("segments", f"{len(self.grids):,}{self._left_out()}"),
             ("data", f"{readable_bytes(self.archive_bytes)}, {self.data_seconds:,.1f} s"),
-            ("patches", f"{sum(g.rows.count * g.columns.count for g in self.grids):,}"),
+            *([("not covered", f"{self.unreached}: no window reaches it")] * bool(self.unreached)),
+            ("model windows", f"{sum(g.rows.count * g.columns.count for g in self.grids):,}"),
+            ("computed twice", f"{self.recompute_factor - 1:.1%} of the windows"),
             (
                 "blocks",
-                f"{len(self):,} of up to {seconds:,.1f} s x {along_fibre:,} channels"
+                f"{len(self):,} of up to {seconds:,.1f} s x {count_of(along_fibre, 'channel')}"
                 + self._about_seconds(),
             ),
-            ("output samples", " + ".join(f"{a:,} x {b:,}" for a, b in self._shapes())),
-            ("recompute factor", f"{self.recompute_factor:.3f}"),
+            ("output", " + ".join(f"{a:,} x {b:,}" for a, b in self._shapes())),
             (
-                "bytes read",
-                f"{readable_bytes(self.read_bytes)}, {self.read_amplification:.3f} x archive",
+                "read",
+                f"{readable_bytes(self.read_bytes)}, {self.read_amplification:.2f} times the data",
             ),
-            ("peak per worker", f"{readable_bytes(self.peak_bytes)} of {available}"),
+            ("memory of a worker", f"at most {readable_bytes(self.peak_bytes)} of {available}"),
         ]
+
+    def _left_out(self) -> str:
+        """Say how many segments are shorter, or narrower, than a window."""
+        if not self.skipped:
+            return ""
+        return f", and {len(self.skipped):,} more left out: smaller than a window of the model"
 
     def _about_seconds(self) -> str:
         seconds = self.block_seconds

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from dasdist.errors import TooManyFailures
 from dasdist.report import BlockResult, Failure
 from dasdist.run.options import MaxFailures
+from dasdist.units import count_of
 
 __all__ = ["FailureLimit"]
 
@@ -55,13 +56,15 @@ class FailureLimit:
         now = replace(self, failed=self.failed + 1, first=reason)
         if self.max_failures != "any" and now.failed > self.max_failures:
             raise TooManyFailures(
-                f"{now.failed} blocks failed and {now.done} were done, of {self.blocks}; no more "
+                f"{count_of(now.failed, 'block')} failed and {count_of(now.done, 'was', 'were')} "
+                f"done, of {self.blocks}; no more "
                 f"than {self.max_failures} may fail. The first was {reason}. Fix the cause, or "
                 "allow more with max_failures; what is done is kept."
             )
         if now.done == 0 and now.failed >= min(self.blocks, _TRIED):
+            every = "The only block" if now.failed == 1 else f"All of the first {now.failed} blocks"
             raise TooManyFailures(
-                f"All of the first {now.failed} blocks failed, of {self.blocks}, and none was "
+                f"{every} failed, of {self.blocks:,}, and none was "
                 f"done. The first was {reason}. Fix the cause and run again."
             )
         return now

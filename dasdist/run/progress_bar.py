@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from dasdist.run.progress import Progress as RunProgress
-from dasdist.units import duration, times_real_time
+from dasdist.units import count_of, duration, times_real_time
 
 __all__ = ["ProgressBar", "note_of"]
 
@@ -14,7 +14,7 @@ __all__ = ["ProgressBar", "note_of"]
 def note_of(progress: RunProgress) -> str:
     """Return blocks, speed, time left and failures as text."""
     left = progress.seconds_left
-    words = [f"{progress.ended} of {progress.blocks} blocks"]
+    words = [f"{progress.ended:,} of {count_of(progress.blocks, 'block')}"]
     if progress.speed:
         words.append(times_real_time(progress.speed))
     elif progress.ended < progress.blocks:

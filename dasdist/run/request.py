@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from os import PathLike
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -65,6 +66,7 @@ class Request:
         options: RunOptions,
         kwargs: Mapping[str, Any],
         also: frozenset[str] = frozenset(),
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
     ) -> "Request":
         """Check a model, its arguments and a recording, and pickle the model.
 
@@ -79,9 +81,11 @@ class Request:
         also : frozenset of str
             Arguments that neither the model nor the run knows, but the caller does: named in
             errors.
+        elsewhere : mapping of str to str
+            As for `check_arguments`.
         """
         das_model: Any = as_das_model(model)
-        check_arguments(das_model, kwargs, set(also))
+        check_arguments(das_model, kwargs, set(also), elsewhere)
         given = {**das_model.default_args, **kwargs}
         arguments = {key: value for key, value in given.items() if key not in _OF_THE_RUN}
         recording = open_recording(
@@ -154,6 +158,8 @@ def _listed(data: Any) -> Sequence[tuple[str, str, str]]:
     """Return what the index of an archive says of files that are not, or not wholly, in it."""
     if not isinstance(data, str | PathLike):
         return ()
-    from dasdist.sources.index import read_problems  # with xdas, which is slow to import
+    # with xdas, which is slow to import
+    from dasdist.sources.index import read_problems, warn_of_left_out
 
+    warn_of_left_out(data)
     return read_problems(data)

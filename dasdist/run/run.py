@@ -37,6 +37,7 @@ from dasdist.run.progress import RunProgress, progress_view
 from dasdist.run.request import Request
 from dasdist.run.state import RunState
 from dasdist.sources import array_selection
+from dasdist.units import count_of
 
 __all__ = ["run"]
 
@@ -148,8 +149,11 @@ def _tasks(
 
 def _warn_of(failures: list[Failure]) -> None:
     if failures:
+        they = "it" if len(failures) == 1 else "they"
         warnings.warn(
-            f"{len(failures)} blocks were left out because they failed; the report lists them. "
+            f"{count_of(len(failures), 'block was', 'blocks were')} left out because {they} "
+            "failed; "
+            "the report lists them. "
             f"The first: {failures[0].error}",
             DataWarning,
             stacklevel=4,

@@ -114,4 +114,5 @@ class RunState:
             peak=self._peak,
             planned=self.plan.peak_bytes,
             notes=tuple(self._notes),
+            unreached=self.plan.unreached,
         )

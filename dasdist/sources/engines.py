@@ -24,7 +24,9 @@ from xdas.io import Engine
 from dasdist.errors import InvalidInput
 from dasdist.sources import dascore_files, dasdae
 from dasdist.sources.first_bytes import SEGY_ENDINGS, SINTELA, TDMS, first_bytes
+from dasdist.sources.formats import known_formats
 from dasdist.sources.unopened import Refused, why_not
+from dasdist.spelling import unknown
 
 __all__ = ["AnyFile", "check_engine", "engine_names", "open_file"]
 
@@ -74,10 +76,7 @@ def check_engine(engine: str | None, options: Options) -> None:
             )
         return
     if engine not in engine_names():
-        names = ", ".join(engine_names())
-        raise InvalidInput(
-            f"engine is {engine!r}, which is none that there is; use one of {names}."
-        )
+        raise InvalidInput(unknown("engine", engine, [*engine_names(), *known_formats()]))
     known = list(_parameters(engine))
     for name in options:
         if name not in known:

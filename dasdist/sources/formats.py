@@ -5,10 +5,13 @@ A package adds one by an entry point, a script or a notebook by :func:`register_
     [project.entry-points."dasdist.formats"]
     mydas = "mypackage.reader:open_mydas"
 
+Without either, the name may be that of the function, ``mypackage.reader:open_mydas``.
+
 Only a format that the user names is used: a file never chooses what code reads it.
 """
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from importlib.metadata import entry_points
 from os import PathLike
 from typing import Any
@@ -17,7 +20,12 @@ from dasdist.errors import InvalidInput
 from dasdist.sources.joined import JoinedFiles
 from dasdist.spelling import unknown
 
-__all__ = ["known_formats", "open_files", "register_format"]
+__all__ = [
+    "is_function",
+    "known_formats",
+    "open_files",
+    "register_format",
+]
 
 Opener = Callable[[str], Any]
 
@@ -88,7 +96,7 @@ def open_files(paths: Iterable[str | PathLike[str]], format: str) -> JoinedFiles
     paths : iterable of path
         The files, in the order of their time.
     format : str
-        Name of the format.
+        Name of the format, or the function itself, as ``"mypackage.reader:open_mydas"``.
 
     Returns
     -------
@@ -110,13 +118,35 @@ def open_files(paths: Iterable[str | PathLike[str]], format: str) -> JoinedFiles
     return JoinedFiles(opened)
 
 
+def is_function(name: str) -> bool:
+    """Return whether a name is that of a function in a module, as in ``reader:open_mydas``."""
+    module, colon, function = name.partition(":")
+    return bool(colon) and function.isidentifier() and all(map(str.isidentifier, module.split(".")))
+
+
 def _opener(name: str) -> Opener:
     if name in _registered:
         return _registered[name]
+    if is_function(name):
+        return _imported(name)
     for point in entry_points(group=_GROUP, name=name):
         opener: Opener = point.load()
         return opener
     raise InvalidInput(unknown("format", name, known_formats()))
+
+
+def _imported(name: str) -> Opener:
+    module, _, function = name.partition(":")
+    try:
+        opener: Opener = getattr(import_module(module), function)
+    except Exception as error:
+        raise InvalidInput(
+            f"The format {name} could not be loaded: {type(error).__name__}: {error}. Is the "
+            "module in this folder, installed, or in a folder of PYTHONPATH?"
+        ) from error
+    if not callable(opener):
+        raise InvalidInput(f"{name} is not a function that takes the path of a file.")
+    return opener
 
 
 def _opened(opener: Opener, path: str, name: str) -> Any:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +12,28 @@ import h5py
 import xdas
 from xdas.virtual import TileArray
 
-from dasdist.errors import InvalidInput
+from dasdist.errors import DataWarning, InvalidInput
 from dasdist.sources.checked import CHECKED
 from dasdist.sources.unopened import why_not
+from dasdist.units import count_of
 
-__all__ = ["ARRAYS", "FOLDER", "TABLE", "Moved", "is_index", "read_index", "read_problems"]
+__all__ = [
+    "ARRAYS",
+    "FOLDER",
+    "SEPARATE",
+    "TABLE",
+    "Moved",
+    "is_index",
+    "read_index",
+    "read_problems",
+    "warn_of_left_out",
+]
 
 ARRAYS = "archive"
 """Group of the arrays in the file."""
+
+SEPARATE = "a separate array in the collection"
+"""How the reason of a problem ends whose file is not left out."""
 
 TABLE = CHECKED
 """Group of the table of files."""
@@ -112,6 +128,12 @@ def read_index(path: str | os.PathLike[str]) -> Any:
             f"There is no file {where!r}. Pass an index that `dasdist index` made, or open data "
             "with xdas.open_mfdataarray or xarray.open_zarr first."
         )
+    if os.path.isdir(where):
+        name = os.path.basename(os.path.normpath(where)) or "archive"
+        raise InvalidInput(
+            f"{where!r} is a folder. Index it first, dasdist.index_archive({where!r}, '{name}.nc') "
+            f"or `dasdist index {where} -o {name}.nc`, and open '{name}.nc'."
+        )
     if not is_index(where):
         raise InvalidInput(
             f"{where!r} is not an index of an archive. Make one with `dasdist index`, or open data "
@@ -135,6 +157,32 @@ def _where_it_is(member: Any, moved: Moved) -> Any:
     if tiles is member.data:
         return member
     return xdas.DataArray(tiles, member.coords, member.dims, member.name, member.attrs)
+
+
+def warn_of_left_out(path: str | os.PathLike[str]) -> None:
+    """Warn of files that an index leaves out, wholly or in part, if there are any.
+
+    Those that repeat others, and those that make an array of their own, are missed by nobody.
+    """
+    listed = [
+        (file, kind, reason)
+        for file, kind, reason in read_problems(path)
+        if kind not in ("repeat", "guess") and not reason.endswith(SEPARATE)
+    ]
+    if not listed:
+        return
+    kinds = Counter(kind for _, kind, _ in listed)
+    name, (first, _, why) = os.fspath(path), listed[0]
+    warnings.warn(
+        f"{count_of(len(listed), 'file')} of the archive {'is' if len(listed) == 1 else 'are'} "
+        "left "
+        f"out, wholly or in part, by the index {name} "
+        f"({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}). The first: {first} "
+        f"({why}). To list all: dasdist.ArchiveIndex.read({name!r}).problems, `dasdist index` once "
+        "more, or the report of a run.",
+        DataWarning,
+        stacklevel=3,
+    )
 
 
 def read_problems(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:

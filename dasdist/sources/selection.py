@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dasdist.errors import UnreadableData
 from dasdist.geometry import Axis, Region, Span
 from dasdist.sources.coordinates import Run
+from dasdist.units import count_of, readable_time
 
 __all__ = ["ArraySource", "Selection", "Source", "array_selection", "file_identity"]
 
@@ -162,8 +163,9 @@ class Selection:
             if np.any((missing.samples >= held.start) & (missing.samples < held.stop))
         ]
         what = (
-            f"{missing.samples.size} of {self.region.time.size} samples on {missing.channels} of "
-            f"{self.region.distance.size} channels {missing.what}: {self._times(span)}"
+            f"{missing.samples.size} of {count_of(self.region.time.size, 'sample')} on "
+            f"{missing.channels} of "
+            f"{count_of(self.region.distance.size, 'channel')} {missing.what}: {self._times(span)}"
         )
         if missing.dead.size:
             dead = _some((missing.dead + self.region.distance.start).tolist())
@@ -172,7 +174,8 @@ class Selection:
 
     def _unreadable(self, what: str, span: Span, paths: Sequence[str]) -> UnreadableData:
         named = list(dict.fromkeys(paths))
-        where = f" File{'s' if len(named) > 1 else ''}: {_some(named)}." if named else ""
+        told = not named or (len(named) == 1 and named[0] in what)
+        where = "" if told else f" File{'s' if len(named) > 1 else ''}: {_some(named)}."
         error = UnreadableData(f"{what[0].upper()}{what[1:]}.{where} {_REMEDY}")
         # in its dictionary, they outlive the way back from a worker
         vars(error).update(
@@ -186,7 +189,9 @@ class Selection:
         samples = span.shift(self.region.time.start)
         text = f"samples {samples.start} to {samples.stop - 1} of the recording"
         first, last = self._time(span.start), self._time(span.stop - 1)
-        return text if first is None else f"{text} ({first} to {last})"
+        if first is None:
+            return text
+        return f"{text} ({readable_time(first)} to {readable_time(last)})"
 
     def _time(self, sample: int) -> np.datetime64 | None:
         sample += self.region.time.start

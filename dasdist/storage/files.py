@@ -17,15 +17,19 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from dasdist.errors import DasdistError, OutputUnwritable, RunSuperseded
+from dasdist.errors import DasdistError, InvalidInput, OutputUnwritable, RunSuperseded
 
 __all__ = [
+    "check_own_folder",
     "make_folder",
+    "open_own",
     "put_in_place",
     "removed_on_error",
     "replacing",
@@ -119,6 +123,68 @@ def put_in_place(aside: Path, path: Path) -> None:
     with writing(path):
         _sync(aside)
         _rename(aside, path)
+
+
+def open_own(path: Path, *, read: bool = False) -> FileIO:
+    """Open a file to append to, make it if need be, and refuse what somebody put in its way.
+
+    A name that is known before the file is made can be taken by a link, and then what is written or
+    cut off is a file elsewhere.  As Linux does in folders like /tmp (``fs.protected_regular``), a
+    file is taken only from this user or from the owner of its folder.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    read : bool
+        Whether it is to be read, too.
+
+    Raises
+    ------
+    InvalidInput
+        If it is a link, no plain file, or of another user.
+    OSError
+        If it cannot be opened.
+    """
+    flags = os.O_CREAT | os.O_APPEND | (os.O_RDWR if read else os.O_WRONLY)
+    try:  # a pipe in its place would not open without somebody at its other end
+        number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, _ANYONE)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        raise InvalidInput(_in_the_way(path, "is a link or no plain file")) from error
+    found = os.fstat(number)
+    wrong = ""
+    if not stat.S_ISREG(found.st_mode):
+        wrong = "is no plain file"
+    elif found.st_uid not in (os.geteuid(), path.parent.stat().st_uid):
+        wrong = f"belongs to another user ({found.st_uid})"
+    if wrong:
+        os.close(number)
+        raise InvalidInput(_in_the_way(path, wrong))
+    return FileIO(number, "a+b" if read else "ab")
+
+
+def check_own_folder(path: Path) -> None:
+    """Refuse a folder that is a link, no folder, or of another user; as for `open_own`.
+
+    Raises
+    ------
+    InvalidInput
+        If it is.
+    """
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise InvalidInput(_in_the_way(path, "is a link or no folder"))
+    if found.st_uid not in (os.geteuid(), path.parent.stat().st_uid):
+        raise InvalidInput(_in_the_way(path, f"belongs to another user ({found.st_uid})"))
+
+
+def _in_the_way(path: Path, wrong: str) -> str:
+    return (
+        f"{path} {wrong}, and dasdist did not put it there, so it is left alone. Remove it, or "
+        "choose another output."
+    )
 
 
 def write_synced(path: Path, data: Any, mode: int = _ANYONE) -> int:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dasdist.storage.files import writing
+from dasdist.storage.files import open_own, writing
+from dasdist.units import count_of
 
 __all__ = ["Damage", "JsonLines", "Trusted", "read_json_lines"]
 
@@ -47,7 +48,7 @@ class Damage:
     reason: str
 
     def __str__(self) -> str:
-        lines = "1 line" if self.lines == 1 else f"{self.lines:,} lines"
+        lines = count_of(self.lines, "line")
         return (
             f"{self.path} is damaged from line {self.line:,} on, which {self.reason}: {lines} "
             f"({self.size:,} bytes) cannot be trusted"
@@ -137,6 +138,8 @@ class JsonLines:
     ------
     OutputUnwritable
         On entering, or writing, if the disk is full or writing is not allowed.
+    InvalidInput
+        On entering, if the file is a link or of another user.
     """
 
     def __init__(self, path: Path) -> None:
@@ -145,7 +148,7 @@ class JsonLines:
     def __enter__(self) -> "JsonLines":
         with writing(self._path):
             # unbuffered: what cannot be written now is not written later, either
-            self._file = open(self._path, "ab", buffering=0)
+            self._file = open_own(self._path)
         return self
 
     def __exit__(self, *error: object) -> None:

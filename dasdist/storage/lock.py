@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.errors import OutputInUse
-from dasdist.storage.files import writing
+from dasdist.storage.files import open_own, writing
 
 __all__ = ["Lock", "holder_of", "refuse_held"]
 
@@ -74,7 +74,7 @@ class Lock:
 
 def _opened_exclusively(path: Path) -> Any:
     with writing(path):
-        file = open(path, "a+b")  # noqa: SIM115 -- stays open as long as the run
+        file = open_own(path, read=True)  # stays open as long as the run
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held = _alive_elsewhere(path)

@@ -173,7 +173,9 @@ def claim(out: Path, recipe: Path, wanted: dict[str, Any], overwrite: bool) -> N
                 f"{out} has another synthetic archive ({'; '.join(other)}); choose another folder, "
                 "or replace it with overwrite=True (--overwrite)."
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.is_file():
+        raise OutputExists(f"{out} is a file, and the archive is a folder; choose another name.")
+    elif out.exists() and any(out.iterdir()):
         raise OutputExists(
             f"{out} has files that are not a synthetic archive; choose another folder."
         )

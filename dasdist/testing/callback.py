@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from dasdist.callbacks import DASAnnotateCallback, adapt_callback
+from dasdist.errors import InvalidInput
 from dasdist.geometry import Block, SegmentGrid
+from dasdist.testing.given import called_by, check_keys, made, maker
 from dasdist.testing.sample import KEYS, accumulated, context_of, same, sample_grids
 
 __all__ = ["check_callback"]
@@ -30,16 +32,23 @@ def check_callback(
 
     Raises
     ------
+    InvalidInput
+        If `make` is not such a function, or `keys` are not names.
     AssertionError
-        If the half for workers cannot be pickled, if results change with the order of blocks or
-        with how parts are grouped, if a block gives another part the second time, or if it depends
-        on parts that it does not own.
+        If a method raises an error, if the half for workers cannot be pickled, if results change
+        with the order of blocks or with how parts are grouped, if a block gives another part the
+        second time, or if it depends on parts that it does not own.
 
     Examples
     --------
     >>> import dasdist
     >>> check_callback(lambda: dasdist.DASPickingCallback(thresholds=0.5, blinding=(1, 1)))
     """
+    maker(make, "check_callback", "callback")
+    check_keys(keys)
+    if segments not in (1, 2):
+        raise InvalidInput(f"segments is {segments!r}; use 1 or 2.")
+    _adapted(made(make, function="check_callback", what="callback"))
     grids = sample_grids()[:segments]
     blocks = [block for grid in grids for block in grid]
     sample = _Sample(grids, keys)
@@ -68,15 +77,29 @@ class _Sample:
     def reduce(self, callback: Any, blocks: Iterable[Block], *, grouped: int) -> Any:
         """Do what a run does, with everything that travels pickled; return the results."""
         callback = adapt_callback(callback)
-        callback.setup(context_of(self.grids, self.keys))
+        with called_by("setup()", self._keys_hint):
+            callback.setup(context_of(self.grids, self.keys))
         mapper = _travelled(callback.mapper(), "mapper() (or the callback itself, for map_block)")
         parts = []
         for block in blocks:
-            part = _travelled(accumulated(mapper(block), block, self.keys).part(), "a part")
+            with called_by("map_block() (or the mapper)", self._keys_hint):
+                mapped = accumulated(mapper(block), block, self.keys).part()
+            part = _travelled(mapped, "a part")
             parts.append(callback.consume(part, block) if callback.needs.in_order else part)
         groups = [parts[i : i + grouped] for i in range(0, len(parts), grouped)]
-        callback.finalize(callback.combine([callback.combine(group) for group in groups]))
-        return callback.get_results_dict()
+        with called_by("combine()", "It is given a list of parts, and must return such a part."):
+            combined = callback.combine([callback.combine(group) for group in groups])
+        with called_by("finalize()", "It is given what combine() returned."):
+            callback.finalize(combined)
+        with called_by("get_results_dict()"):
+            return callback.get_results_dict()
+
+    @property
+    def _keys_hint(self) -> str:
+        return (
+            f"The annotations have the keys {', '.join(map(repr, self.keys))}; with a model of "
+            "others, pass keys=[...]."
+        )
 
     def check_repeats(self, callback: DASAnnotateCallback, blocks: list[Block]) -> None:
         """Compute a block, another one, and the first again."""
@@ -102,6 +125,14 @@ class _Sample:
                 f"Without any part, {type(error).__name__}: {error}. When all blocks failed, "
                 "combine([]) is called, and finalize() with what it returned."
             ) from error
+
+
+def _adapted(callback: Any) -> DASAnnotateCallback:
+    """Return what was made as a reduction, or say that it is not a callback."""
+    try:
+        return adapt_callback(callback)
+    except TypeError as error:
+        raise InvalidInput(f"check_callback was given no callback. {error}") from error
 
 
 def _travelled(thing: Any, what: str) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dasdist.block_events import BlockEvent
 from dasdist.callbacks import DASPickingCallback
 from dasdist.callbacks.base import Context
-from dasdist.errors import RunInterrupted, UnreadableData
+from dasdist.errors import InvalidInput, RunInterrupted, UnreadableData
 from dasdist.executors.block_task import BlockTask, Outcome, RunSpec
 from dasdist.executors.protocol import Executor
 from dasdist.executors.serial import SerialExecutor
@@ -24,6 +24,7 @@ from dasdist.planning.fit import make_plan
 from dasdist.planning.plan import Plan, Resources
 from dasdist.report import BlockResult, Failure
 from dasdist.sources import Recording, open_recording
+from dasdist.testing.given import made, maker
 from dasdist.testing.sample import same
 
 __all__ = ["check_executor"]
@@ -42,6 +43,8 @@ def check_executor(make: Callable[[], Executor]) -> None:
 
     Raises
     ------
+    InvalidInput
+        If `make` is not such a function.
     AssertionError
         If it breaks a promise of :class:`dasdist.executors.protocol.Executor`.
 
@@ -49,6 +52,14 @@ def check_executor(make: Callable[[], Executor]) -> None:
     --------
     >>> check_executor(lambda: SerialExecutor(threads=2))
     """
+    maker(make, "check_executor", "executor")
+    executor = made(make, function="check_executor", what="executor")
+    if not callable(getattr(executor, "run", None)):
+        raise InvalidInput(
+            f"check_executor was given one of type {type(executor).__name__}, which has no method "
+            "run(spec, "
+            "tasks, stop, listen); see dasdist.executors.protocol.Executor."
+        )
     recording = _recording()
     plan, spec = _planned(recording)
     expected = _parts(SerialExecutor().run(spec, _tasks(plan, recording), Stop(), _ignore))

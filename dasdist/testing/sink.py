@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.callbacks.sink import SinkCallback
-from dasdist.errors import DasdistError, OutputExists, RunSuperseded
+from dasdist.errors import DasdistError, InvalidInput, OutputExists, RunSuperseded
 from dasdist.geometry import Block, SegmentGrid
 from dasdist.testing.callback import check_callback
+from dasdist.testing.given import made, maker
 from dasdist.testing.sample import accumulated, context_of, sample_grids
 
 __all__ = ["check_sink"]
@@ -16,7 +17,7 @@ __all__ = ["check_sink"]
 _Files = dict[Path, bytes]
 
 
-def check_sink(make: Callable[[Path], SinkCallback], folder: Path) -> None:
+def check_sink(make: Callable[[Path], SinkCallback], folder: str | Path) -> None:
     """Check a callback whose results last, in files.
 
     Parameters
@@ -24,11 +25,13 @@ def check_sink(make: Callable[[Path], SinkCallback], folder: Path) -> None:
     make : callable
         Returns a new sink that writes to the path it is given; its model has the annotation keys P
         and S.
-    folder : Path
+    folder : str or Path
         An empty folder for the outputs.
 
     Raises
     ------
+    InvalidInput
+        If `make` is not such a function, or `folder` is not an empty folder.
     AssertionError
         If it breaks a promise of :mod:`dasdist.callbacks.sink`.
 
@@ -38,6 +41,16 @@ def check_sink(make: Callable[[Path], SinkCallback], folder: Path) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     check_sink(dasdist.WriterCallback, pathlib.Path(folder))
     """
+    maker(make, "check_sink", "sink")
+    folder = Path(folder)
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise InvalidInput(f"{folder} is not an empty folder; pass one, such as pytest's tmp_path.")
+    sink = made(make, folder / "sink", function="check_sink", what="sink")
+    if not isinstance(sink, SinkCallback):
+        raise InvalidInput(
+            f"check_sink was given a {type(sink).__name__}, which is not a dasdist.SinkCallback; "
+            "for callbacks whose results are in memory there is check_callback."
+        )
     names = iter(range(1000))
     check_callback(lambda: _without_results(make(folder / f"callback-{next(names)}")))
     grids = sample_grids()
@@ -85,10 +98,11 @@ def _check_parts(parts: Mapping[int, Any]) -> None:
 def _check_repeats(
     sink: SinkCallback, grids: tuple[SegmentGrid, ...], path: Path, whole: _Files
 ) -> None:
-    _written(sink, grids, run="second", resume=True)
+    sink.setup(context_of(grids, run="second", resume=True))
+    _write(sink, [block for grid in reversed(grids) for block in reversed([*grid])])
     assert _files(path) == whole, (
-        "Blocks that were written again, in a resumed run, left other bytes: a block must write "
-        "the same bytes each time, and a resumed run must keep what is there."
+        "Blocks that were written again, in a resumed run and another order, left other bytes: a "
+        "block must write the same bytes each time, and a resumed run must keep what is there."
     )
 
 

@@ -1,30 +1,38 @@
 """What a source promises: any rectangle of it reads as the same values, here and elsewhere."""
 
 import pickle
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
+from dasdist.sources import SourceArray
 from dasdist.sources.selection import Source
+from dasdist.testing.given import called_by
 
 __all__ = ["check_source"]
 
 _RECTANGLES = 25
+_CLOSED = "It travels to workers: open files in read(), and close them there."
+_METHODS = ("select", "read", "files", "chunks", "identity")
 
 
-def check_source(source: Source, shape: tuple[int, int]) -> None:
+def check_source(source: Source | SourceArray, shape: tuple[int, int] | None = None) -> None:
     """Check a source of samples x channels, small enough to be read whole.
 
     Parameters
     ----------
-    source : Source
+    source : Source or SourceArray
         The source; see :class:`dasdist.sources.selection.Source`.
     shape : tuple of int
-        Its samples and channels.
+        Its samples and channels; a :class:`dasdist.SourceArray` says so itself.
 
     Raises
     ------
+    InvalidInput
+        If it lacks a method of a source, or `shape` is not two whole numbers from 1 up.
     AssertionError
         If a rectangle of it reads as other values than those of the whole, if it cannot travel to a
         worker, or if what it says of itself is not so.
@@ -35,14 +43,21 @@ def check_source(source: Source, shape: tuple[int, int]) -> None:
     >>> from dasdist.sources.selection import ArraySource
     >>> check_source(ArraySource(np.arange(12.0).reshape(4, 3)), (4, 3))
     """
-    whole = np.asarray(source.read())
+    if isinstance(source, SourceArray):
+        shape = (len(source.time), len(source.distance)) if shape is None else shape
+        source = source.source
+    shape = _checked(source, shape)
+    with called_by("read()"):
+        whole = np.asarray(source.read())
     assert whole.shape == shape, f"read() gave shape {whole.shape}, expected {shape}."
     random = np.random.default_rng(0)
     for _ in range(_RECTANGLES):
         time, distance = (_span(random, size) for size in shape)
         expected = whole[time.slice, distance.slice]
-        part = source.select(Region(time, distance))
-        travelled = pickle.loads(pickle.dumps(part))
+        with called_by("select()"):
+            part = source.select(Region(time, distance))
+        with called_by("Pickling what select() returned", _CLOSED):
+            travelled = pickle.loads(pickle.dumps(part))
         for name, each in (("select()", part), ("a pickled select()", travelled)):
             _check_equal(each.read(), expected, f"{name} of {time}, {distance}")
         inner = Region(*(_span(random, size) for size in expected.shape))
@@ -52,6 +67,22 @@ def check_source(source: Source, shape: tuple[int, int]) -> None:
     _check_equal(source.read(), whole, "read(), once more,")
     _check_chunks(source, shape)
     _check_identity(source, shape)
+
+
+def _checked(source: Any, shape: Any) -> tuple[int, int]:
+    """Return the shape, if what was given is a source and a shape."""
+    lacking = [name for name in _METHODS if not callable(getattr(source, name, None))]
+    if lacking or isinstance(source, type):
+        what = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
+        raise InvalidInput(
+            f"check_source was given {what}, which is not a source: it needs the methods "
+            f"{', '.join(f'{name}()' for name in _METHODS)}, as "
+            "dasdist.sources.selection.Source describes them"
+            + (f", and has no {', '.join(lacking)}." if lacking else "; pass an instance.")
+        )
+    if np.shape(shape) != (2,) or not all(isinstance(n, Integral) and int(n) >= 1 for n in shape):
+        raise InvalidInput(f"shape is {shape!r}; pass its samples and channels, such as (600, 4).")
+    return int(shape[0]), int(shape[1])
 
 
 def _span(random: np.random.Generator, size: int) -> Span:

@@ -16,6 +16,7 @@ set -euo pipefail
 say() { printf 'dasdist: %s\n' "$*" >&2; }
 runs() { kill -0 "$1" 2>/dev/null; }
 
+export PYTHONSAFEPATH=1 # nothing is imported from the folder of the job, where data lie
 python=${DASDIST_PYTHON:-python3}
 restarts=${SLURM_RESTART_COUNT:-0}
 cpus=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}

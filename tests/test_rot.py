@@ -1,0 +1,61 @@
+"""Bits that rot on a disk: what is read is what was written, or an error says what is not."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import dasdist
+from dasdist.callbacks.parquet import StoredPicks
+from tests.toys import Toy, noise, recording
+
+
+def flipped(path, bit):
+    """Flip one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def bits(path, number, seed):
+    return np.random.default_rng(seed).integers(0, 8 * path.stat().st_size, number)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return recording(noise(2000, 6))
+
+
+def test_a_flipped_bit_gives_no_other_picks(data, tmp_path):
+    out = tmp_path / "picks.parquet"
+    dasdist.classify(Toy(gain=3.0), data, thresholds=0.5, blinding=(1, 1), out=out, pbar=False)
+    (part,) = out.iterdir()
+    before, written = StoredPicks(out).read(), part.read_bytes()
+    refused = 0
+    for bit in bits(part, 3000, seed=1):
+        flipped(part, int(bit))
+        try:
+            assert StoredPicks(out).read().equals(before)
+        except dasdist.UnreadableData:
+            refused += 1
+        part.write_bytes(written)
+    assert refused > 150  # the rest is in what is not read: metadata, padding
+
+
+def test_a_flipped_bit_gives_no_other_probabilities(data, tmp_path):
+    path = tmp_path / "prob.zarr"
+    dasdist.annotate(Toy(gain=3.0), data, dasdist.WriterCallback(path), pbar=False)
+    shard = next(path.glob("P/c/**/0"))
+    while shard.is_dir():
+        shard = next(shard.iterdir())
+    with xr.open_zarr(path) as found:
+        before = found.load()
+    written, refused = shard.read_bytes(), 0
+    for bit in bits(shard, 100, seed=2):
+        flipped(shard, int(bit))
+        try:
+            with xr.open_zarr(path) as found:
+                xr.testing.assert_equal(found.load(), before)
+        except (ValueError, RuntimeError):
+            refused += 1
+        shard.write_bytes(written)
+    assert refused > 90
