@@ -352,6 +352,8 @@ def test_segy_in_each_type_of_samples(tmp_path, format):
     data = open_file(str(tmp_path / "a.SEGY"))
     assert data.dtype == patch.data.dtype
     np.testing.assert_array_equal(data.values, patch.data)
+    # a block reads whole traces, and the plan reckons with it
+    assert open_recording(data).chunks == (300, 1)
     np.testing.assert_allclose(data.values, values, rtol=2e-6)
 
 

@@ -29,7 +29,15 @@ from dasdist.sources.spectra import refuse_spectra_of_febus
 from dasdist.sources.unopened import Refused
 from dasdist.spelling import unknown
 
-__all__ = ["FORMATS", "NAME", "DascoreEngine", "check_options", "detect", "open_dascore"]
+__all__ = [
+    "FORMATS",
+    "NAME",
+    "DascoreEngine",
+    "check_options",
+    "detect",
+    "open_dascore",
+    "whole_traces",
+]
 
 NAME = "dascore"
 
