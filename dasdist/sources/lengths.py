@@ -7,7 +7,6 @@ United States 1200/3937 m (NIST Special Publication 811, appendix B.6).
 import re
 from fractions import Fraction
 from functools import cache
-from itertools import product
 
 __all__ = ["METRE", "NUMBER", "is_number", "metres"]
 
@@ -17,43 +16,34 @@ METRE = "m"
 NUMBER = "1"
 """Unit of positions that only count channels."""
 
-_METRE = ("m", "metre", "meter", "metres", "meters", "mtr", "mtrs")
-
 _PREFIXES = {
-    ("n", "nano"): Fraction(1, 10**9),
-    ("u", "µ", "μ", "micro"): Fraction(1, 10**6),
-    ("m", "milli"): Fraction(1, 1000),
-    ("c", "centi"): Fraction(1, 100),
-    ("d", "deci"): Fraction(1, 10),
-    ("da", "deca", "deka"): Fraction(10),
-    ("h", "hecto"): Fraction(100),
-    ("k", "kilo"): Fraction(1000),
+    "n nano": Fraction(1, 10**9),
+    "u micro": Fraction(1, 10**6),
+    "m milli": Fraction(1, 1000),
+    "c centi": Fraction(1, 100),
+    "d deci": Fraction(1, 10),
+    "da deca": Fraction(10),
+    "h hecto": Fraction(100),
+    "k kilo": Fraction(1000),
 }
 
 _FOOT, _SURVEY_FOOT = Fraction(3048, 10000), Fraction(1200, 3937)
 
-_OTHERS = {
-    ("ft", "foot", "feet", "foots", "international foot", "international feet", "'"): _FOOT,
-    (
-        *(
-            f"{us}{foot}"
-            for us, foot in product(("us ", "u s ", ""), ("survey foot", "survey feet"))
-        ),
-        *("us ft", "ft us", "ftus", "usft", "us foot", "us feet", "foot us", "sft", "survey ft"),
-        "us survey ft",
-    ): _SURVEY_FOOT,
-    ("in", "inch", "inches", '"'): _FOOT / 12,
-    ("yd", "yds", "yard", "yards"): _FOOT * 3,
-    ("fathom", "fathoms", "ftm"): _FOOT * 6,
-    ("mi", "mile", "miles", "statute mile", "statute miles"): _FOOT * 5280,
-    ("us survey mile", "us survey miles", "survey mile", "survey miles"): _SURVEY_FOOT * 5280,
-    ("nmi", "nautical mile", "nautical miles"): Fraction(1852),
+_NAMES = {
+    "m, metre, meter": Fraction(1),
+    "micron": Fraction(1, 10**6),
+    "ft, foot, feet, international foot, international feet": _FOOT,
+    "survey foot, survey feet, survey ft, us foot, us feet, us ft, ft us, ftus, sft": _SURVEY_FOOT,
+    "in, inch, inches": _FOOT / 12,
+    "yd, yard": _FOOT * 3,
+    "fathom": _FOOT * 6,
+    "mi, mile, statute mile": _FOOT * 5280,
+    "survey mile": _SURVEY_FOOT * 5280,
+    "nmi, nautical mile": Fraction(1852),
 }
+"""Metres of units; a plural in -s goes without saying."""
 
-_NUMBERS = {
-    *("1", "count", "counts", "channel", "channels", "number", "index", "none", "dimensionless"),
-    *("sample", "samples", "trace", "traces", "locus", "loci", "unitless"),
-}
+_NUMBERS = {"1", "count", "channel", "number", "index", "locus", "trace", "dimensionless"}
 
 
 def metres(unit: str) -> Fraction | None:
@@ -62,8 +52,8 @@ def metres(unit: str) -> Fraction | None:
     Parameters
     ----------
     unit : str
-        A symbol or a name, as CF, UDUNITS, pint and vendors write them, upper or lower case, perhaps
-        with a factor before it.
+        A symbol or a name, as CF, UDUNITS, pint and vendors write them, in upper or lower case,
+        perhaps with a factor before it.
 
     Examples
     --------
@@ -71,7 +61,7 @@ def metres(unit: str) -> Fraction | None:
     ['1', '1000', '381/1250', '1200/3937', '1/10', 'None']
     """
     number, name = _parted(unit)
-    factor = _table().get(name)
+    factor = _table().get(name, _table().get(name.removesuffix("s")))
     return None if factor is None or number <= 0 else factor * number
 
 
@@ -83,7 +73,8 @@ def is_number(unit: str) -> bool:
     >>> is_number("1"), is_number("channel"), is_number("m")
     (True, True, False)
     """
-    return _plain(unit) in _NUMBERS
+    name = _plain(unit)
+    return name in _NUMBERS or name.removesuffix("s") in _NUMBERS
 
 
 def _parted(unit: str) -> tuple[Fraction, str]:
@@ -93,19 +84,15 @@ def _parted(unit: str) -> tuple[Fraction, str]:
 
 
 def _plain(unit: str) -> str:
-    """Return a unit without case, brackets and what else is only a way of writing it."""
-    words = re.sub(r"[_\-\s]+", " ", unit.strip().strip("[]()").casefold())
-    return re.sub(r"\.(?!\d)", " ", words).strip().replace("  ", " ")
+    """Return a unit without case, brackets, and signs that are only a way of writing it."""
+    words = re.sub(r"(?<!\d)\.|\.(?!\d)|[_\-\s]+", " ", unit.casefold().replace("u.s.", "us"))
+    return " ".join(words.strip(" []()").replace("μ", "u").split()).replace("us survey", "survey")
 
 
 @cache
 def _table() -> dict[str, Fraction]:
-    table = dict.fromkeys(_METRE, Fraction(1))
-    for (symbol, *names), factor in _PREFIXES.items():
-        names = [name for name in names if len(name) > 1]
-        table |= {f"{symbol}m": factor}
-        table |= {f"{prefix}{metre}": factor for prefix in names for metre in _METRE[1:5]}
-    table |= {"µm": Fraction(1, 10**6), "μm": Fraction(1, 10**6), "micron": Fraction(1, 10**6)}
-    for names_of_one, factor in _OTHERS.items():
-        table |= dict.fromkeys(names_of_one, factor)
+    table = {name: value for names, value in _NAMES.items() for name in names.split(", ")}
+    for prefixes, factor in _PREFIXES.items():
+        symbol, prefix = prefixes.split()
+        table |= {f"{symbol}m": factor, f"{prefix}metre": factor, f"{prefix}meter": factor}
     return table
