@@ -71,11 +71,32 @@ def open_input(
     """
     files = check_input(name)
     _look_here(engine or "")
+    if engine_options:
+        _check_options(name, files, engine, engine_options)
     if files is None:
         return _variable(_zarr(name), name, variable)
     if files == [name]:
         return _file(Path(name), engine, variable, engine_options or {})
     return _opened(files, engine, engine_options or {})
+
+
+def _check_options(
+    name: str, files: Sequence[str] | None, engine: str | None, options: Mapping[str, Any]
+) -> None:
+    """Refuse options of an engine where none would be asked."""
+    from dasdist.sources.engines import check_engine
+    from dasdist.sources.index import is_index
+
+    words = ", ".join(options)
+    if files is None:
+        raise InvalidInput(f"{name} is a Zarr store, which has no --engine-option ({words}).")
+    if files == [name] and is_index(name):
+        raise InvalidInput(
+            f"{name} is an index, whose files are read as it was made: give --engine-option "
+            f"({words}) to `dasdist index`."
+        )
+    if engine is None:
+        check_engine(engine, options)
 
 
 def check_input(name: str) -> list[str] | None:
