@@ -159,7 +159,7 @@ class TileSource:
             stated = array.engine.get("chunk")
             chunk = (min(stated[0], rows), min(stated[1], columns)) if stated else None
         elif whole_traces(array.engine):
-            chunk = (rows, 1) if self.tiles.time_axis == 0 else (1, columns)
+            chunk = (int(rows), 1) if self.tiles.time_axis == 0 else (1, int(columns))
         else:
             first, *_ = _paths(array[:rows, :columns])
             chunk = storage_chunks(first, (rows, columns), array.dtype)
