@@ -182,6 +182,23 @@ def das_file(shared_data: Path) -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture
+def vendor_file(das_file: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+    """The same, and ``"febus made"``: of Febus there is no recording among the real files."""
+    import numpy as np
+
+    from . import vendor_files
+
+    def find(name: str) -> Path:
+        if name != "febus made":
+            return das_file(name)
+        values = np.random.default_rng(1).normal(0, 100, (2000, 40)).astype("float32")
+        vendor_files.febus(tmp_path / "febus made", values, 500)
+        return tmp_path / "febus made"
+
+    return find
+
+
 @pytest.fixture(scope="session")
 def phasenet(shared_data: Path) -> PhaseNet:
     """PhaseNet with its original weights; shared by all tests, so leave it as it is."""

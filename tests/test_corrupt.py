@@ -11,7 +11,7 @@ from hypothesis import settings
 
 import dasdist
 from dasdist.archive.build import build
-from dasdist.archive.scan import _Reader
+from dasdist.archive.scan import Asking, _Reader
 from dasdist.geometry import Region, Span
 from dasdist.sources import open_recording
 
@@ -104,7 +104,7 @@ def test_files_that_cannot_be_used_are_listed_with_their_reason(tmp_path):
         "of_other_magic.nc": ("unreadable", "b'RIFF'"),
         "floats.nc": ("dtype", "float32 instead of int16"),
         "complex.nc": ("dtype", "complex64"),
-        "else.h5": ("unreadable", "xdas has no engine"),
+        "else.h5": ("unreadable", "of no layout that xdas reads: at its top is temperature"),
         "cut_short.nc": ("unreadable", "1 of 4 storage chunks"),
         "linking.nc": ("links", "index those"),
         "pipe.h5": ("unreadable", "not a regular file"),
@@ -198,15 +198,15 @@ DEEP = settings().max_examples > 100
 
 
 @pytest.mark.slow
-def test_flipped_bytes_in_headers_give_errors_and_nothing_worse(das_file, tmp_path):
+def test_flipped_bytes_in_headers_give_errors_and_nothing_worse(vendor_file, tmp_path):
     """Headers are read in a process of their own, as in a scan; blocks in this one."""
     rounds = 60 if DEEP else 6
     rng = np.random.default_rng(0)
     outcomes = []
-    with _Reader(None, seconds=20.0) as reader:
+    with _Reader(Asking(None, {}, seconds=20.0)) as reader:
         for name in FILES:
-            original = das_file(name).read_bytes()
-            places = header_bytes(das_file(name))
+            original = vendor_file(name).read_bytes()
+            places = header_bytes(vendor_file(name))
             for number in range(rounds):
                 content = bytearray(original)
                 for place in rng.choice(places, size=1 + number % 8):

@@ -92,7 +92,19 @@ def build(headers: Sequence[Header]) -> Built:
     problems += changes(
         [(headers[files[0]], float(table.step[files[0]]), len(files)) for files in held]
     )
+    problems += _guesses(headers)
     return Built(members, places, problems)
+
+
+def _guesses(headers: Sequence[Header]) -> Iterator[Problem]:
+    """Tell once of each guess of an engine, with the first file and how many it is true of."""
+    found: dict[str, list[Header]] = {}
+    for header in headers:
+        for note in header.notes:
+            found.setdefault(note, []).append(header)
+    for note, of_them in found.items():
+        more = f"{len(of_them)} files: " if len(of_them) > 1 else ""
+        yield Problem(of_them[0].path, "guess", f"{more}{note}")
 
 
 # ---------------------------------------------------------------- what belongs together

@@ -48,12 +48,15 @@ class Problem:
     kind : str
         One of a few words: see :func:`dasdist.index_archive`.
     reason : str
-        What is wrong, and what was done about it.
+        What is wrong, and what was done about it, in one line.
+    details : str
+        All that there is to say, such as what each engine said; it is not kept.
     """
 
     path: str
     kind: str
     reason: str
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class Header:
         Declared sampling interval, numerator and denominator, in the same unit.
     tolerance : int or None
         Declared jitter of the times.
+    notes : tuple of str
+        What the engine guessed, a sentence each.
     """
 
     path: str
@@ -90,10 +95,16 @@ class Header:
     values: tuple[int, ...]
     rate: tuple[int, int] | None
     tolerance: int | None
+    notes: tuple[str, ...] = ()
 
 
 def header_of(
-    data: DataArray, path: str, size: int, modified: int, chunk: tuple[int, int] | None
+    data: DataArray,
+    path: str,
+    size: int,
+    modified: int,
+    chunk: tuple[int, int] | None,
+    notes: tuple[str, ...] = (),
 ) -> Header:
     """Return the header of an opened file.
 
@@ -107,6 +118,8 @@ def header_of(
         As the file system says.
     chunk : tuple of int, or None
         Its storage chunk.
+    notes : tuple of str
+        What the engine guessed.
 
     Raises
     ------
@@ -166,6 +179,7 @@ def header_of(
         values=tuple(ties["tie_values"].astype(np.int64).tolist()),
         rate=rate,
         tolerance=None if tolerance is None else _ticks(tolerance),
+        notes=notes,
     )
 
 

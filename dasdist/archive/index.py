@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from distributed import Client
 
-from dasdist.errors import InvalidInput
+from dasdist.errors import InvalidInput, OutputUnwritable
 from dasdist.executors.clients import current_client, synchronous
 from dasdist.units import count_of
 
 if TYPE_CHECKING:  # xdas takes seconds to import
     from dasdist.archive.header import Header, Problem
+    from dasdist.archive.scan import Asking
     from dasdist.archive.walk import Found
 
-__all__ = ["ArchiveIndex", "index_archive", "open_archive"]
+__all__ = ["ArchiveIndex", "by_ending", "index_archive", "open_archive"]
 
 PathLike = str | os.PathLike[str]
 
@@ -39,6 +40,10 @@ class ArchiveIndex:
         Files whose headers this scan read; the others were in the index already.
     problems : pandas.DataFrame, columns path, kind, reason
         Files that are left out, wholly or in part, or that make an array of their own.
+    unlooked : mapping of str to int
+        How many files of the folders were not looked at, by the endings of their names.
+    details : mapping of str to str
+        What each engine said of a file that none reads, by its path; of this scan only.
     """
 
     path: Path
@@ -46,12 +51,16 @@ class ArchiveIndex:
     members: int
     scanned: int
     problems: pd.DataFrame = field(repr=False)
+    unlooked: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         text = (
             f"{self.path}: {count_of(self.files, 'file')} in {count_of(self.members, 'array')}, "
             f"{self.scanned:,} scanned"
         )
+        if self.unlooked:
+            text += f"; not looked at: {by_ending(self.unlooked)}"
         if not len(self.problems):
             return text
         kinds = self.problems["kind"].value_counts()
@@ -66,7 +75,7 @@ class ArchiveIndex:
         InvalidInput
             If the file is not an index.
         """
-        from dasdist.archive.store import asked_of, load_places
+        from dasdist.archive.store import asked_of, load_places, load_unlooked
         from dasdist.sources.index import read_problems
 
         where = Path(os.path.abspath(path))
@@ -78,6 +87,7 @@ class ArchiveIndex:
             members=int(places.max(initial=-1)) + 1,
             scanned=0,
             problems=_listed(read_problems(where)),
+            unlooked=load_unlooked(where),
         )
 
     def table(self) -> pd.DataFrame:
@@ -104,6 +114,7 @@ def index_archive(
     out: PathLike,
     *,
     engine: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
     client: Client | None = None,
     processes: int | None = None,
     seconds_per_file: float = 60.0,
@@ -120,13 +131,18 @@ def index_archive(
     ----------
     paths : path or iterable of path
         Folders with all below them, patterns such as ``"2024/*/*.h5"``, and files.  In folders,
-        files that end in .h5, .hdf, .hdf5, .nc or .tdms are taken, or all files if `engine` is
-        given; hidden files never.
+        files that end in .h5, .hdf, .hdf5, .nc, .tdms, .das, .sgy or .segy are taken, others if
+        they begin as HDF5, TDMS or Sintela's files do, or all if `engine` is given; hidden files
+        never.
     out : path
-        The index, a NetCDF file such as ``"2024.nc"``.
+        The index, a NetCDF file such as ``"2024.nc"``.  Where files lie in its folder or below it,
+        both can be moved together.
     engine : str, optional
-        Engine of xdas.  By default, those that fit the first bytes of a file are tried; formats
-        other than HDF5 and TDMS must be named.
+        Engine of xdas, or ``"dascore"`` for what DASCore reads.  By default, those that fit the
+        first bytes of a file are tried, see :mod:`dasdist.sources.engines`; others must be named.
+    engine_options : mapping, optional
+        Options of that engine, such as ``{"overlaps": (25, 25)}`` of ``"febus"``,
+        ``{"swapped_dims": True}`` of ``"prodml"`` or ``{"format": "SEGY"}`` of ``"dascore"``.
     client : distributed.Client, optional
         Where to scan; by default on the current client's cluster, else on this machine.
     processes : int, optional
@@ -143,12 +159,16 @@ def index_archive(
         reading library); ``format`` and ``dtype`` (not samples that a model takes); ``links`` (the
         samples lie in other files); ``coordinates``; ``repeat`` (the same samples as another
         file); ``gone`` (deleted since the last scan).  Left out wholly or in part: ``overlap`` (in
-        time).  In a separate array: ``sampling``, ``channels``, ``dtype``, ``format``.
+        time).  In a separate array: ``sampling``, ``channels``, ``dtype``, ``format``.  All used,
+        but with what the engine had to guess: ``guess``.
 
     Raises
     ------
     InvalidInput
-        If there is nothing at a path, xdas has no such engine, or `out` is not an index.
+        If there is nothing at a path, or no file to look at; if there is no such engine or option;
+        or if `out` is not an index.
+    OutputUnwritable
+        If the index cannot be written.
 
     Examples
     --------
@@ -165,23 +185,29 @@ def index_archive(
     """
     from dasdist.archive.build import build
     from dasdist.archive.header import Header
+    from dasdist.archive.scan import Asking
     from dasdist.archive.scan_journal import open_journal
     from dasdist.archive.store import VERSION, asked_of, load, save
     from dasdist.archive.walk import find_files
 
     target = Path(os.path.abspath(out))
-    _check(target, engine, processes, seconds_per_file)
-    asked = {"version": VERSION, "engine": engine}
+    options = dict(engine_options or {})
+    _check(target, engine, options, processes, seconds_per_file)
+    asked = {"version": VERSION, "engine": engine, **({"options": options} if options else {})}
+    asked = json.loads(json.dumps(asked))  # as they are when read again
     same = target.exists() and asked_of(target) == asked
     before = load(target) if same else []
-    found, problems = find_files(paths, every=engine is not None)
+    found, problems, unlooked = find_files(paths, every=engine is not None)
     found.pop(str(target), None)
+    if not found and not problems:
+        raise InvalidInput(_nothing(paths, unlooked))
     with open_journal(target, asked) as journal:
         known = _still_true([*before, *journal.headers.values()], found)
         missing = [path for path in found if path not in known]
         if progress:
             progress(0, len(missing))
-        answers = _scan(missing, engine, seconds_per_file, client, processes)
+        asking = Asking(engine, options, seconds_per_file)
+        answers = _scan(missing, asking, client, processes)
         for done, answer in enumerate(answers, 1):
             if isinstance(answer, Header):
                 journal.add(answer)
@@ -194,13 +220,37 @@ def index_archive(
         built = build(headers)
         problems += [*built.problems, *_gone(before, found)]
         problems.sort(key=lambda problem: problem.path)
-        save(target, asked, headers, built, problems)
+        save(target, asked, headers, built, problems, unlooked)
     return ArchiveIndex(
         path=target,
         files=int((built.places >= 0).sum()),
         members=len(built.members),
         scanned=len(missing),
         problems=_listed([(p.path, p.kind, p.reason) for p in problems]),
+        unlooked=dict(unlooked),
+        details={p.path: p.details for p in problems if p.details},
+    )
+
+
+def by_ending(counts: Mapping[str, int]) -> str:
+    """Return how many files have which ending.
+
+    Examples
+    --------
+    >>> by_ending({".txt": 12, "": 1})
+    '12 .txt, 1 without an ending'
+    """
+    several = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{n:,} {ending or 'without an ending'}" for ending, n in several)
+
+
+def _nothing(paths: Any, unlooked: Mapping[str, int]) -> str:
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    named = ", ".join(os.fspath(path) for path in given[:3]) + (", …" if len(given) > 3 else "")
+    seen = f"; not looked at, for they are no HDF5: {by_ending(unlooked)}" if unlooked else ""
+    return (
+        f"There is no recording in {named}{seen}. Pass folders that hold some, or name their "
+        "format (--engine): then every file is looked at."
     )
 
 
@@ -242,23 +292,36 @@ def open_archive(path: PathLike) -> Any:
 
 
 def _check(
-    target: Path, engine: str | None, processes: int | None, seconds_per_file: float
+    target: Path,
+    engine: str | None,
+    options: Mapping[str, Any],
+    processes: int | None,
+    seconds_per_file: float,
 ) -> None:
+    from dasdist.sources.engines import check_engine
+    from dasdist.sources.formats import is_function, known_formats
+
     if not target.parent.is_dir():
         raise InvalidInput(
             f"The index cannot be written: there is no folder {target.parent}. Make it first."
         )
-    if engine is not None:
-        from dasdist.sources.formats import check_engine, is_function, xdas_engines
-
-        if not is_function(engine):
-            check_engine(engine)
-        if engine not in xdas_engines():
-            raise InvalidInput(
-                f"{engine!r} is a format that was added to dasdist, and an index holds only what "
-                "xdas reads. Give classify, annotate or plan a pattern of these files with "
-                f"--engine {engine}; in Python, pass dasdist.open_files(paths, {engine!r})."
-            )
+    if target.is_dir():
+        raise InvalidInput(
+            f"The index cannot be written: {target} is a folder. Name a file in it, such as "
+            f"{target / 'index.nc'}."
+        )
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputUnwritable(
+            f"The index {target} cannot be written: you may not write to {target.parent}. Choose "
+            "another folder for it."
+        )
+    if engine is not None and (is_function(engine) or engine in known_formats()):
+        raise InvalidInput(
+            f"{engine!r} is a format that was added to dasdist, and an index holds only what xdas "
+            "and DASCore read. Give classify, annotate or plan a pattern of these files with "
+            f"--engine {engine}; in Python, pass dasdist.open_files(paths, {engine!r})."
+        )
+    check_engine(engine, options)
     if not seconds_per_file > 0:
         raise InvalidInput(
             f"seconds_per_file is {seconds_per_file!r}; use more than 0 s, such as 60."
@@ -278,8 +341,7 @@ def _still_true(headers: Iterable["Header"], found: "Found") -> dict[str, "Heade
 
 def _scan(
     paths: list[str],
-    engine: str | None,
-    seconds: float,
+    asking: "Asking",
     client: Client | None,
     processes: int | None,
 ) -> Iterator["Header | Problem"]:
@@ -288,9 +350,9 @@ def _scan(
     with synchronous(client or current_client()) as cluster:
         if cluster is None:
             cores = len(os.sched_getaffinity(0))
-            yield from scan_here(paths, engine, seconds, processes or cores)
+            yield from scan_here(paths, asking, processes or cores)
         else:
-            yield from scan_on(cluster, paths, engine, seconds)
+            yield from scan_on(cluster, paths, asking)
 
 
 def _gone(before: list["Header"], found: "Found") -> Iterator["Problem"]:

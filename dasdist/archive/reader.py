@@ -12,20 +12,22 @@ import resource
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import IO, Any
 
 import h5py
 import numpy as np
 from xdas import DataArray
-from xdas.io import Engine
 from xdas.virtual import TileArray
 
 from dasdist.archive.header import Header, Problem, header_of
 from dasdist.errors import InvalidInput
 from dasdist.sources import open_recording
+from dasdist.sources.engines import open_file
+from dasdist.sources.guesses import guessed
 from dasdist.sources.stored_axes import as_stored, in_metres
+from dasdist.sources.unopened import Refused, why_not
 
 __all__ = ["read_header"]
 
@@ -35,22 +37,19 @@ MEMORY = 8 * 2**30
 CHECKED_CHUNK = 64 * 2**20
 """Largest storage chunk, in bytes, of which one is read to see whether the file is complete."""
 
-_NOT_HDF5 = {"silixa", "miniseed", "obspy", "dasdist"}
-_last: list[str] = []
-
 
 def main() -> None:
-    """Answer lines of ``{"path", "engine", "seconds"}`` until there are none."""
+    """Answer lines of ``{"path", "engine", "options", "seconds"}`` until there are none."""
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     soft = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, most))
-    warnings.simplefilter("ignore")  # xdas guesses what some files leave unsaid
+    warnings.simplefilter("ignore")  # what xdas guesses is told with the header
     with _answers() as answers:
         print("ready", file=answers, flush=True)
         for line in sys.stdin:
             question = json.loads(line)
             signal.setitimer(signal.ITIMER_REAL, question["seconds"])
-            found = read_header(question["path"], question["engine"])
+            found = read_header(question["path"], question["engine"], question["options"])
             signal.setitimer(signal.ITIMER_REAL, 0)
             print(json.dumps([type(found).__name__, asdict(found)]), file=answers, flush=True)
 
@@ -62,7 +61,9 @@ def _answers() -> IO[str]:
     return answers
 
 
-def read_header(path: str, engine: str | None = None) -> Header | Problem:
+def read_header(
+    path: str, engine: str | None = None, options: Mapping[str, Any] | None = None
+) -> Header | Problem:
     """Read the header of a file, and its last sample.
 
     Parameters
@@ -70,7 +71,9 @@ def read_header(path: str, engine: str | None = None) -> Header | Problem:
     path : str
         The file.
     engine : str, optional
-        Engine of xdas; by default, those that fit the first bytes are tried.
+        The engine; by default, those that fit the first bytes are tried.
+    options : mapping, optional
+        Its options.
 
     Returns
     -------
@@ -81,15 +84,17 @@ def read_header(path: str, engine: str | None = None) -> Header | Problem:
         before = os.stat(path)
         if before.st_size == 0:
             return Problem(path, "unreadable", "it is empty (0 bytes)")
-        data, chunk = _opened(path, engine)
-        header = header_of(data, path, before.st_size, before.st_mtime_ns, chunk)
+        data, chunk, notes = _opened(path, engine, options or {})
+        header = header_of(data, path, before.st_size, before.st_mtime_ns, chunk, notes)
         after = os.stat(path)
     except _NotFit as error:
         return Problem(path, error.kind, str(error))
+    except Refused as error:
+        return Problem(path, "unreadable", error.reason, error.details)
     except InvalidInput as error:
         return Problem(path, "format", str(error))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the file is its reason
-        return Problem(path, "unreadable", _reason(error))
+        return Problem(path, "unreadable", why_not(error))
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         return Problem(
             path, "unreadable", "it changed while it was read; index the archive again later"
@@ -103,8 +108,11 @@ class _NotFit(Exception):
         self.kind = kind
 
 
-def _opened(path: str, engine: str | None) -> tuple[DataArray, tuple[int, int] | None]:
-    data = _opened_by(path, engine) if engine else _opened_by_any(path)
+def _opened(
+    path: str, engine: str | None, options: Mapping[str, Any]
+) -> tuple[DataArray, tuple[int, int] | None, tuple[str, ...]]:
+    with guessed() as notes:
+        data = open_file(path, engine, options)
     if isinstance(data, DataArray):
         data = as_stored(data)
     if not isinstance(data, DataArray) or data.ndim != 2:
@@ -128,7 +136,7 @@ def _opened(path: str, engine: str | None) -> tuple[DataArray, tuple[int, int] |
         last = np.asarray(array[-1:, -1:])
         if last.shape != (1, 1):
             raise OSError(f"its last sample came back with shape {last.shape}")
-    return in_metres(data), chunk
+    return in_metres(data), chunk, tuple(notes)
 
 
 def _links(path: str, array: TileArray) -> bool:
@@ -164,47 +172,6 @@ def _check_written(path: str, array: TileArray) -> None:
 
     with h5py.File(path, "r") as file:
         file.visititems(check)
-
-
-def _opened_by(path: str, engine: str) -> Any:
-    return Engine[engine](vtype="tiles").open_dataarray(path)
-
-
-def _opened_by_any(path: str) -> Any:
-    refusals = []
-    for name in _engines(path):
-        try:
-            data = _opened_by(path, name)
-        except Exception as error:  # noqa: BLE001 - the next engine may read it
-            refusals.append(f"{name}: {_reason(error)}")
-        else:
-            _last[:] = [name]
-            return data
-    raise _NotFit("unreadable", f"xdas has no engine that reads it ({'; '.join(refusals)})")
-
-
-def _engines(path: str) -> Iterator[str]:
-    """Yield the engines that fit the first bytes; first the one that read the last file."""
-    with open(path, "rb") as file:
-        magic = file.read(4)
-    if magic == b"TDSm":
-        yield "silixa"
-    elif h5py.is_hdf5(path):
-        with h5py.File(path, "r"):  # one error that says why, if it cannot even be opened
-            pass
-        names = [name for name in Engine._registry if name not in _NOT_HDF5]
-        yield from sorted(names, key=lambda name: name not in _last)
-    else:  # ObsPy's own search would try unpickling, among others: it must be named
-        raise _NotFit(
-            "unreadable",
-            f"it begins with {magic!r}, which is neither HDF5 nor TDMS; pass engine (--engine) if "
-            "it has another format",
-        )
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from distributed import Client, as_completed
 
 from dasdist.archive.header import Header, Problem
 
-__all__ = ["scan_here", "scan_on"]
+__all__ = ["Asking", "scan_here", "scan_on"]
 
 _GRACE = 30.0
 """Seconds beyond its limit after which a process that even the kernel cannot end is left behind."""
@@ -33,12 +33,30 @@ _BATCH = 256
 """Files of one task on a cluster."""
 
 
+class Asking(NamedTuple):
+    """How files are to be read.
+
+    Parameters
+    ----------
+    engine : str or None
+        The engine.
+    options : dict
+        Its options.
+    seconds : float
+        Limit for one file.
+    """
+
+    engine: str | None
+    options: dict[str, Any]
+    seconds: float
+
+
 class _Reader:
     """A process that reads headers; it is started when first asked, and again when it has died."""
 
-    def __init__(self, engine: str | None, seconds: float) -> None:
-        self.engine = engine
-        self.seconds = seconds
+    def __init__(self, asking: Asking) -> None:
+        self.asking = asking
+        self.seconds = asking.seconds
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "_Reader":
@@ -56,7 +74,7 @@ class _Reader:
         """Return the header of a file, or what is wrong with it."""
         if self.process is None:
             self._start()
-        question = {"path": path, "engine": self.engine, "seconds": self.seconds}
+        question = {"path": path, **self.asking._asdict()}
         answer = self._ask(json.dumps(question), self.seconds + _GRACE)
         if answer:
             return _parsed(*json.loads(answer))
@@ -113,19 +131,15 @@ class _Reader:
         return process.stdout.readline() if ready else None
 
 
-def scan_here(
-    paths: Sequence[str], engine: str | None, seconds: float, processes: int
-) -> Iterator[Header | Problem]:
+def scan_here(paths: Sequence[str], asking: Asking, processes: int) -> Iterator[Header | Problem]:
     """Yield headers as they are read by processes of this machine.
 
     Parameters
     ----------
     paths : sequence of str
         The files.
-    engine : str, optional
-        Engine of xdas.
-    seconds : float
-        Limit for one file.
+    asking : Asking
+        How to read them.
     processes : int
         How many read at once.
     """
@@ -137,7 +151,7 @@ def scan_here(
 
     def work() -> None:
         try:
-            with _Reader(engine, seconds) as reader:
+            with _Reader(asking) as reader:
                 while not stop.is_set():
                     done.put(reader.read(waiting.get_nowait()))
         except Empty:
@@ -159,12 +173,10 @@ def scan_here(
             stop.set()
 
 
-def scan_on(
-    client: Client, paths: Sequence[str], engine: str | None, seconds: float
-) -> Iterator[Header | Problem]:
+def scan_on(client: Client, paths: Sequence[str], asking: Asking) -> Iterator[Header | Problem]:
     """Yield headers as they are read by processes beside the workers of a cluster."""
     batches = [paths[first : first + _BATCH] for first in range(0, len(paths), _BATCH)]
-    futures = client.map(_scan_batch, batches, engine=engine, seconds=seconds, pure=False)
+    futures = client.map(_scan_batch, batches, asking=asking, pure=False)
     try:
         for future in as_completed(futures, loop=client.loop):
             forms, answers = future.result()
@@ -178,12 +190,12 @@ def scan_on(
 
 
 def _scan_batch(
-    paths: Iterable[str], engine: str | None, seconds: float
+    paths: Iterable[str], asking: Asking
 ) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
     """Return plain values; a form that many files share travels once."""
     forms: dict[str, int] = {}
     answers = []
-    with _Reader(engine, seconds) as reader:
+    with _Reader(asking) as reader:
         for path in paths:
             found = reader.read(path)
             fields = {name: getattr(found, name) for name in found.__slots__}
@@ -198,6 +210,6 @@ def _parsed(kind: str, fields: dict[str, Any]) -> Header | Problem:
         return Problem(**fields)
     several = {
         name: tuple(fields[name]) if fields[name] is not None else None
-        for name in ("chunk", "counts", "values", "rate")
+        for name in ("chunk", "counts", "values", "rate", "notes")
     }
     return Header(**{**fields, **several})

@@ -4,7 +4,7 @@ Lines of JSON, appended: first what the scan was asked, then headers, each form 
 
     {"version": 1, "engine": null}
     {"form": "..."}
-    {"header": [path, bytes, modified, 0, chunk, samples, counts, values, rate, tolerance]}
+    {"header": [path, bytes, modified, 0, chunk, samples, counts, values, rate, tolerance, notes]}
 
 A bad line ends what is trusted; the files behind it are scanned again.
 """
@@ -104,6 +104,7 @@ def _header(values: list[Any], forms: list[str]) -> Header:
     pairs = (header.chunk or (0, 0), header.rate or (0, 0))
     if (
         not isinstance(header.path, str)
+        or not all(isinstance(note, str) for note in header.notes)
         or not all(type(n) is int for n in (*numbers, *pairs[0], *pairs[1], header.tolerance or 0))
         or not len(pairs[0]) == len(pairs[1]) == 2
         or not len(header.counts) == len(header.values) > 0

@@ -9,7 +9,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from xdas import DataSequence
 from dasdist.archive.build import Built
 from dasdist.archive.header import Header, Problem
 from dasdist.errors import InvalidInput
-from dasdist.sources.index import ARRAYS, TABLE, is_index
+from dasdist.sources.index import ARRAYS, FOLDER, TABLE, Moved, is_index
 from dasdist.storage.files import replacing
 
-__all__ = ["VERSION", "asked_of", "load", "load_places", "save"]
+__all__ = ["VERSION", "asked_of", "load", "load_places", "load_unlooked", "save"]
 
 VERSION = 2
 """Version of the table; an index of another version is made again."""
@@ -39,6 +39,7 @@ def save(
     headers: Sequence[Header],
     built: Built,
     problems: Sequence[Problem],
+    unlooked: Mapping[str, int] | None = None,
 ) -> None:
     """Write an index aside and put it in its place.
 
@@ -54,13 +55,20 @@ def save(
         What they make.
     problems : sequence of Problem
         All of them.
+    unlooked : mapping of str to int, optional
+        How many files were not looked at, by the endings of their names.
     """
     # one scan at a time makes an index, so that the name aside may be the same each time
     with replacing(path, path.with_name(f".{path.name}.aside")) as aside:
         if built.members:
             DataSequence(built.members, ARRAYS).to_netcdf(str(aside))
         table = _table(headers, built.places)
-        table.attrs = {"asked": json.dumps(asked), "Conventions": "CF-1.13"}
+        table.attrs = {
+            "asked": json.dumps(asked),
+            FOLDER: os.path.dirname(path),
+            "unlooked": json.dumps(dict(unlooked or {})),
+            "Conventions": "CF-1.13",
+        }
         listed = [[p.path, p.kind, p.reason] for p in problems]
         table["problems"] = ("problem_bytes", _text(json.dumps(listed)))
         packed = {name: {"zlib": True, "complevel": 1} for name in table.variables}
@@ -92,14 +100,25 @@ def load_places(path: Path) -> NDArray[np.int64]:
     return places
 
 
+def load_unlooked(path: Path) -> dict[str, int]:
+    """Return how many files were not looked at, by the endings of their names."""
+    with h5py.File(path, "r") as file:
+        unlooked: dict[str, int] = json.loads(file[TABLE].attrs.get("unlooked", "{}"))
+    return unlooked
+
+
 def load(path: Path) -> list[Header]:
-    """Return the headers of an index."""
+    """Return the headers of an index, with the paths that files have now if both were moved."""
     with h5py.File(path, "r") as file:
         table = file[TABLE]
         columns = {name: table[name][()] for name in table if name in _COLUMNS}
+        moved = Moved.of(file, path)
     forms = json.loads(columns.pop("forms").tobytes())
+    notes = json.loads(columns.pop("notes").tobytes()) if "notes" in columns else [()]
+    noted = columns.get("note", np.zeros(len(columns["form"]), np.int64)).tolist()
     width = columns["paths"].shape[-1] if columns["paths"].size else 1
     paths = columns.pop("paths").reshape(-1, width).view(f"S{width}").ravel()
+    where = moved.paths([os.fsdecode(path) for path in paths])
     ends = np.cumsum(columns["ties"])
     counts = np.split(columns.pop("counts"), ends[:-1])
     values = np.split(columns.pop("values"), ends[:-1])
@@ -112,7 +131,7 @@ def load(path: Path) -> list[Header]:
     )
     return [
         Header(
-            path=os.fsdecode(paths[i]),
+            path=where[i],
             bytes=size,
             modified=modified,
             form=forms[form],
@@ -122,6 +141,7 @@ def load(path: Path) -> list[Header]:
             values=tuple(values[i].tolist()),
             rate=None if rate[1] < 0 else (rate[0], rate[1]),
             tolerance=None if tolerance == _NONE else tolerance,
+            notes=tuple(notes[noted[i]]),
         )
         for i, (size, modified, form, samples, chunk, rate, tolerance) in enumerate(rows)
     ]
@@ -140,11 +160,15 @@ _COLUMNS = {
     "rate",
     "tolerance",
     "forms",
+    "note",
+    "notes",
 }
 
 
 def _table(headers: Sequence[Header], places: NDArray[np.int64]) -> xr.Dataset:
     forms: dict[str, int] = {}
+    notes: dict[tuple[str, ...], int] = {}
+    noted = [notes.setdefault(h.notes, len(notes)) for h in headers]
     ties = [len(h.counts) for h in headers]
     columns: dict[str, tuple[Any, Any]] = {
         "paths": ("file", np.array([os.fsencode(h.path) for h in headers], dtype="S")),
@@ -169,7 +193,11 @@ def _table(headers: Sequence[Header], places: NDArray[np.int64]) -> xr.Dataset:
         )
         for name, (dims, values) in columns.items()
     }
-    return xr.Dataset({**numbers, "forms": ("form_bytes", _text(json.dumps(list(forms))))})
+    texts = {"forms": ("form_bytes", _text(json.dumps(list(forms))))}
+    if any(h.notes for h in headers):
+        texts["notes"] = ("note_bytes", _text(json.dumps(list(notes))))
+        numbers["note"] = ("file", np.asarray(noted, dtype=np.int64))
+    return xr.Dataset({**numbers, **texts})
 
 
 def _text(text: str) -> NDArray[np.uint8]:

@@ -2,17 +2,22 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from glob import glob, has_magic
 from pathlib import Path
 
 from dasdist.archive.header import Problem
 from dasdist.errors import InvalidInput
+from dasdist.sources.first_bytes import SEGY_ENDINGS, is_recording
+from dasdist.storage.patterns import bracket_hint, matching
 
 __all__ = ["SUFFIXES", "Found", "find_files"]
 
-SUFFIXES = {".h5", ".hdf", ".hdf5", ".nc", ".tdms"}
-"""Ends of names that a walk through a folder takes, upper or lower case."""
+SUFFIXES = {".das", ".h5", ".hdf", ".hdf5", ".nc", ".tdms", *SEGY_ENDINGS}
+"""Ends of names that a walk through a folder takes, upper or lower case, whatever is inside.
+
+Of all others the first bytes are looked at.
+"""
 
 Found = dict[str, tuple[int, int]]
 """Size and time of modification (nanoseconds since 1970) of each absolute path, sorted."""
@@ -20,7 +25,7 @@ Found = dict[str, tuple[int, int]]
 
 def find_files(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, every: bool
-) -> tuple[Found, list[Problem]]:
+) -> tuple[Found, list[Problem], Counter[str]]:
     """Find files, with their size and time of modification.
 
     Parameters
@@ -28,8 +33,9 @@ def find_files(
     paths : path or iterable of path
         Files, folders (with all that is below them) and patterns such as ``"2024/*/*.h5"``.
     every : bool
-        Whether to take all files of a folder instead of those that end like :data:`SUFFIXES`.
-        Files that are named, or match a pattern, are taken anyway; hidden ones of folders never.
+        Whether to take all files of a folder instead of those that end like :data:`SUFFIXES` or
+        begin as a recording does.  Files that are named, or match a pattern, are taken anyway;
+        hidden ones of folders never.
 
     Returns
     -------
@@ -37,6 +43,8 @@ def find_files(
         The files.
     problems : list of Problem
         Paths that could not be read.
+    unlooked : Counter
+        How many files of folders were left out, by the endings of their names.
 
     Raises
     ------
@@ -50,11 +58,12 @@ def find_files(
         problems.append(Problem(where, "unreadable", f"{type(error).__name__}: {error.strerror}"))
 
     found: Found = {}
+    unlooked: Counter[str] = Counter()
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
         raise InvalidInput("No paths to index were given; pass files, folders or patterns.")
     for path in dict.fromkeys(_matches(given)):
-        files = _below(path, every, note) if path.is_dir() else [path]
+        files = _below(path, every, note, unlooked) if path.is_dir() else [path]
         for file in files:
             try:
                 status = os.stat(file)
@@ -65,25 +74,24 @@ def find_files(
                 problems.append(Problem(str(file), "unreadable", "it is not a regular file"))
             else:
                 found[str(file)] = (status.st_size, status.st_mtime_ns)
-    return dict(sorted(found.items())), problems
+    return dict(sorted(found.items())), problems, unlooked
 
 
 def _matches(given: list[str | os.PathLike[str]]) -> Iterator[Path]:
     for entry in given:
         text = os.path.abspath(os.path.expanduser(os.fspath(entry)))
-        if os.path.lexists(text):
-            yield Path(text)
-            continue
-        matches = sorted(glob(text, recursive=True)) if has_magic(text) else []
+        matches = matching(text)
         if not matches:
             raise InvalidInput(
                 f"There is no file or folder {os.fspath(entry)!r}; pass files, folders, or "
-                "patterns that match some."
+                f"patterns that match some.{bracket_hint(text)}"
             )
         yield from map(Path, matches)
 
 
-def _below(folder: Path, every: bool, note: Callable[[OSError], None]) -> Iterator[Path]:
+def _below(
+    folder: Path, every: bool, note: Callable[[OSError], None], unlooked: Counter[str]
+) -> Iterator[Path]:
     """Yield the files below a folder; a folder that links reach twice is walked once."""
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, onerror=note, followlinks=True):
@@ -94,6 +102,10 @@ def _below(folder: Path, every: bool, note: Callable[[OSError], None]) -> Iterat
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
-            fits = every or os.path.splitext(name)[1].lower() in SUFFIXES
-            if fits and not name.startswith("."):
+            if name.startswith("."):
+                continue
+            ending = os.path.splitext(name)[1].lower()
+            if every or ending in SUFFIXES or is_recording(os.path.join(place, name)):
                 yield Path(place, name)
+            else:
+                unlooked[ending] += 1

@@ -7,8 +7,10 @@ import typer
 
 from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
+from dasdist.cli.beforehand import check_folder
 from dasdist.cli.compute import computing
 from dasdist.cli.groups import Where
+from dasdist.cli.inputs import parse_engine_options
 from dasdist.cli.voice import speaking
 from dasdist.errors import InvalidInput
 from dasdist.units import count_of
@@ -52,6 +54,7 @@ def synth(
     """
     gaps = [minutes(word) for word in gap or ()]
     with speaking("synth", quiet=quiet, as_json=as_json) as voice:
+        check_folder(out)
         from dasdist.synthetic.archive import write_minutes
         from dasdist.synthetic.endless import Endless
 
@@ -91,6 +94,8 @@ def minutes(word: str) -> tuple[int, int]:
     epilog=examples(
         "dasdist index /archive/2024 -o 2024.nc",
         "dasdist index '/archive/2024/*/*.hdf5' -o 2024.nc --engine asn --workers 8",
+        "dasdist index /archive/febus -o febus.nc --engine febus --engine-option overlaps=25,25 "
+        "--engine-option offset=525",
     )
 )
 def index(
@@ -100,27 +105,38 @@ def index(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The index to write, a NetCDF file.")],
     engine: opt.Engine = None,
+    engine_option: opt.EngineOption = None,
     scheduler: opt.Scheduler = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes on this machine. Default: one per core.")
     ] = None,
     quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     as_json: opt.Json = False,
 ) -> None:
     """List the files of an archive in an index. Later runs read only new or changed files."""
-    with speaking("index", quiet=quiet, as_json=as_json) as voice:
+    options = parse_engine_options(engine_option)
+    with speaking("index", quiet=quiet, as_json=as_json, verbose=verbose) as voice:
         if scheduler is not None and workers is not None:
             raise InvalidInput("--scheduler and --workers exclude each other; give one of them.")
         import dasdist
 
         with computing(voice, Where(scheduler)) as client, voice.counting("files") as count:
             found = dasdist.index_archive(
-                paths, out, engine=engine, client=client, processes=workers, progress=count
+                paths,
+                out,
+                engine=engine,
+                engine_options=options,
+                client=client,
+                processes=workers,
+                progress=count,
             )
         rows = [(p.kind, p.path, p.reason) for p in found.problems.itertuples()]
         for kind, path, reason in rows:
             voice.event("problem", kind=kind, path=path, reason=reason)
         voice.table("Listed files", ("kind", "path", "reason"), rows, f"they are kept in {out}")
+        for path, text in found.details.items():
+            voice.details(text, f"{path}, by the engines that were tried:")
         voice.say(found)
         voice.fact(
             out=str(out),
@@ -128,4 +144,10 @@ def index(
             arrays=found.members,
             scanned=found.scanned,
             problems=len(rows),
+            unlooked=dict(found.unlooked),
         )
+        if not found.files:
+            raise InvalidInput(
+                f"No recording is in {out}: none of the files could be used, for the reasons that "
+                "are listed. If they are of another format, name it (--engine)."
+            )

@@ -37,6 +37,8 @@ class Asked:
         What is written.
     picks : bool
         Whether the first of these is a dataset of picks.
+    engine_options : mapping
+        Options of the engine.
     """
 
     data: str
@@ -51,6 +53,7 @@ class Asked:
     failing: Failing = field(default_factory=Failing)
     outputs: tuple[str | Path, ...] = ()
     picks: bool = False
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse what can be refused without loading anything."""

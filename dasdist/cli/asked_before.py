@@ -134,6 +134,7 @@ def _key(asked: Asked) -> str | None:
         "weights": [hashlib.sha256(content).hexdigest() for content in weights],
         "data": [_stated(path) for path in data],
         "asked": [asked.model, asked.engine, asked.variable, asdict(asked.period)],
+        "engine_options": dict(asked.engine_options),
         "settings": sorted(asked.settings.items(), key=str),
         "block": sorted((asked.block or {}).items()),
         "outputs": [str(output) for output in asked.outputs],

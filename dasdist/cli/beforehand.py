@@ -8,7 +8,7 @@ from dasdist.errors import OutputExists, OutputUnwritable
 from dasdist.storage.lock import refuse_held
 from dasdist.storage.staging import journal_of
 
-__all__ = ["check_outputs"]
+__all__ = ["check_folder", "check_outputs"]
 
 _NAMED = 5  # of the files that are in the way
 
@@ -33,13 +33,28 @@ def check_outputs(outputs: Iterable[str | Path], *, overwrite: bool) -> None:
             _check(Path(name), overwrite=overwrite)
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder that cannot be made or written to; nothing is made.
+
+    Raises
+    ------
+    OutputUnwritable
+    """
+    _check_one_of(path, (path, *path.absolute().parents))
+
+
+def _check_one_of(path: Path, folders: Iterable[Path]) -> None:
+    there = next((one for one in folders if one.exists()), path)
+    if not there.is_dir():
+        raise OutputUnwritable(f"{path} cannot be written: {there} is a file, not a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputUnwritable(f"{path} cannot be written: you may not write to {there}.")
+
+
 def _check(path: Path, *, overwrite: bool) -> None:
-    folder = next((one for one in path.absolute().parents if one.exists()), path)
-    if not folder.is_dir():
-        raise OutputUnwritable(f"{path} cannot be written: {folder} is a file, not a folder.")
-    for place in (folder, path):  # the journal lies beside the output
-        if place.exists() and not os.access(place, os.W_OK):
-            raise OutputUnwritable(f"{path} cannot be written: you may not write to {place}.")
+    _check_one_of(path, path.absolute().parents)  # the journal lies beside the output
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputUnwritable(f"{path} cannot be written: you may not write to {path}.")
     if path.is_file():
         raise OutputExists(
             f"{path} is a file, and the output is a folder of this name. Choose another path, or "

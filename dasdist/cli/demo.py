@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dasdist.cli.application import app, examples
+from dasdist.cli.beforehand import check_folder
 from dasdist.cli.compute import local
-from dasdist.cli.voice import Voice
+from dasdist.cli.voice import speaking
 from dasdist.units import count_of
 
 if TYPE_CHECKING:
@@ -32,35 +33,36 @@ def demo(
     ] = 0.3,
 ) -> None:
     """Make a synthetic archive, pick it on a local cluster and compare with the truth."""
-    voice = Voice("demo")
-    voice.say(
-        f"Making {minutes:g} minutes of a synthetic recording in {out}, picking it with worker "
-        f"processes ({workers}), and comparing the picks with the true arrivals.\n"
-        "Loading libraries and starting the workers takes some seconds ..."
-    )
-    from dasdist.demo.run import TOLERANCE, run_demo
-
-    with local(voice, workers, threads=1, memory="auto") as client:
-        result = run_demo(
-            out,
-            minutes=minutes,
-            channels=channels,
-            seed=seed,
-            threshold=threshold,
-            client=client,
-            say=voice.say,
-            counting=voice.counting,
-            pbar=voice.view(),
+    with speaking("demo") as voice:
+        check_folder(out)
+        voice.say(
+            f"Making {minutes:g} minutes of a synthetic recording in {out}, picking it with worker "
+            f"processes ({workers}), and comparing the picks with the true arrivals.\n"
+            "Loading libraries and starting the workers takes some seconds ..."
         )
-    voice.say(f"\n{count_of(len(result.picks), 'pick')}, the first of them:")
-    voice.say(result.picks.head(5).to_string(index=False))
-    voice.out.print(score_table(result.score))
-    voice.say(
-        f"False picks: {len(result.score.false_picks):,} of {len(result.picks):,} (more than "
-        f"{TOLERANCE:g} s from every true arrival of their phase on their channel)"
-    )
-    voice.say("Seconds: " + ", ".join(f"{step} {s:.1f}" for step, s in result.seconds.items()))
-    voice.say(f"Pick table: {result.picks_file}\nPicture:    {result.picture}")
+        from dasdist.demo.run import TOLERANCE, run_demo
+
+        with local(voice, workers, threads=1, memory="auto") as client:
+            result = run_demo(
+                out,
+                minutes=minutes,
+                channels=channels,
+                seed=seed,
+                threshold=threshold,
+                client=client,
+                say=voice.say,
+                counting=voice.counting,
+                pbar=voice.view(),
+            )
+        voice.say(f"\n{count_of(len(result.picks), 'pick')}, the first of them:")
+        voice.say(result.picks.head(5).to_string(index=False))
+        voice.out.print(score_table(result.score))
+        voice.say(
+            f"False picks: {len(result.score.false_picks):,} of {len(result.picks):,} (more than "
+            f"{TOLERANCE:g} s from every true arrival of their phase on their channel)"
+        )
+        voice.say("Seconds: " + ", ".join(f"{step} {s:.1f}" for step, s in result.seconds.items()))
+        voice.say(f"Pick table: {result.picks_file}\nPicture:    {result.picture}")
 
 
 def score_table(score: "Score") -> "Table":

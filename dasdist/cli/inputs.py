@@ -4,20 +4,26 @@ import json
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dasdist.errors import InvalidInput
+from dasdist.errors import DataWarning, InvalidInput
+from dasdist.storage.patterns import bracket_hint, matching
 from dasdist.units import count_of
+
+if TYPE_CHECKING:
+    from dasdist.sources.engines import AnyFile
+    from dasdist.sources.unopened import Refused
 
 __all__ = [
     "check_input",
     "load_model",
     "open_input",
     "parse_block",
+    "parse_engine_options",
     "parse_settings",
     "parse_thresholds",
 ]
@@ -37,7 +43,13 @@ def _look_here(name: str) -> None:
         sys.path.append(str(Path.cwd()))
 
 
-def open_input(name: str, *, engine: str | None = None, variable: str | None = None) -> Any:
+def open_input(
+    name: str,
+    *,
+    engine: str | None = None,
+    variable: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
+) -> Any:
     """Open a recording, lazily.
 
     Parameters
@@ -46,9 +58,11 @@ def open_input(name: str, *, engine: str | None = None, variable: str | None = N
         An archive index, a Zarr store (also at a URL), any one file that xdas or xarray can open,
         or a pattern of files.
     engine : str, optional
-        Engine of xdas for files, or a format that was added.
+        Engine for files, or a format that was added.
     variable : str, optional
         Variable of a Zarr store or NetCDF file that holds several.
+    engine_options : mapping, optional
+        Options of the engine.
 
     Raises
     ------
@@ -57,11 +71,32 @@ def open_input(name: str, *, engine: str | None = None, variable: str | None = N
     """
     files = check_input(name)
     _look_here(engine or "")
+    if engine_options:
+        _check_options(name, files, engine, engine_options)
     if files is None:
         return _of_zarr(name, variable)
     if files == [name]:
-        return _file(Path(name), engine, variable)
-    return _with_xdas(files, engine)
+        return _file(Path(name), engine, variable, engine_options or {})
+    return _opened(files, engine, engine_options or {})
+
+
+def _check_options(
+    name: str, files: Sequence[str] | None, engine: str | None, options: Mapping[str, Any]
+) -> None:
+    """Refuse options of an engine where none would be asked."""
+    from dasdist.sources.engines import check_engine
+    from dasdist.sources.index import is_index
+
+    words = ", ".join(options)
+    if files is None:
+        raise InvalidInput(f"{name} is a Zarr store, which has no --engine-option ({words}).")
+    if files == [name] and is_index(name):
+        raise InvalidInput(
+            f"{name} is an index, whose files are read as it was made: give --engine-option "
+            f"({words}) to `dasdist index`."
+        )
+    if engine is None:
+        check_engine(engine, options)
 
 
 def check_input(name: str) -> list[str] | None:
@@ -88,13 +123,13 @@ def check_input(name: str) -> list[str] | None:
             f"There is nothing at {name}; pass an index of `dasdist index`, a Zarr store, a file, "
             "or a pattern of files in quotation marks."
         )
-    files = sorted(glob(name, recursive=True))
+    files = [path for path in matching(name) if not Path(path).is_dir()]
     if not files:
-        raise InvalidInput(f"No file matches {name}, seen from {Path.cwd()}.")
+        raise InvalidInput(f"No file matches {name}, seen from {Path.cwd()}.{bracket_hint(name)}")
     return files
 
 
-def _file(path: Path, engine: str | None, variable: str | None) -> Any:
+def _file(path: Path, engine: str | None, variable: str | None, options: Mapping[str, Any]) -> Any:
     from dasdist.sources.index import is_index
 
     if is_index(path):
@@ -102,46 +137,76 @@ def _file(path: Path, engine: str | None, variable: str | None) -> Any:
     if variable is not None:
         return _variable(_netcdf(path), str(path), variable)
     try:
-        return _with_xdas([str(path)], engine)
+        return _opened([str(path)], engine, options)
     except InvalidInput:
+        if engine is not None:
+            raise
         try:
             dataset = _netcdf(path)
         except InvalidInput:
             dataset = None
-        if dataset is None or engine is not None:
+        if dataset is None or all(held.ndim != 2 for held in dataset.data_vars.values()):
             raise
         return _variable(dataset, str(path), None)
 
 
-def _with_xdas(files: Sequence[str], engine: str | None) -> Any:
-    from dasdist.sources.formats import check_engine, is_function, known_formats, open_files
+def _opened(files: Sequence[str], engine: str | None, options: Mapping[str, Any]) -> Any:
+    from dasdist.sources.formats import is_function, known_formats, open_files
 
-    if engine is not None:
-        check_engine(engine)
-        if is_function(engine) or engine in known_formats():
-            return open_files(files, engine)
+    if engine is not None and (is_function(engine) or engine in known_formats()):
+        if options:
+            raise InvalidInput(f"The format {engine!r} takes no --engine-option.")
+        return open_files(files, engine)
     import xdas
 
+    from dasdist.sources.engines import AnyFile, check_engine
+    from dasdist.sources.guesses import guessed
+    from dasdist.sources.stored_axes import as_stored
+
+    check_engine(engine, options)
+    opener = AnyFile(engine, options)
+    with guessed() as notes:
+        _first_opened(opener, files)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found = xdas.open_mfdataarray(list(files), vtype="tiles", engine=engine)
+            found = xdas.open_mfdataarray(list(files), engine=opener)
         except Exception as error:
             raise InvalidInput(
-                f"{_first(files)} could not be opened: {str(error).splitlines()[0]}. Is it one "
-                "recording? --engine names its format, and `dasdist index` lists files that "
-                "cannot be read."
+                f"{_first(files)} could not be opened as one recording: "
+                f"{str(error).splitlines()[0]}. `dasdist index` lists what is wrong with each file."
             ) from error
-    lost = [str(w.message) for w in caught if str(w.message).startswith("could not open")]
+    told = [str(w.message) for w in caught]
+    lost = [p for p in files if any(t.startswith(f"could not open {p}: ") for t in told)]
     if lost:
-        raise InvalidInput(
-            f"{len(lost):,} of {count_of(len(files), 'file')} could not be opened, the first: "
-            f"{lost[0].splitlines()[0]}. Use `dasdist index`, which lists such files, and pass the "
-            "index."
-        )
-    from dasdist.sources.stored_axes import as_stored
-
+        raise _unopened(lost[0], len(lost), len(files), opener.error(lost[0]))
+    for note in notes:
+        warnings.warn(f"{_first(files)}: {note}.", DataWarning, stacklevel=2)
     return as_stored(found)
+
+
+def _first_opened(opener: "AnyFile", files: Sequence[str]) -> None:
+    """Open the first file that can be: xdas opens files in other processes, and loses warnings."""
+    errors = []
+    for path in files:
+        error = opener.error(path)
+        if error is None:
+            return
+        errors.append(error)
+    raise _unopened(files[0], len(files), len(files), errors[0])
+
+
+def _unopened(path: str, lost: int, files: int, error: "Refused | None") -> InvalidInput:
+    """Say in one sentence which files could not be opened, and why the first."""
+    reason = error.reason if error else "it could be opened a moment later"
+    told = InvalidInput(
+        f"{path} could not be opened: {reason}."
+        if files == 1
+        else f"{lost:,} of {count_of(files, 'file')} could not be opened, the first: {path}: "
+        f"{reason}. Use `dasdist index`, which lists such files, and pass the index."
+    )
+    told.__dict__["details"] = error.details if error else ""  # for --verbose
+    return told
 
 
 def _first(files: Sequence[str]) -> str:
@@ -176,7 +241,9 @@ def _netcdf(path: Path) -> Any:
     import xarray
 
     try:
-        return xarray.open_dataset(path)
+        with warnings.catch_warnings():  # HDF5 without dimensions opens all the same
+            warnings.filterwarnings("ignore", "The 'phony_dims' kwarg")
+            return xarray.open_dataset(path)
     except Exception as error:
         raise InvalidInput(
             f"{path} could not be opened: {type(error).__name__}: {error}. Name the format that "
@@ -218,6 +285,27 @@ def parse_settings(words: Sequence[str]) -> dict[str, Any]:
             value = text
         settings[key] = tuple(value) if isinstance(value, list) else value
     return settings
+
+
+def parse_engine_options(words: Sequence[str] | None) -> dict[str, Any]:
+    """Read ``name=value`` words; values are JSON, numbers with commas between them, or else text.
+
+    Examples
+    --------
+    >>> parse_engine_options(["overlaps=25,25", "offset=7", "tz=CET", "swapped_dims=true"])
+    {'overlaps': (25, 25), 'offset': 7, 'tz': 'CET', 'swapped_dims': True}
+    """
+    options: dict[str, Any] = {}
+    for word in words or ():
+        name, equals, text = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise typer.BadParameter(f"{word!r} is not name=value.", param_hint="--engine-option")
+        try:
+            value = json.loads(f"[{text}]") if "," in text and "[" not in text else json.loads(text)
+        except json.JSONDecodeError:
+            value = {"True": True, "False": False}.get(text, text)
+        options[name] = tuple(value) if isinstance(value, list) else value
+    return options
 
 
 def parse_thresholds(words: Sequence[str]) -> Mapping[str, Any]:

@@ -67,8 +67,17 @@ Pad = Annotated[
 Engine = Annotated[
     str | None,
     typer.Option(
-        help="The file format: as xdas calls it, as a package that adds one does, or the function "
-        "that opens a file, package.module:function. Default: recognised automatically."
+        help="The file format: as xdas calls it, dascore, as a package that adds one does, or the "
+        "function that opens a file, package.module:function. Default: recognised automatically."
+    ),
+]
+EngineOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine-option",
+        metavar="NAME=VALUE",
+        help="An option of --engine, such as overlaps=25,25 of febus, swapped_dims=true of prodml, "
+        "format=SEGY of dascore; may be repeated.",
     ),
 ]
 Variable = Annotated[
@@ -261,6 +270,16 @@ BlockTimeout = Annotated[
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Only print warnings and errors.", rich_help_panel=_SPEECH),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Say all that there is to say of what is wrong, such as what each engine said of a "
+        "file that none reads.",
+        rich_help_panel=_SPEECH,
+    ),
 ]
 Json = Annotated[
     bool,

@@ -59,7 +59,12 @@ def ready(
     check_name(asked.model)
     check_input(asked.data)
     with voice.patience("Loading libraries ..."):
-        found = open_input(asked.data, engine=asked.engine, variable=asked.variable)
+        found = open_input(
+            asked.data,
+            engine=asked.engine,
+            variable=asked.variable,
+            engine_options=asked.engine_options,
+        )
         tolerance = asked.settings.get("tolerance", 0.25)
         chosen = among(found, asked.period.channels, tolerance)
         recording = within(chosen, asked.period.since, asked.period.until, tolerance)

@@ -10,7 +10,7 @@ from dasdist.cli.application import app, examples
 from dasdist.cli.asked import Asked, merged
 from dasdist.cli.asked_before import remember, said_so
 from dasdist.cli.groups import Failing, Period, Queue, Where, grouped
-from dasdist.cli.inputs import parse_block
+from dasdist.cli.inputs import parse_block, parse_engine_options
 from dasdist.cli.running import conclude, counted, ready
 from dasdist.cli.voice import speaking
 
@@ -33,10 +33,12 @@ def plan(
     pad: opt.Pad = False,
     block: opt.Block = None,
     engine: opt.Engine = None,
+    engine_option: opt.EngineOption = None,
     variable: opt.Variable = None,
     *,
     period: Period,
     where: Where,
+    verbose: opt.Verbose = False,
     as_json: opt.Json = False,
 ) -> None:
     """Show what a run would do: its blocks, what is read or computed twice, and its memory."""
@@ -49,9 +51,10 @@ def plan(
         parse_block(block),
         period,
         where,
+        engine_options=parse_engine_options(engine_option),
     )
     with (
-        speaking("plan", as_json=as_json) as voice,
+        speaking("plan", as_json=as_json, verbose=verbose) as voice,
         ready(voice, asked) as (network, recording, client),
     ):
         import dasdist
@@ -109,6 +112,7 @@ def classify(
     pad: opt.Pad = False,
     block: opt.Block = None,
     engine: opt.Engine = None,
+    engine_option: opt.EngineOption = None,
     variable: opt.Variable = None,
     *,
     period: Period,
@@ -116,6 +120,7 @@ def classify(
     queue: Queue,
     failing: Failing,
     quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     as_json: opt.Json = False,
 ) -> None:
     """Pick phases in a recording. Run the same command again to resume it."""
@@ -132,8 +137,9 @@ def classify(
         failing,
         outputs=(out,) if annotations is None else (out, annotations),
         picks=True,
+        engine_options=parse_engine_options(engine_option),
     )
-    with speaking("classify", quiet=quiet, as_json=as_json) as voice:
+    with speaking("classify", quiet=quiet, as_json=as_json, verbose=verbose) as voice:
         voice.fact(out=str(out))
         if said_so(voice, asked):
             return
@@ -174,6 +180,7 @@ def annotate(
     pad: opt.Pad = False,
     block: opt.Block = None,
     engine: opt.Engine = None,
+    engine_option: opt.EngineOption = None,
     variable: opt.Variable = None,
     *,
     period: Period,
@@ -181,6 +188,7 @@ def annotate(
     queue: Queue,
     failing: Failing,
     quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     as_json: opt.Json = False,
 ) -> None:
     """Write a model's probabilities to Zarr. Run the same command again to resume it."""
@@ -196,8 +204,9 @@ def annotate(
         queue,
         failing,
         outputs=(out,),
+        engine_options=parse_engine_options(engine_option),
     )
-    with speaking("annotate", quiet=quiet, as_json=as_json) as voice:
+    with speaking("annotate", quiet=quiet, as_json=as_json, verbose=verbose) as voice:
         voice.fact(out=out)
         if said_so(voice, asked):
             return

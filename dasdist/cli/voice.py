@@ -1,5 +1,6 @@
 """How a command speaks: to people, to programs in JSON lines, or only when something is wrong."""
 
+import errno
 import json
 import shlex
 import signal
@@ -38,12 +39,17 @@ class Voice:
         Only print warnings and errors.
     as_json : bool
         Print JSON, an object a line: ``event`` says what it is about.
+    verbose : bool
+        Say all that there is to say of what is wrong.
     """
 
-    def __init__(self, command: str, *, quiet: bool = False, as_json: bool = False) -> None:
+    def __init__(
+        self, command: str, *, quiet: bool = False, as_json: bool = False, verbose: bool = False
+    ) -> None:
         self.command = command
         self.quiet = quiet
         self.as_json = as_json
+        self.verbose = verbose
         from rich.console import Console
 
         self.out = Console(highlight=False, soft_wrap=True)
@@ -66,6 +72,13 @@ class Voice:
     def wrong(self, text: object) -> None:
         """Say what is wrong, in any case."""
         self.err.print(str(text), markup=False)
+
+    def details(self, text: str, about: str = "") -> None:
+        """Say more of what is wrong, if that was asked for."""
+        if self.verbose and text:
+            self.wrong(
+                "\n".join([about, *(f"  {line}" for line in text.splitlines())]).lstrip("\n")
+            )
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], more: str
@@ -161,9 +174,11 @@ def aligned(rows: Sequence[Sequence[object]]) -> list[str]:
 
 
 @contextmanager
-def speaking(command: str, *, quiet: bool = False, as_json: bool = False) -> Iterator[Voice]:
+def speaking(
+    command: str, *, quiet: bool = False, as_json: bool = False, verbose: bool = False
+) -> Iterator[Voice]:
     """Run a command: what it raises becomes a message and an exit code."""
-    voice = Voice(command, quiet=quiet, as_json=as_json)
+    voice = Voice(command, quiet=quiet, as_json=as_json, verbose=verbose)
     with plain_warnings(voice), terminable():
         try:
             yield voice
@@ -173,9 +188,33 @@ def speaking(command: str, *, quiet: bool = False, as_json: bool = False) -> Ite
             voice.end(130, resume=resume)
         except DasdistError as error:
             voice.wrong(f"Error: {error}{_hint(error)}")
+            voice.details(getattr(error, "details", ""))
             voice.end(1, error=str(error), kind=type(error).__name__)
+        except OSError as error:
+            told = _of_the_system(error)
+            if told is None:
+                raise  # a fault of dasdist's own
+            voice.wrong(f"Error: {told}")
+            voice.end(1, error=told, kind=type(error).__name__)
         else:
             voice.end(0)
+
+
+_ONES_OWN_TO_MEND = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR),
+    *(errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE),
+}
+
+
+def _of_the_system(error: OSError) -> str | None:
+    """Say in one sentence what the system refuses, if that is for the user to mend."""
+    if error.errno not in _ONES_OWN_TO_MEND:
+        return None
+    what = error.filename if error.filename is not None else "A file"
+    return (
+        f"{what} cannot be used: {error.strerror}. See that it is there and that you may read it, "
+        "or write to its folder."
+    )
 
 
 def _hint(error: DasdistError) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dasdist.errors import InvalidInput
-from dasdist.storage.files import write_atomically
+from dasdist.storage.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -38,6 +38,8 @@ def private_folder(folder: str | Path) -> Path:
     ------
     InvalidInput
         If others can read it, or it is somebody else's.
+    OutputUnwritable
+        If it cannot be made.
 
     Examples
     --------
@@ -47,8 +49,7 @@ def private_folder(folder: str | Path) -> Path:
     '0o700'
     """
     path = Path(folder).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=0o700, exist_ok=True)
+    make_folder(path, mode=0o700)
     found = path.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise InvalidInput(

@@ -35,7 +35,7 @@ from dasdist.journal.mismatch import (
     other_values,
 )
 from dasdist.report import BlockResult, Failure
-from dasdist.storage.files import check_own_folder, write_atomically
+from dasdist.storage.files import check_own_folder, make_folder, write_atomically, writing
 from dasdist.storage.lock import Lock
 
 if TYPE_CHECKING:
@@ -166,11 +166,12 @@ class Journal:
     def begin(self) -> None:
         """Say that the outputs are being set up, and lay aside what the journals hold."""
         for folder in self._folders:
-            (folder / "begun").touch()
-            (folder / "before").mkdir(exist_ok=True)
-            for name in _KEPT:
-                if (folder / name).exists():
-                    os.replace(folder / name, folder / "before" / name)
+            with writing(folder):
+                (folder / "begun").touch()
+                (folder / "before").mkdir(exist_ok=True)
+                for name in _KEPT:
+                    if (folder / name).exists():
+                        os.replace(folder / name, folder / "before" / name)
 
     def write(self, fingerprint: Mapping[str, Any]) -> None:
         """Say that the outputs are set up, for a run with this fingerprint."""
@@ -278,15 +279,16 @@ def _make(folder: Path) -> bool:
     new = not os.path.lexists(folder)
     if not new:
         check_own_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return new
 
 
 def _fence(folder: Path, run: str) -> None:
     """Make this run's staging folder and move those of earlier runs away."""
-    for left in folder.glob("staging-*"):
-        away = folder / f"moved-{left.name}"
-        os.rename(left, away)
-    for left in folder.glob("moved-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    (folder / f"staging-{run}").mkdir(mode=0o700)
+    with writing(folder):
+        for left in folder.glob("staging-*"):
+            away = folder / f"moved-{left.name}"
+            os.rename(left, away)
+        for left in folder.glob("moved-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        (folder / f"staging-{run}").mkdir(mode=0o700)

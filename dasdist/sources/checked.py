@@ -11,6 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 from xdas.io import Engine
 
+# engines of dasdist's own, which an index may name: importing them makes them known to xdas
+from dasdist.sources import dascore_files, dasdae  # noqa: F401
+
 __all__ = ["CHECKED", "CheckedEngine", "check_size"]
 
 CHECKED = "dasdist"

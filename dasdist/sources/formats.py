@@ -21,12 +21,10 @@ from dasdist.sources.joined import JoinedFiles
 from dasdist.spelling import unknown
 
 __all__ = [
-    "check_engine",
     "is_function",
     "known_formats",
     "open_files",
     "register_format",
-    "xdas_engines",
 ]
 
 Opener = Callable[[str], Any]
@@ -118,36 +116,6 @@ def open_files(paths: Iterable[str | PathLike[str]], format: str) -> JoinedFiles
     if not opened:
         raise InvalidInput("No files to open were given; pass a list of paths.")
     return JoinedFiles(opened)
-
-
-def check_engine(name: str) -> None:
-    """Refuse the name of an engine that neither xdas has nor a format that was added.
-
-    Raises
-    ------
-    InvalidInput
-        Naming those that there are.
-
-    Examples
-    --------
-    >>> check_engine("prodmi")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    dasdist.errors.InvalidInput: Unknown engine 'prodmi', did you mean 'prodml'? Known are ...
-    """
-    if is_function(name):
-        _opener(name)
-        return
-    known = [*xdas_engines(), *known_formats()]
-    if name not in known:
-        raise InvalidInput(unknown("engine", name, known))
-
-
-def xdas_engines() -> list[str]:
-    """Return the names of the formats that xdas reads."""
-    from xdas.io import Engine  # slow to import
-
-    return sorted({*Engine._registry, *Engine._aliases})
 
 
 def is_function(name: str) -> bool:

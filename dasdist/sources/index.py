@@ -1,23 +1,29 @@
-"""Open the arrays of an archive index."""
+"""Open the arrays of an archive index, also where both were moved together."""
 
 import json
 import os
 import warnings
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import xdas
+from xdas.virtual import TileArray
 
 from dasdist.errors import DataWarning, InvalidInput
 from dasdist.sources.checked import CHECKED
 from dasdist.sources.stored_axes import check_indexed
+from dasdist.sources.unopened import why_not
 from dasdist.units import count_of
 
 __all__ = [
     "ARRAYS",
+    "FOLDER",
     "SEPARATE",
     "TABLE",
+    "Moved",
     "is_index",
     "read_index",
     "read_problems",
@@ -36,12 +42,68 @@ TABLE = CHECKED
 _ASKED = 2
 """Version from which files were asked for the order and the unit of their axes."""
 
+FOLDER = "folder"
+"""Attribute of the table: the folder of the index when it was written."""
+
+_LOOKED_FOR = 100  # files, to see whether an archive was moved
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where an index was written, and where it is now: files below it may have moved with it.
+
+    Parameters
+    ----------
+    before, now : str
+        Its folder; of an index that does not say where it was, both are the same.
+    """
+
+    before: str
+    now: str
+
+    @classmethod
+    def of(cls, file: Any, path: str | os.PathLike[str]) -> "Moved":
+        """Return what an open index says; ``path`` is where it is."""
+        now = os.path.dirname(os.path.abspath(path))
+        return cls(str(file[TABLE].attrs.get(FOLDER, now)), now)
+
+    def paths(self, paths: Sequence[str]) -> list[str]:
+        """Return paths as they are now, if any of the first that lay below the index is there."""
+        moved = [self._moved(path) for path in paths]
+        pairs = zip(paths, moved, strict=True)
+        changed = [new for old, new in pairs if new != old][:_LOOKED_FOR]
+        return moved if any(map(os.path.exists, changed)) else list(paths)
+
+    def array(self, array: TileArray) -> TileArray:
+        """Return tiles with their files where they are now."""
+        root = self._moved(array.root)
+        if root == array.root:
+            return array
+        names = array.dataset["paths"].values.ravel()[:_LOOKED_FOR].tolist()
+        if not any(os.path.exists(os.path.join(root, os.fsdecode(name))) for name in names):
+            return array
+        header = {**json.loads(array.dataset.attrs["header"]), "root": root}
+        return TileArray(array.dataset.assign_attrs(header=json.dumps(header)))
+
+    def _moved(self, path: str) -> str:
+        if path != self.before and not path.startswith(os.path.join(self.before, "")):
+            return path
+        return os.path.normpath(os.path.join(self.now, os.path.relpath(path, self.before)))
+
 
 def is_index(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is an archive index."""
+    """Return whether a file is an archive index.
+
+    Raises
+    ------
+    InvalidInput
+        If it is there, but may not be read or is locked.
+    """
     try:
         with h5py.File(path, "r") as file:
             return TABLE in file and "asked" in file[TABLE].attrs
+    except (BlockingIOError, PermissionError) as error:
+        raise InvalidInput(f"{os.fspath(path)!r} cannot be opened: {why_not(error)}.") from error
     except OSError:
         return False
 
@@ -89,12 +151,21 @@ def read_index(path: str | os.PathLike[str]) -> Any:
                 "printed say why."
             )
         version = json.loads(file[TABLE].attrs["asked"]).get("version", 0)
+        moved = Moved.of(file, where)
     found = xdas.open_datacollection(where, group=ARRAYS)
     members = [found[key] for key in sorted(found, key=int)] if found.ismapping() else list(found)
+    members = [_where_it_is(member, moved) for member in members]
     if version < _ASKED:
         for member in members:
             check_indexed(member, where)
     return members[0] if len(members) == 1 else xdas.DataCollection(members, ARRAYS)
+
+
+def _where_it_is(member: Any, moved: Moved) -> Any:
+    tiles = moved.array(member.data)
+    if tiles is member.data:
+        return member
+    return xdas.DataArray(tiles, member.coords, member.dims, member.name, member.attrs)
 
 
 def warn_of_left_out(path: str | os.PathLike[str]) -> None:
@@ -105,7 +176,7 @@ def warn_of_left_out(path: str | os.PathLike[str]) -> None:
     listed = [
         (file, kind, reason)
         for file, kind, reason in read_problems(path)
-        if kind != "repeat" and not reason.endswith(SEPARATE)
+        if kind not in ("repeat", "guess") and not reason.endswith(SEPARATE)
     ]
     if not listed:
         return
@@ -132,4 +203,6 @@ def read_problems(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:
     """
     with h5py.File(path, "r") as file:
         listed = json.loads(file[TABLE]["problems"][()].tobytes())
-    return [(file, kind, reason) for file, kind, reason in listed]
+        moved = Moved.of(file, path)
+    paths = moved.paths([file for file, _, _ in listed])
+    return [(path, kind, reason) for path, (_, kind, reason) in zip(paths, listed, strict=True)]

@@ -95,6 +95,8 @@ class Labelled:
         Makes the source, given which axis is time (0 or 1).
     graph : dask array, or None
         The values, where they are a dask graph.
+    name : str or None
+        What the data is called.
     """
 
     dims: tuple[str, ...]
@@ -104,6 +106,7 @@ class Labelled:
     others: Mapping[str, str]
     source: Callable[[int], Source]
     graph: Any | None = None
+    name: str | None = None
 
 
 def is_graph(values: Any) -> bool:

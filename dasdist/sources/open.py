@@ -14,9 +14,11 @@ from dasdist.sources.array import SourceArray, labelled_source
 from dasdist.sources.base import Member, Recording, SegmentAxes
 from dasdist.sources.channel_range import ChannelRange, channels_of
 from dasdist.sources.coordinates import Run, runs_of
+from dasdist.sources.dascore_objects import SpoolPatch, is_dascore, labelled_dascore, patches_of
 from dasdist.sources.joined import JoinedFiles, joined
 from dasdist.sources.labelled import Labelled
 from dasdist.sources.lengths import METRE, NUMBER
+from dasdist.sources.spectra import refuse_spectrum
 from dasdist.sources.time_range import TimeRange
 from dasdist.sources.timed import Timed, with_times
 from dasdist.sources.xarray_arrays import labelled_xarray
@@ -31,7 +33,8 @@ def open_recording(
 
     Parameters
     ----------
-    data : xdas.DataArray, xarray.DataArray, SourceArray, a collection of these, path or range
+    data : xdas.DataArray, xarray.DataArray, SourceArray, dascore.Patch, a collection of these, \
+dascore.BaseSpool, path or range
         Samples and channels, dimensions in either order.  Of xdas: tiles, HDF5 stacks, numpy or
         dask.  Of xarray: numpy, dask or lazy values of a Zarr store or NetCDF file.  Arrays of a
         collection keep their channels and their sampling, and lie one after the other along the
@@ -79,6 +82,8 @@ def open_recording(
         from dasdist.sources.index import read_index
 
         data = read_index(data)
+    if is_dascore(data, "BaseSpool"):
+        data = JoinedFiles(patches_of(data))
     arrays = [_labelled(array) for array in _arrays(data)]
     if isinstance(data, JoinedFiles) or _opened_apart(data, arrays):
         arrays = joined(arrays)
@@ -170,6 +175,8 @@ def _labelled(data: Any) -> Labelled:
 
         if isinstance(data, DataArray):
             return labelled_xdas(data)
+    if is_dascore(data, "Patch") or isinstance(data, SpoolPatch):
+        return labelled_dascore(data)
     kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
     raise InvalidInput(
         f"The data is a {kind}, but must be an xdas.DataArray, an xarray.DataArray, or a "
@@ -187,6 +194,7 @@ def _remedy(data: Any) -> str:
 
 
 def _check(array: Labelled) -> None:
+    refuse_spectrum(array.name)
     if len(array.dims) != 2:
         raise InvalidInput(
             f"The data has {len(array.dims)} dimensions {array.dims}, but must have two: time and "

@@ -27,6 +27,7 @@ from dasdist.geometry import Region, Span
 from dasdist.sources.absence import Absence, Reading
 from dasdist.sources.checked import CHECKED, check_size
 from dasdist.sources.chunks import storage_chunks
+from dasdist.sources.dascore_files import whole_traces
 from dasdist.sources.declared import Declared, first_declared
 from dasdist.sources.foreign import foreign
 from dasdist.sources.hdf5 import Piece, linked_files, read_pieces, turned
@@ -179,6 +180,8 @@ class TileSource:
         if array.engine["name"] == CHECKED:
             stated = array.engine.get("chunk")
             chunk = (min(stated[0], rows), min(stated[1], columns)) if stated else None
+        elif whole_traces(array.engine):
+            chunk = (int(rows), 1) if self.tiles.time_axis == 0 else (1, int(columns))
         else:
             first, *_ = _paths(array[:rows, :columns])
             chunk = storage_chunks(first, (rows, columns), array.dtype)

@@ -65,6 +65,7 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
         others=others,
         source=partial(_source, variable, graph, declared, stored is not None),
         graph=graph,
+        name=None if data.name is None else str(data.name),
     )
 
 

@@ -58,6 +58,7 @@ def labelled_xdas(data: DataArray) -> Labelled:
         others=others,
         source=partial(_source, values, shape, dtype),
         graph=values if is_graph(values) else None,
+        name=data.name,
     )
 
 

@@ -28,6 +28,7 @@ from dasdist.errors import DasdistError, InvalidInput, OutputUnwritable, RunSupe
 
 __all__ = [
     "check_own_folder",
+    "make_folder",
     "open_own",
     "put_in_place",
     "removed_on_error",
@@ -72,6 +73,19 @@ def write_atomically(path: Path, data: Any, *, mode: int = _ANYONE) -> None:
     with writing(path), removed_on_error(aside):
         write_synced(aside, data.encode() if isinstance(data, str) else data, mode)
         _rename(aside, path)
+
+
+def make_folder(path: Path, *, mode: int = 0o777) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises
+    ------
+    OutputUnwritable
+        If that is not possible.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=mode, exist_ok=True)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.errors import OutputInUse
-from dasdist.storage.files import open_own
+from dasdist.storage.files import open_own, writing
 
 __all__ = ["Lock", "holder_of", "refuse_held"]
 
@@ -73,7 +73,8 @@ class Lock:
 
 
 def _opened_exclusively(path: Path) -> Any:
-    file = open_own(path, read=True)  # stays open as long as the run
+    with writing(path):
+        file = open_own(path, read=True)  # stays open as long as the run
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held = _alive_elsewhere(path)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from dasdist.errors import InvalidInput, OutputExists
-from dasdist.storage.files import put_in_place, write_atomically
+from dasdist.storage.files import make_folder, put_in_place, write_atomically
 from dasdist.synthetic.endless import Endless
 from dasdist.synthetic.files import TRUTH, archive_files, beside, truth_rows
 
@@ -179,5 +179,5 @@ def claim(out: Path, recipe: Path, wanted: dict[str, Any], overwrite: bool) -> N
         raise OutputExists(
             f"{out} has files that are not a synthetic archive; choose another folder."
         )
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_atomically(recipe, json.dumps(wanted, indent=2) + "\n")

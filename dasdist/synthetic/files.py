@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import xdas
 
-from dasdist.storage.files import replacing
+from dasdist.storage.files import make_folder, replacing
 
 __all__ = ["START", "TRUTH", "ArchiveFiles", "archive_files", "beside", "truth_rows"]
 
@@ -96,8 +96,8 @@ def archive_files(
         Sampling rate in Hz, channel spacing in metres.
     """
     aside = beside(folder, "unfinished")
-    folder.mkdir(parents=True, exist_ok=True)
-    aside.mkdir(exist_ok=True)
+    make_folder(folder)
+    make_folder(aside)
     model = aside / "model.nc"
     begin, at = _write_model(model, shape, dtype, dx)
     content = model.read_bytes()
