@@ -4,7 +4,7 @@ Everything that can be wrong about data, model and arguments is found here, befo
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from math import isinf
@@ -20,7 +20,7 @@ from dasdist.geometry import PatchGrid, PatchingStructure, Ratio, SegmentGrid
 from dasdist.geometry.choose import DEFAULT_LIMITS, Limits
 from dasdist.inference import Predictor
 from dasdist.models import ModelSpec, patching_structure
-from dasdist.planning.block_size import with_blocks
+from dasdist.planning.block_size import HeldCore, with_blocks
 from dasdist.planning.plan import Plan, Resources
 from dasdist.planning.probe import batching, first_pass, model_bytes
 from dasdist.planning.trial import speed_of
@@ -40,7 +40,7 @@ def make_plan(
     needs: Needs,
     resources: Resources,
     block: Mapping[str, int] | None = None,
-    cores: Sequence[tuple[int, int]] = (),
+    held_core: HeldCore | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Plan:
     """Plan a run.
@@ -59,8 +59,8 @@ def make_plan(
         What the run may use.
     block : mapping, optional
         Core of a block: ``{"time": samples, "distance": channels}``.
-    cores : sequence of tuple of int
-        Cores of the blocks of the first segments, where an earlier run chose them.
+    held_core : callable, optional
+        Returns the core that an earlier run chose for the blocks of a segment, or None.
     limits : Limits
         What chosen blocks should stay within.
 
@@ -122,9 +122,10 @@ def make_plan(
     )
     found = first_pass(predictor, plan, arguments)
     plan = replace(plan, batch_bytes=found.batch_bytes)
-    if len(cores) < len(grids) and isinf(limits.work):
+    new = held_core is None or any(held_core(grid) is None for grid in grids)
+    if new and isinf(limits.work):
         plan = replace(plan, speed=speed_of(predictor, plan, arguments, found.patch_seconds))
-    return with_blocks(plan, block, needs, recording, cores, limits)
+    return with_blocks(plan, block, needs, recording, held_core, limits)
 
 
 def _fit(
