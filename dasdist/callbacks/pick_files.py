@@ -7,17 +7,31 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from dasdist.callbacks.picks import PICK_COLUMNS, PickTable, join, order, to_dataframe
 from dasdist.errors import OutputExists, UnreadableData
+from dasdist.geometry.blocks import SegmentGrid
+from dasdist.geometry.numbers import Numbers
 from dasdist.units import count_of
 
-__all__ = ["FORMAT", "StoredPicks", "check_free", "encode", "part_name", "parts_of", "schema_of"]
+__all__ = [
+    "FORMAT",
+    "Recount",
+    "StoredPicks",
+    "check_free",
+    "encode",
+    "part_name",
+    "parts_of",
+    "schema_of",
+]
 
+_NEAR = 1e-3  # samples; times are rounded to nanoseconds
 FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
 _ROWS = b"dasdist_rows"  # once more, for what Parquet says of it has no checksum
 _NAME = re.compile(r"block-(\d{9})\.parquet")
@@ -34,6 +48,46 @@ _UNITS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Recount:
+    """Counts samples and segments of picks as the recording of now does.
+
+    An archive that changes moves what follows the change: a part that stands keeps its bytes, and
+    times that are right, but samples and segments as they were counted when it was written.
+
+    Parameters
+    ----------
+    grids : tuple of SegmentGrid
+        The segments of now.
+    numbers : Numbers
+        Of their blocks, in the names of parts.
+    """
+
+    grids: tuple[SegmentGrid, ...]
+    numbers: Numbers
+
+    def __call__(self, table: PickTable, parts: NDArray[np.int64]) -> PickTable:
+        """Return picks with samples and segments of now, given the number of each one's part."""
+        blocks = self.numbers.blocks(sum(map(len, self.grids)))
+        each, of_part = np.unique(parts, return_inverse=True)
+        starts = [grid.first_block for grid in self.grids]
+        places = np.array([blocks[number] for number in each.tolist()], dtype=np.int64)
+        segments = (np.searchsorted(starts, places, side="right") - 1)[of_part]
+        time, samples = table["time"].astype(np.int64), table["sample_index"].copy()
+        for index in np.unique(segments):
+            grid, mine = self.grids[index], segments == index
+            step, start = grid.time.step, grid.time.start
+            whole = start.numerator // start.denominator
+            exact = (time[mine] - whole - float(start - whole)) / float(step)
+            # a pick lies within half a sample of its index: all of a part are off by as much
+            off = exact + grid.recorded.time.start - samples[mine]
+            low = np.full(len(each), np.inf)
+            np.minimum.at(low, of_part[mine], off)
+            moved = samples[mine] + np.floor(low[of_part[mine]] + 0.5 + _NEAR).astype(np.int64)
+            samples[mine] = np.minimum(moved, grid.recorded.time.stop - 1)
+        return {**table, "sample_index": samples, "segment": segments.astype(np.int64)}
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPicks:
     """Picks in a Parquet dataset.
 
@@ -43,10 +97,14 @@ class StoredPicks:
         The folder.
     counts : mapping of str to int
         ``"picks"``, the picks of each phase, and ``"bytes"``.
+    recount : Recount, optional
+        Counts samples and segments of parts as the recording of now does; without it they are those
+        of the recording that a part was computed from.
     """
 
     path: Path
     counts: Mapping[str, int] = field(default_factory=dict)
+    recount: Recount | None = None
 
     def __len__(self) -> int:
         return self.counts.get("picks", 0)
@@ -63,21 +121,27 @@ class StoredPicks:
         UnreadableData
             If a part is damaged.
         """
-        files = sorted(entry.path for _, entry in parts_of(self.path))
+        parts = sorted((entry.path, number) for number, entry in parts_of(self.path))
         try:
-            found = _table(files)
+            found, rows = _table([path for path, _ in parts])
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise UnreadableData(
                 f"{self.path} cannot be read, a part of it is damaged: {error}. Remove that part, "
                 "and the same call or command computes its block again."
             ) from error
         table = {name: found.column(name).to_numpy() for name in PICK_COLUMNS}
+        if self.recount:
+            numbers = np.array([number for _, number in parts], dtype=np.int64)
+            table = self.recount(table, np.repeat(numbers, rows))
         return to_dataframe({**table, "phase": table["phase"].astype(str)})
 
 
-def _table(files: list[str]) -> pa.Table:
-    """Read parts whose columns are those that were written; pages hold checksums of their own."""
-    wanted = schema_of(())
+def _table(files: list[str]) -> tuple[pa.Table, list[int]]:
+    """Read parts whose columns are those that were written, and how many rows each has.
+
+    Pages hold checksums of their own.
+    """
+    wanted, rows = schema_of(()), []
     found = ds.dataset(files, schema=wanted, format=_CHECKED)
     for fragment in found.get_fragments():
         if not fragment.physical_schema.equals(wanted):
@@ -85,7 +149,8 @@ def _table(files: list[str]) -> pa.Table:
         told = (fragment.metadata.metadata or {}).get(_ROWS)
         if told not in (None, b"%d" % fragment.metadata.num_rows):
             raise OSError(f"{fragment.path} has another number of picks than were written")
-    return found.to_table()
+        rows.append(fragment.metadata.num_rows)
+    return found.to_table(), rows
 
 
 def part_name(block: int) -> str:
