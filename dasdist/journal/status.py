@@ -3,18 +3,19 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dasdist.errors import InvalidInput
+from dasdist.journal import changes
 from dasdist.journal.coverage import Coverage, cover
 from dasdist.journal.fingerprint import grid_from_description
-from dasdist.journal.journal import read_fingerprint
-from dasdist.journal.ledger import read_ledger
-from dasdist.report import Failure
+from dasdist.journal.journal import read_fingerprint, read_history
+from dasdist.journal.report_file import change_lines
+from dasdist.report import ArchiveChange, Failure
 from dasdist.storage.lock import holder_of
 from dasdist.storage.staging import journal_of
 from dasdist.units import count_of, results_of
@@ -50,6 +51,8 @@ class Status:
         Host, pid and run of who writes it.
     report : mapping or None
         The report of the last run that ended.
+    change : ArchiveChange or None
+        What changed in the archive since earlier blocks were computed, the last time that it did.
     damage : str
         What is wrong with the ledger, if anything; the rest of this is what can be vouched for.
     """
@@ -65,6 +68,7 @@ class Status:
     holder: Mapping[str, Any] | None
     report: Mapping[str, Any] | None
     damage: str = ""
+    change: ArchiveChange | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the picture as plain JSON."""
@@ -90,6 +94,7 @@ class Status:
             "holder": self.holder,
             "report": self.report,
             "damage": self.damage,
+            "change": None if self.change is None else asdict(self.change),
         }
 
     def __str__(self) -> str:
@@ -105,6 +110,7 @@ class Status:
             f"{len(self.failures):,} failed",
             *([self.damage] if self.damage else []),
             results_of(self.counts),
+            *change_lines(None if self.change is None else asdict(self.change)),
             "",
             str(self.coverage),
             "  # @ done   . : - = + * in part   x failed   (blank: nothing recorded)",
@@ -149,11 +155,12 @@ def status(path: str | Path) -> Status:
         )
     grids = tuple(map(grid_from_description, fingerprint["segments"]))
     total = sum(map(len, grids))
-    history = read_ledger(folder / "ledger.jsonl", total)
+    history = read_history(folder, fingerprint)
     done, failed = np.zeros(total, dtype=bool), np.zeros(total, dtype=bool)
     done[list(history.parts)] = True
     failed[list(history.failures)] = True
     holder = holder_of(folder / "lock")
+    changed = changes.last(folder)
     counts: dict[str, int] = {}
     for part in history.parts.values():
         for name, count in part.items():
@@ -170,6 +177,7 @@ def status(path: str | Path) -> Status:
         holder=holder,
         report=_report(folder),
         damage=history.damage,
+        change=changed[0] if changed else None,
     )
 
 
@@ -188,7 +196,7 @@ def is_complete(path: str | Path, identity: str) -> bool:
     if folder is None or fingerprint is None or (folder / "begun").exists():
         return False
     total = sum(len(grid_from_description(grid)) for grid in fingerprint["segments"])
-    history = read_ledger(folder / "ledger.jsonl", total)
+    history = read_history(folder, fingerprint)
     return (
         not history.damage
         and len(history.parts) + len(history.failures) == total

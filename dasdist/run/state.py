@@ -50,6 +50,7 @@ class RunState:
             self.done[block] = True
             self._reduction.add(part)
         self.before = len(held.parts)
+        self._change = held.change
         self.finished = self.before
         self._seconds: dict[str, float] = {}
         self._peak = 0
@@ -115,4 +116,5 @@ class RunState:
             planned=self.plan.peak_bytes,
             notes=tuple(self._notes),
             unreached=self.plan.unreached,
+            change=self._change,
         )
