@@ -84,7 +84,7 @@ def facts(grids, there, states):
             )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data(), models())
 def test_blocks_are_found_as_if_each_were_compared_with_each(data, model):
     def stretches(most):

@@ -180,6 +180,7 @@ def test_only_what_touches_a_change_is_done_again(tmp_path, changes):
     assert report.change.kept == report.before
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     numbers=st.sets(st.integers(0, 11), min_size=3),
@@ -312,6 +313,7 @@ def picks_at(path):
     return pd.read_parquet(path)[columns].sort_values(columns[:3], ignore_index=True)
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_as_the_error_advises(tmp_path):
     """A file cut short fails; it is repaired, and another comes late; the index is made again."""
     archive = Archive(tmp_path / "fibre", [0, 1, 2, 3, 6, 7])
