@@ -8,14 +8,19 @@ from dasdist.geometry import Axis, Region
 from dasdist.units import count_of, readable_time, times_real_time
 
 __all__ = [
+    "ArchiveChange",
     "BlockResult",
+    "BlocksAgain",
     "Failure",
+    "FileChange",
     "Missing",
     "Partial",
     "RunReport",
     "Skipped",
     "time_span",
 ]
+
+_NAMED = 3  # files or blocks in a line; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class Partial:
     missing : tuple of Missing
         Why windows were left out.
     uncovered : tuple of Region
-        Outputs of the segment that the block owns and no other window fills either.
+        Outputs that the block owns and no other window fills either, counted from the first that
+        it owns.
     """
 
     missing: tuple[Missing, ...]
@@ -157,6 +163,93 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file that is not what it was when blocks were computed from it.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    kind : {"changed", "new", "gone"}
+        Of another size or time of modification, or read in another part; not there before; not
+        there any more.
+    start, stop : str
+        First and last time, of a file that is gone as they were.
+    """
+
+    path: str
+    kind: Literal["changed", "new", "gone"]
+    start: str
+    stop: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksAgain:
+    """Neighbouring blocks that are done again.
+
+    Parameters
+    ----------
+    first, last : int
+        The first and the last of them in the plan.
+    start, stop : str
+        Times of their first and last output.
+    reason : str
+        Why.
+    """
+
+    first: int
+    last: int
+    start: str
+    stop: str
+    reason: str
+
+    def __str__(self) -> str:
+        name = f"block {self.first}" if self.first == self.last else f"blocks {self.first} to "
+        last = "" if self.first == self.last else str(self.last)
+        return f"{name}{last}, {self.start} to {self.stop}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveChange:
+    """What changed in an archive since a run began, and what that costs.
+
+    Parameters
+    ----------
+    files : tuple of FileChange
+        The files, or the first of them.
+    counts : mapping of str to int
+        How many there are of each kind.
+    again : tuple of BlocksAgain
+        The blocks that were computed, or given up, and are done again; or the first of them.
+    blocks : int
+        How many these are.
+    kept : int
+        Blocks whose results stay as they are.
+    when : str
+        When that was found, ISO.
+    """
+
+    files: tuple[FileChange, ...]
+    counts: Mapping[str, int]
+    again: tuple[BlocksAgain, ...]
+    blocks: int
+    kept: int
+    when: str = ""
+
+    def __str__(self) -> str:
+        kinds = [self._of_kind(kind, count) for kind, count in self.counts.items() if count]
+        return (
+            f"the archive changed since earlier blocks were computed: {'; '.join(kinds)}. "
+            f"{self.blocks:,} blocks are done again, {self.kept:,} are kept"
+        )
+
+    def _of_kind(self, kind: str, count: int) -> str:
+        names = [file.path for file in self.files if file.kind == kind][:_NAMED]
+        more = f" and {count - len(names):,} more" if count > len(names) else ""
+        return f"{count:,} {'file' if count == 1 else 'files'} {kind} ({', '.join(names)}{more})"
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """The outcome of a run.
 
@@ -193,6 +286,8 @@ class RunReport:
         What of every segment no window of the model covers, in words; empty for nothing.
     facts : mapping of str to str
         What the model saw and what its results were read with: its rate, thresholds, ….
+    change : ArchiveChange or None
+        What changed in the archive since an earlier run computed from it.
     """
 
     model: str
@@ -210,6 +305,7 @@ class RunReport:
     partial: Mapping[int, Partial] = field(default_factory=dict)
     unreached: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    change: ArchiveChange | None = None
 
     @property
     def complete(self) -> bool:
@@ -232,6 +328,7 @@ class RunReport:
         ]
         if self.facts:
             lines += ["  " + "; ".join(f"{name} {fact}" for name, fact in self.facts.items())]
+        lines += [f"  {self.change}"] if self.change else []
         lines += [f"  note: {note}" for note in self.notes]
         if self.unreached:
             lines.append(f"  not covered: {self.unreached}: no window of the model reaches it")

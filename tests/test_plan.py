@@ -304,7 +304,9 @@ def test_a_model_is_timed_once(timed):
 
 
 def test_blocks_that_are_kept_need_no_trial(timed):
-    plan = planned(Toy(), recording(noise(1000, 8)), Needs(), Resources(), cores=[(50, 8)])
+    plan = planned(
+        Toy(), recording(noise(1000, 8)), Needs(), Resources(), held_core=lambda grid: (50, 8)
+    )
     assert plan.grids[0].core == (50, 8)
     assert not timed
     assert plan.block_seconds is None

@@ -17,6 +17,7 @@ are a contract of their own: :class:`dasdist.callbacks.sink.SinkCallback`.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,7 @@ from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.stacking import MapStacked, Stacking
 from dasdist.errors import DasdistError
 from dasdist.geometry.blocks import Block, SegmentGrid
+from dasdist.geometry.numbers import Numbers
 from dasdist.geometry.patches import Patch
 
 __all__ = ["Accumulator", "Context", "DASAnnotateCallback", "Mapper"]
@@ -58,6 +60,15 @@ class Context:
         have grown, and new ones may have come.
     overwrite : bool
         Whether to replace results of dasdist that the output holds.
+    numbers : mapping of Path to Numbers
+        By the journal of an output, the numbers of its blocks: a block keeps the one in the names
+        of its files, wherever in the plan it comes to lie as the archive changes.
+    moved : bool
+        Whether the output has blocks that counted samples, or segments, in another way than this
+        plan does.
+    standing : ndarray of bool, or None
+        For each block, whether what it wrote earlier, if anything, is still right; None if so of
+        all.
     """
 
     annotate_keys: tuple[str, ...]
@@ -69,6 +80,13 @@ class Context:
     resume: bool = False
     overwrite: bool = False
     channel_unit: str = "m"
+    numbers: Mapping[Path, Numbers] = field(default_factory=dict)
+    moved: bool = False
+    standing: NDArray[np.bool_] | None = None
+
+    def numbers_of(self, journal: Path) -> Numbers:
+        """Return the numbers of the blocks of an output, by its journal."""
+        return self.numbers.get(journal, Numbers())
 
 
 class Accumulator(Protocol):

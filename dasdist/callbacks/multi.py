@@ -130,6 +130,16 @@ class MultiCallback(SinkCallback):
         )
         return sorted({block for lost in each for block in lost})
 
+    @property
+    def follows_changes(self) -> bool:
+        """Whether all children follow a change of the archive."""
+        return all(sink.follows_changes for sink in self._sinks)
+
+    def retain(self, blocks: Sequence[int]) -> None:
+        """Let all children remove the results of other blocks."""
+        for sink in self._sinks:
+            sink.retain(blocks)
+
     def setup(self, context: Context) -> None:
         """Set all children up."""
         super().setup(context)

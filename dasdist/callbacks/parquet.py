@@ -12,7 +12,8 @@ A part is renamed into place when it is whole, so that the folder can be read wh
 the same block gives the same bytes.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from dasdist.callbacks.base import Accumulator, Context
 from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.pick_files import (
     FORMAT,
+    Recount,
     StoredPicks,
     check_free,
     encode,
@@ -37,6 +39,7 @@ from dasdist.callbacks.picks import METRES, PickTable, Place, place_of
 from dasdist.callbacks.sink import Counts, Output, SinkCallback
 from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry.blocks import Block
+from dasdist.geometry.numbers import Numbers
 from dasdist.geometry.patches import Patch
 from dasdist.storage.files import writing
 from dasdist.storage.staging import Staging, journal_of
@@ -79,6 +82,11 @@ class PicksWriterCallback(SinkCallback):
     ``pyarrow.parquet.read_schema(part).metadata``.
 
     Picks stay on the workers: this process holds counts.
+
+    When the archive changes, only parts that read what changed are written again.  The others keep
+    their bytes, so that their `sample_index` and `segment` count in the recording as it was then;
+    :attr:`picks` and what `classify` returns count them in the recording of now.  Times, channels
+    and all else never change.
 
     Examples
     --------
@@ -132,7 +140,12 @@ class PicksWriterCallback(SinkCallback):
     @property
     def picks(self) -> pd.DataFrame:
         """The picks of the dataset."""
-        return StoredPicks(self.path, self.counts).read()
+        return self._stored().read()
+
+    def _stored(self) -> StoredPicks:
+        context = self.context
+        recount = Recount(context.grids, self._numbers) if context.moved else None
+        return StoredPicks(self.path, self.counts, recount)
 
     def setup(self, context: Context) -> None:
         """Check the options and the path, and make the folder."""
@@ -156,13 +169,29 @@ class PicksWriterCallback(SinkCallback):
             Staging.make(journal_of(self.path), context.run),
             tuple((name, str(value)) for name, value in attrs.items()),
             begun or place_of(context.dims[1], context.channel_unit),
+            self._numbers,
         )
         self._counts = None
 
     def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
         """Return the blocks whose part is missing or has another size."""
         sizes = {number: entry.stat().st_size for number, entry in parts_of(self.path)}
-        return [block for block, part in parts.items() if sizes.get(block) != part.get("bytes")]
+        numbers = self._numbers
+        return [b for b, part in parts.items() if sizes.get(numbers[b]) != part.get("bytes")]
+
+    def retain(self, blocks: Sequence[int]) -> None:
+        """Remove the parts of all other blocks."""
+        kept = {self._numbers[block] for block in blocks}
+        with writing(self.path):
+            for number, entry in parts_of(self.path):
+                if number not in kept:
+                    os.unlink(entry.path)
+
+    @property
+    def _numbers(self) -> Numbers:
+        """The numbers of blocks in the names of parts; their own before a run is set up."""
+        context = self._context
+        return Numbers() if context is None else context.numbers_of(journal_of(self.path))
 
     def mapper(self) -> "PickWriteMapper":
         """Return the half that picks a block and writes its part."""
@@ -176,7 +205,7 @@ class PicksWriterCallback(SinkCallback):
 
     def get_results_dict(self) -> dict[str, Any]:
         """Return as ``"picks"`` where they are and how many: they are read only when asked for."""
-        return {"picks": StoredPicks(self.path, self.counts)}
+        return {"picks": self._stored()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +224,8 @@ class PickWriteMapper:
         Metadata of every part.
     place : Place
         What the positions of picks are called, and their unit.
+    numbers : Numbers
+        Of blocks, in the names of their parts.
     """
 
     picking: PickMapper
@@ -202,24 +233,25 @@ class PickWriteMapper:
     staging: Staging
     attrs: tuple[tuple[str, str], ...]
     place: Place = METRES
+    numbers: Numbers = Numbers()
 
     def __call__(self, block: Block) -> "_BlockFile":
         """Begin picking one block."""
-        return _BlockFile(self, self.picking(block), block.index)
+        return _BlockFile(self, self.picking(block), self.numbers[block.index])
 
 
 @dataclass(frozen=True, slots=True)
 class _BlockFile:
     to: PickWriteMapper
     picks: Accumulator
-    block: int
+    number: int
 
     def add(self, patch: Patch) -> None:
         self.picks.add(patch)
 
     def part(self) -> Counts:
         table: PickTable = self.picks.part()
-        target = self.to.path / part_name(self.block)
+        target = self.to.path / part_name(self.number)
         size = self.to.staging.write(target, encode(table, schema_of(self.to.attrs, self.to.place)))
         keys = [key for key, _ in self.to.picking.thresholds]
         counts = {key: int(np.count_nonzero(table["phase"] == key)) for key in keys}

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from dasdist.callbacks.picks import (
     METRES,
@@ -22,10 +24,13 @@ from dasdist.callbacks.picks import (
     to_dataframe,
 )
 from dasdist.errors import OutputExists, UnreadableData
+from dasdist.geometry.blocks import SegmentGrid
+from dasdist.geometry.numbers import Numbers
 from dasdist.units import count_of
 
 __all__ = [
     "FORMAT",
+    "Recount",
     "StoredPicks",
     "check_free",
     "encode",
@@ -35,6 +40,7 @@ __all__ = [
     "schema_of",
 ]
 
+_NEAR = 1e-3  # samples; times are rounded to nanoseconds
 FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
 _ROWS = b"dasdist_rows"  # once more, for what Parquet says of it has no checksum
 _POSITION = b"dasdist_position"  # and what the column of positions is called, if not "distance"
@@ -51,6 +57,46 @@ _UNITS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Recount:
+    """Counts samples and segments of picks as the recording of now does.
+
+    An archive that changes moves what follows the change: a part that stands keeps its bytes, and
+    times that are right, but samples and segments as they were counted when it was written.
+
+    Parameters
+    ----------
+    grids : tuple of SegmentGrid
+        The segments of now.
+    numbers : Numbers
+        Of their blocks, in the names of parts.
+    """
+
+    grids: tuple[SegmentGrid, ...]
+    numbers: Numbers
+
+    def __call__(self, table: PickTable, parts: NDArray[np.int64]) -> PickTable:
+        """Return picks with samples and segments of now, given the number of each one's part."""
+        blocks = self.numbers.blocks(sum(map(len, self.grids)))
+        each, of_part = np.unique(parts, return_inverse=True)
+        starts = [grid.first_block for grid in self.grids]
+        places = np.array([blocks[number] for number in each.tolist()], dtype=np.int64)
+        segments = (np.searchsorted(starts, places, side="right") - 1)[of_part]
+        time, samples = table["time"].astype(np.int64), table["sample_index"].copy()
+        for index in np.unique(segments):
+            grid, mine = self.grids[index], segments == index
+            step, start = grid.time.step, grid.time.start
+            whole = start.numerator // start.denominator
+            exact = (time[mine] - whole - float(start - whole)) / float(step)
+            # a pick lies within half a sample of its index: all of a part are off by as much
+            off = exact + grid.recorded.time.start - samples[mine]
+            low = np.full(len(each), np.inf)
+            np.minimum.at(low, of_part[mine], off)
+            moved = samples[mine] + np.floor(low[of_part[mine]] + 0.5 + _NEAR).astype(np.int64)
+            samples[mine] = np.minimum(moved, grid.recorded.time.stop - 1)
+        return {**table, "sample_index": samples, "segment": segments.astype(np.int64)}
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPicks:
     """Picks in a Parquet dataset.
 
@@ -60,10 +106,14 @@ class StoredPicks:
         The folder.
     counts : mapping of str to int
         ``"picks"``, the picks of each phase, and ``"bytes"``.
+    recount : Recount, optional
+        Counts samples and segments of parts as the recording of now does; without it they are those
+        of the recording that a part was computed from.
     """
 
     path: Path
     counts: Mapping[str, int] = field(default_factory=dict)
+    recount: Recount | None = None
 
     def __len__(self) -> int:
         return self.counts.get("picks", 0)
@@ -80,22 +130,28 @@ class StoredPicks:
         UnreadableData
             If a part is damaged.
         """
-        files = sorted(entry.path for _, entry in parts_of(self.path))
+        parts = sorted((entry.path, number) for number, entry in parts_of(self.path))
         place = place_in(self.path) or METRES
         try:
-            found = _table(files, place)
+            found, rows = _table([path for path, _ in parts], place)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise UnreadableData(
                 f"{self.path} cannot be read, a part of it is damaged: {error}. Remove that part, "
                 "and the same call or command computes its block again."
             ) from error
         table = {key: found.column(name).to_numpy() for key, name in _names(place).items()}
+        if self.recount:
+            numbers = np.array([number for _, number in parts], dtype=np.int64)
+            table = self.recount(table, np.repeat(numbers, rows))
         return to_dataframe({**table, "phase": table["phase"].astype(str)}, place)
 
 
-def _table(files: list[str], place: Place) -> pa.Table:
-    """Read parts whose columns are those that were written; pages hold checksums of their own."""
-    wanted = schema_of((), place)
+def _table(files: list[str], place: Place) -> tuple[pa.Table, list[int]]:
+    """Read parts whose columns are those that were written, and how many rows each has.
+
+    Pages hold checksums of their own.
+    """
+    wanted, rows = schema_of((), place), []
     found = ds.dataset(files, schema=wanted, format=_CHECKED)
     for fragment in found.get_fragments():
         if not fragment.physical_schema.equals(wanted):
@@ -105,7 +161,8 @@ def _table(files: list[str], place: Place) -> pa.Table:
         held = sum(facts.row_group(i).num_rows for i in range(facts.num_row_groups))
         if facts.num_rows != held or told not in (None, b"%d" % held):
             raise OSError(f"{fragment.path} has another number of picks than were written")
-    return found.to_table()
+        rows.append(facts.num_rows)
+    return found.to_table(), rows
 
 
 def part_name(block: int) -> str:

@@ -5,6 +5,7 @@
     client   setup(context)    create the output, or keep what it holds if context.resume
     worker   mapper, part()    write what the block owns, all of it or nothing -> counts
     client   lost(parts)       of blocks that were finished: which are no longer there?
+    client   retain(blocks)    after the archive changed: remove the results of all others
 
 What makes such a run safe to kill and to repeat:
 
@@ -79,6 +80,24 @@ class SinkCallback(DASAnnotateCallback):
             By index, the parts of blocks that were finished.
         """
         return []
+
+    @property
+    def follows_changes(self) -> bool:
+        """Whether a run goes on when its archive changed: where :meth:`retain` is defined."""
+        return type(self).retain is not SinkCallback.retain
+
+    def retain(self, blocks: Sequence[int]) -> None:
+        """Remove the results of all blocks but these; called after :meth:`setup`.
+
+        When the archive has changed, blocks have other places in the plan.  What they wrote is told
+        by ``self.context.numbers_of(journal)[block]``, which stays what it was.  A sink that does
+        not define this goes on only with an archive that is the same, or grew at its end.
+
+        Parameters
+        ----------
+        blocks : sequence of int
+            Blocks of the plan of now whose results stand.
+        """
 
     def by_output(self, part: Any) -> tuple[Any, ...]:
         """Return what a part holds for each of :attr:`outputs`."""

@@ -8,15 +8,15 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
-from zarr.core.sync import collect_aiterator
+from zarr.core.sync import collect_aiterator, sync
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from dasdist.callbacks.zarr_template import RUN, is_complete
@@ -25,7 +25,14 @@ from dasdist.geometry.blocks import Region
 from dasdist.storage.files import writing
 from dasdist.storage.staging import Staging
 
-__all__ = ["OwnedStore", "StagedStore", "lost_blocks", "open_store", "write_core"]
+__all__ = [
+    "OwnedStore",
+    "StagedStore",
+    "lost_blocks",
+    "open_store",
+    "remove_others",
+    "write_core",
+]
 
 
 class OwnedStore(WrapperStore[Store]):
@@ -124,7 +131,36 @@ def lost_blocks(path: Any, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
     if not is_complete(path):
         return [*parts]
     shards, sizes = Counter[int](), Counter[int]()
-    root: Any = zarr.open_group(path, mode="r")
+    for block, _, _, size in _owned(path):
+        shards[block] += 1
+        sizes[block] += size
+    in_folder = isinstance(path, Path)
+    return [
+        block
+        for block, part in parts.items()
+        if shards[block] != part.get("shards") or (in_folder and sizes[block] != part.get("bytes"))
+    ]
+
+
+def remove_others(path: Any, blocks: Collection[int]) -> None:
+    """Remove all shards but those of some blocks.
+
+    Parameters
+    ----------
+    path : Path, str, or zarr store
+        The store.
+    blocks : collection of int
+        The blocks.
+    """
+    for block, array, name, _ in list(_owned(path, "r+")):
+        if block not in blocks:
+            where = array.store_path
+            sync(where.store.delete(f"{where.path}/c/{name}".lstrip("/")))
+
+
+def _owned(path: Any, mode: Literal["r", "r+"] = "r") -> Iterator[tuple[int, Any, str, int]]:
+    """Yield the shards that are there: block, array, name in it, and size as of `_stored`."""
+    root: Any = zarr.open_group(path, mode=mode)
     for name in json.loads(root.attrs["segments"]) or [""]:
         group = root[name] if name else root
         first, *core = json.loads(group.attrs["blocks"])
@@ -133,15 +169,7 @@ def lost_blocks(path: Any, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
             columns = -(-array.shape[1] // core[1])
             for i, j, size in _stored(array):
                 row, column = i * array.shards[0] // core[0], j * array.shards[1] // core[1]
-                block = first + row * columns + column
-                shards[block] += 1
-                sizes[block] += size
-    in_folder = isinstance(path, Path)
-    return [
-        block
-        for block, part in parts.items()
-        if shards[block] != part.get("shards") or (in_folder and sizes[block] != part.get("bytes"))
-    ]
+                yield first + row * columns + column, array, f"{i}/{j}", size
 
 
 def _stored(array: Any) -> Iterator[tuple[int, int, int]]:

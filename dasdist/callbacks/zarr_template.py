@@ -36,8 +36,10 @@ __all__ = [
     "FORMAT",
     "RUN",
     "TIME_LIMIT",
+    "Layouts",
     "begin",
     "check_free",
+    "fits",
     "group_names",
     "is_complete",
     "make",
@@ -50,6 +52,8 @@ TIME_LIMIT = 100_000_000  # samples of the longest time axis whose values are st
 _PIECE = 2**20  # coordinate values in a chunk, and written at a time
 _Layout = tuple[tuple[int, int], tuple[int, int], tuple[Any, ...]]
 """Shape of shards and of chunks, and the codecs of chunks: a store that goes on keeps its own."""
+Layouts = dict[str, _Layout | None]
+"""The same of groups that are there; None where their shards are of no use."""
 
 # Confidences compress little, as their mantissas are noise.  Ratio and MB/s a core, PhaseNet on a
 # real fibre: Blosc lz4 1.21 and 600, with bitshuffle 1.17 and 620, zstd 1.23 and 300; Zstd 1.07 and
@@ -179,7 +183,7 @@ def is_complete(path: Any) -> bool:
     return False
 
 
-def stored(path: Any, context: Context) -> tuple[list[str], dict[str, _Layout | None]]:
+def stored(path: Any, context: Context) -> tuple[list[str], Layouts]:
     """Return the groups that a resumed run needs, and the layout of those to keep.
 
     Raises
@@ -196,12 +200,12 @@ def stored(path: Any, context: Context) -> tuple[list[str], dict[str, _Layout | 
             f"run now has {groups}; only later segments may come, to a store that has several. "
             "Choose another path, or start anew with overwrite=True."
         )
-    layouts: dict[str, _Layout | None] = {}
+    layouts: Layouts = {}
     for name, grid in zip(there, context.grids, strict=False):
         group: Any = root[name] if name else root
         _check_same(path, name, group, grid, context, may_grow=name == there[-1])
         array = group[context.annotate_keys[0]]
-        if _fits(array, grid):
+        if fits(array.shards, grid):
             layouts[name] = (array.shards, array.chunks, array.compressors)
         elif not _computed_again(grid, array.shape[0]):
             raise RunMismatch(
@@ -230,11 +234,11 @@ def _check_same(
         )
 
 
-def _fits(array: Any, grid: SegmentGrid) -> bool:
-    """Tell whether blocks of a grid are made of whole shards of an array."""
+def fits(shards: tuple[int, int], grid: SegmentGrid) -> bool:
+    """Tell whether blocks of a grid are made of whole shards of this shape."""
     return all(
         core % shard == 0 or total <= core
-        for core, shard, total in zip(grid.core, array.shards, grid.shape, strict=True)
+        for core, shard, total in zip(grid.core, shards, grid.shape, strict=True)
     )
 
 

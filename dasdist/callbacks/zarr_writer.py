@@ -11,7 +11,7 @@ Every shard of an array (a file) lies in one block, along time and along the fib
 are written without locks, in any order and twice.  Readers fetch inner chunks of about 2 MiB.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from dasdist.callbacks.base import Context
 from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.sink import Counts, Output, SinkCallback
 from dasdist.callbacks.stacking import MapStacked, Stacking, check_stacking
-from dasdist.callbacks.zarr_shards import lost_blocks, open_store, write_core
-from dasdist.errors import DasdistError, InvalidInput
+from dasdist.callbacks.zarr_rebuild import finish, rebuild
+from dasdist.callbacks.zarr_shards import lost_blocks, open_store, remove_others, write_core
+from dasdist.errors import DasdistError, InvalidInput, RunMismatch
 from dasdist.geometry.blocks import Block
 from dasdist.storage.files import writing
 from dasdist.storage.staging import Staging, journal_of
@@ -129,8 +130,10 @@ class WriterCallback(SinkCallback):
         if clash := {*context.annotate_keys} & {*context.dims}:
             raise InvalidInput(f"{clash} names an annotation and a dimension; rename the latter.")
         with writing(self.path):
+            if context.resume and isinstance(self.path, Path):
+                finish(self.path)
             if context.resume and template.is_complete(self.path):
-                groups, layouts = template.stored(self.path, context)
+                groups, layouts = self._stored(context)
             else:
                 overwrite = self.overwrite or context.overwrite or context.resume
                 template.check_free(self.path, overwrite)
@@ -145,6 +148,21 @@ class WriterCallback(SinkCallback):
         several = groups != [""]
         self._groups, self.written = groups, None
         self._write = WriteBlock(self.path, staging, context.run, several)
+
+    def _stored(self, context: Context) -> tuple[list[str], template.Layouts]:
+        """Return the groups that the run needs, and the layout of those that are there."""
+        try:
+            return template.stored(self.path, context)
+        except RunMismatch:
+            if context.standing is None or not isinstance(self.path, Path):
+                raise
+        rebuild(self.path, context)  # the archive changed
+        return template.stored(self.path, context)
+
+    def retain(self, blocks: Sequence[int]) -> None:
+        """Remove the shards of all other blocks."""
+        with writing(self.path):
+            remove_others(self.path, set(blocks))
 
     def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
         """Return the blocks of which a shard is missing or, in a folder, of another size."""

@@ -95,14 +95,17 @@ def nothing_left(asked: Asked, recording: Any) -> bool:
 def _lost(asked: Asked) -> bool:
     """Return whether a part of an output is missing, or has another size."""
     import dasdist
-    from dasdist.journal.ledger import read_ledger
+    from dasdist.journal.journal import read_fingerprint, read_history
     from dasdist.journal.status import journal_folder
 
     for number, output in enumerate(asked.outputs):
         picks = number == 0 and asked.picks
         sink: Any = (dasdist.PicksWriterCallback if picks else dasdist.WriterCallback)(output)
         folder = journal_folder(output) or journal_of(Path(output))
-        if sink.lost(read_ledger(folder / "ledger.jsonl").parts):
+        fingerprint = read_fingerprint(folder) or {}
+        if "numbers" in fingerprint:  # of an archive that changed: the run itself looks
+            return True
+        if sink.lost(read_history(folder, fingerprint).parts):
             return True
     return False
 

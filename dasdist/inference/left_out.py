@@ -125,7 +125,7 @@ class LeftOut:
     def uncovered(self) -> tuple[Region, ...]:
         """Return the outputs of the core that no computed window fills, though some window could.
 
-        They are counted within the segment.
+        They are counted from the first output of the core.
         """
         core = self.block.core
         lost, times, channels = self._lost()
@@ -201,4 +201,4 @@ def _within(regions: Sequence[Region], core: Region) -> Iterator[Region]:
             min(region.distance.stop, core.distance.stop),
         )
         if time.size > 0 and distance.size > 0:
-            yield replace(region, time=time, distance=distance)
+            yield Region(time.shift(-core.time.start), distance.shift(-core.distance.start))

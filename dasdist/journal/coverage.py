@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dasdist.geometry import Axis, Region, SegmentGrid, block_at
+from dasdist.geometry import Axis, Block, Region, SegmentGrid, block_at
 from dasdist.report import Failure, Partial, Skipped
 from dasdist.units import count_of
 
@@ -76,12 +76,21 @@ def holes(
 
 def _in_part(grids: Sequence[SegmentGrid], partial: Mapping[int, Partial]) -> Iterator[Hole]:
     for block, lacking in partial.items():
-        grid = block_at(grids, block).grid
+        held = block_at(grids, block)
         reasons = "; ".join(dict.fromkeys(missing.what for missing in lacking.missing))
         for region in lacking.uncovered:
-            time = grid.out_time.slice(region.time.start, region.time.stop)
-            distance = grid.out_distance.slice(region.distance.start, region.distance.stop)
+            time, distance = _axes_of(held, region)
             yield _hole("missing", time, distance, f"of block {block}: {reasons}")
+
+
+def _axes_of(block: Block, region: Region) -> tuple[Axis, Axis]:
+    """Return the coordinates of some outputs of a block's core."""
+    core, grid = block.core, block.grid
+    time, distance = region.time.shift(core.time.start), region.distance.shift(core.distance.start)
+    return (
+        grid.out_time.slice(time.start, time.stop),
+        grid.out_distance.slice(distance.start, distance.stop),
+    )
 
 
 def _gaps(grids: Sequence[SegmentGrid], skipped: Sequence[Skipped]) -> Iterator[Hole]:
@@ -226,7 +235,7 @@ def cover(
             sums += along_fibre.T @ mask[blocks].reshape(grid.blocks).T.astype(float) @ along_time
     for block, lacking in partial.items():
         for region in lacking.uncovered:
-            lost = _of_region(block_at(grids, block).grid, region, times, channels)
+            lost = _of_region(block_at(grids, block), region, times, channels)
             of_failed += lost
             of_done -= lost
     cell = (times[1] - times[0]) * (channels[1] - channels[0])
@@ -238,11 +247,10 @@ def cover(
 
 
 def _of_region(
-    grid: SegmentGrid, region: Region, times: NDArray[np.float64], channels: NDArray[np.float64]
+    block: Block, region: Region, times: NDArray[np.float64], channels: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the area of some outputs in each cell."""
-    time = grid.out_time.slice(region.time.start, region.time.stop)
-    distance = grid.out_distance.slice(region.distance.start, region.distance.stop)
+    """Return the area of some outputs of a block's core in each cell."""
+    time, distance = _axes_of(block, region)
     along_fibre = _overlaps(distance, distance.size, channels)
     return along_fibre.T @ _overlaps(time, time.size, times)
 

@@ -4,7 +4,9 @@
 
     picks.parquet.dasdist/   or   prob.zarr.dasdist/
         run.json          the fingerprint of the run: what it must be to go on
+        files-….npz       the files that the run computed from
         ledger.jsonl      blocks that are done, and those that were given up
+        changes.json      what changed in the archive since the run began
         lock              held by the run that writes now
         staging-<run>/    files that are being written; renamed into the output when whole
         report.json/.txt  what the last run covered, and what it did not
@@ -17,7 +19,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,25 +27,22 @@ from typing import TYPE_CHECKING, Any
 
 from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
-from dasdist.journal.fingerprint import continued, grid_from_description
+from dasdist.journal import changes, origins_file
+from dasdist.journal.comparing import Now, follow_recording
+from dasdist.journal.fingerprint import grid_from_description
+from dasdist.journal.following import Followed, numbers_of, placed, renumbered
 from dasdist.journal.ledger import History, Ledger, read_ledger
-from dasdist.journal.mismatch import (
-    another_model,
-    another_output,
-    another_recording,
-    other_segments,
-    other_values,
-)
-from dasdist.report import BlockResult, Failure
+from dasdist.journal.mismatch import another_model, another_output, other_values
+from dasdist.report import ArchiveChange, BlockResult, Failure
 from dasdist.storage.files import check_own_folder, make_folder, write_atomically, writing
 from dasdist.storage.lock import Lock
 
 if TYPE_CHECKING:
     from dasdist.callbacks.sink import Output
 
-__all__ = ["Journal", "read_fingerprint"]
+__all__ = ["Journal", "read_fingerprint", "read_history"]
 
-_KEPT = ("run.json", "ledger.jsonl", "report.json", "report.txt")
+_KEPT = ("run.json", "ledger.jsonl", "report.json", "report.txt", "changes.json")
 _NAMED = 12  # differences in a message; the rest is counted
 
 
@@ -130,13 +129,13 @@ class Journal:
         """Return the factor of the samples in the run that the outputs hold."""
         return float((read_fingerprint(self._folders[0]) or {}).get("scale", 1.0))
 
-    def check(
+    def follow(
         self,
         fingerprint: Mapping[str, Any],
         grids: Sequence[SegmentGrid],
-        identity: Callable[[int], str],
-    ) -> None:
-        """Compare with what the outputs hold; the recording may have grown at its end.
+        now: Now,
+    ) -> list[Followed]:
+        """Compare with what the outputs hold, and find out which of their blocks stand.
 
         Parameters
         ----------
@@ -144,24 +143,37 @@ class Journal:
             Of this run.
         grids : sequence of SegmentGrid
             Its segments.
-        identity : callable
-            Returns the identity of the recording's first samples.
+        now : Now
+            Its recording.
+
+        Returns
+        -------
+        list of Followed
+            For each output.
 
         Raises
         ------
         RunMismatch
             If the outputs hold another run.
         """
+        each = []
         for output, folder in zip(self._outputs, self._folders, strict=True):
             held = read_fingerprint(folder) or {}
-            told = list(_differences(held, fingerprint, grids, identity))
-            if told:
+            told = list(_differences(held, fingerprint))
+            followed = None
+            if not told:
+                followed, told = follow_recording(
+                    folder, held, fingerprint, (_grids(held), grids), now
+                )
+            if followed is None:
                 more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
                 raise RunMismatch(
                     f"{output.path} holds another run than this one: "
                     f"{'; '.join(told[:_NAMED])}{more}. Write to another output (-o), go back to "
                     "what this one was begun with, or replace it with overwrite=True (--overwrite)."
                 )
+            each.append(followed)
+        return each
 
     def begin(self) -> None:
         """Say that the outputs are being set up, and lay aside what the journals hold."""
@@ -173,10 +185,17 @@ class Journal:
                     if (folder / name).exists():
                         os.replace(folder / name, folder / "before" / name)
 
-    def write(self, fingerprint: Mapping[str, Any]) -> None:
+    def write(
+        self, fingerprint: Mapping[str, Any], each: Sequence[Followed], now: Now, blocks: int
+    ) -> None:
         """Say that the outputs are set up, for a run with this fingerprint."""
-        for folder in self._folders:
-            write_atomically(folder / "run.json", json.dumps(fingerprint, indent=1))
+        identity = fingerprint["recording"]["identity"]
+        for folder, followed in zip(self._folders, each, strict=True):
+            if not origins_file.saved(folder, identity) and any(now.origins.paths):
+                origins_file.save(folder, identity, now.origins)
+            run = {**fingerprint, **followed.described(blocks)}
+            write_atomically(folder / "run.json", json.dumps(run, indent=1))
+            origins_file.remove_others(folder, identity)
             (folder / "begun").unlink(missing_ok=True)
             shutil.rmtree(folder / "before", ignore_errors=True)
         self._settled = True
@@ -190,38 +209,47 @@ class Journal:
             os.replace(path, folder / path.name)
         (folder / "begun").unlink(missing_ok=True)
 
-    def history(self) -> History:
-        """Return what all ledgers agree on; a block is given up if any says so."""
-        histories = [read_ledger(f / "ledger.jsonl", _blocks(f)) for f in self._folders]
-        done = {b: None for b in histories[0].parts if all(b in h.parts for h in histories)}
-        return History(
-            parts={block: tuple(h.parts[block] for h in histories) for block in done},
-            failures={b: f for h in histories for b, f in h.failures.items()},
-            partial={b: p for h in histories for b, p in h.partial.items() if b in done},
-        )
+    def histories(self) -> list[History]:
+        """Return what each ledger says, by the numbers of its blocks."""
+        return [read_ledger(folder / "ledger.jsonl", _numbers(folder)) for folder in self._folders]
 
     def open(self) -> None:
         """Open the ledgers for writing; what is damaged in them goes, with a `DataWarning`."""
         for folder in self._folders:
-            ledger = self._held.enter_context(Ledger(folder / "ledger.jsonl", _blocks(folder)))
+            ledger = self._held.enter_context(Ledger(folder / "ledger.jsonl", _numbers(folder)))
             self._ledgers.append(ledger)
             if ledger.damage:
                 warnings.warn(ledger.damage, DataWarning, stacklevel=2)
 
-    def forget(self, blocks: Sequence[int]) -> None:
-        """Write that blocks are to be computed again."""
-        for ledger in self._ledgers:
-            ledger.forget(blocks)
+    def forget(self, each: Sequence[Iterable[int]]) -> None:
+        """Write in each ledger which numbers are to be computed again."""
+        for ledger, numbers in zip(self._ledgers, each, strict=True):
+            ledger.forget(numbers)
 
-    def add(self, result: BlockResult, parts: Sequence[Any]) -> None:
+    def add(self, result: BlockResult, parts: Sequence[Any], each: Sequence[Followed]) -> None:
         """Write that a block is done; ``parts`` are those of the outputs."""
-        for ledger, part in zip(self._ledgers, parts, strict=True):
-            ledger.add(replace(result, part=part))
+        for ledger, part, followed in zip(self._ledgers, parts, each, strict=True):
+            ledger.add(replace(result, part=part, block=followed.numbers[result.block]))
 
-    def add_failure(self, failure: Failure) -> None:
+    def add_failure(self, failure: Failure, each: Sequence[Followed]) -> None:
         """Write that a block was given up."""
-        for ledger in self._ledgers:
-            ledger.add(failure)
+        for ledger, followed in zip(self._ledgers, each, strict=True):
+            ledger.add(replace(failure, block=followed.numbers[failure.block]))
+
+    def note_change(self, change: ArchiveChange) -> None:
+        """Write down what changed in the archive, for as long as its blocks are not done again."""
+        for folder in self._folders:
+            changes.note(folder, change)
+
+    def last_change(self) -> ArchiveChange | None:
+        """Return what changed in the archive, if the blocks concerned are not done again yet."""
+        found = (changes.last(folder) for folder in self._folders)
+        return next((change for change, settled in filter(None, found) if not settled), None)
+
+    def settle_change(self) -> None:
+        """Write down that all is done again."""
+        for folder in self._folders:
+            changes.settle(folder)
 
     def report(self, as_json: str, as_text: str) -> None:
         """Leave the report of this run."""
@@ -239,40 +267,41 @@ def read_fingerprint(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def _blocks(folder: Path) -> int | None:
-    """Return how many blocks the run of a journal has, if it got past setting up."""
+def read_history(folder: Path, fingerprint: Mapping[str, Any]) -> History:
+    """Return what the ledger of a run says of the blocks of its plan."""
+    grids = _grids(fingerprint)
+    blocks = sum(map(len, grids))
+    _, following = numbers_of(fingerprint, blocks)
+    history = read_ledger(folder / "ledger.jsonl", following)
+    found = Followed.held(fingerprint, blocks).standing(history)
+    return replace(
+        found,
+        failures={
+            block: placed(failure, grids, block) for block, failure in found.failures.items()
+        },
+        partial={block: renumbered(lacking, block) for block, lacking in found.partial.items()},
+    )
+
+
+def _numbers(folder: Path) -> int | None:
+    """Return the first number that no block of a run had, if it got past setting up."""
     fingerprint = read_fingerprint(folder)
-    return sum(map(len, _grids(fingerprint))) if fingerprint else None
+    if not fingerprint:
+        return None
+    return numbers_of(fingerprint, sum(map(len, _grids(fingerprint))))[1]
 
 
 def _grids(fingerprint: Mapping[str, Any]) -> tuple[SegmentGrid, ...]:
     return tuple(map(grid_from_description, fingerprint["segments"]))
 
 
-def _differences(
-    held: Mapping[str, Any],
-    now: Mapping[str, Any],
-    grids: Sequence[SegmentGrid],
-    identity: Callable[[int], str],
-) -> Iterator[str]:
+def _differences(held: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     if held["format"] != now["format"]:
         yield "it was written by a version of dasdist whose runs this one cannot continue"
-    asked = [
-        *another_model(held["model"], now["model"]),
-        *other_values(held["arguments"], now["arguments"]),
-        *another_output(held["output"], now["output"]),
-        *other_values({"scale": held.get("scale", 1.0)}, {"scale": now.get("scale", 1.0)}),
-    ]
-    yield from asked
-    recorded, until = held["recording"], held["recording"]["samples"]
-    same = recorded == now["recording"]
-    grown = until <= now["recording"]["samples"] and identity(until) == recorded["identity"]
-    if not same and not grown:
-        yield another_recording(recorded, now["recording"])
-    elif asked:  # which may well be why segments differ
-        return
-    elif held["segments"] != now["segments"] and not continued(_grids(held), grids):
-        yield other_segments(held["segments"], now["segments"])
+    yield from another_model(held["model"], now["model"])
+    yield from other_values(held["arguments"], now["arguments"])
+    yield from another_output(held["output"], now["output"])
+    yield from other_values({"scale": held.get("scale", 1.0)}, {"scale": now.get("scale", 1.0)})
 
 
 def _make(folder: Path) -> bool:

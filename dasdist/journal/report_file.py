@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dasdist.journal.changes import change_from
 from dasdist.journal.coverage import Hole, holes
 from dasdist.planning.plan import Plan, readable_bytes
 from dasdist.report import Failure, Missing, Partial, RunReport
 from dasdist.units import readable_time, results_of, times_real_time
 
-__all__ = ["as_text", "summarise", "versions"]
+__all__ = ["as_text", "change_lines", "summarise", "versions"]
 
 _LISTED = 20  # rows of a list in the text; the JSON has all
 
@@ -103,6 +104,7 @@ def summarise(
             "not_covered": [asdict(hole) for hole in missing],
             "files": [{"path": path, "kind": kind, "reason": why} for path, kind, why in files],
         },
+        "change": None if report.change is None else asdict(report.change),
         "stages": _stages(report.seconds, share * report.data_seconds, share * plan.archive_bytes),
         "memory": {"peak": report.peak, "planned": report.planned},
         "facts": dict(report.facts),
@@ -196,6 +198,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
     ]
     lines += [f"{name:<10} {fact}" for name, fact in summary["facts"].items()]
     lines += _listed("notes", summary["notes"])
+    lines += change_lines(summary.get("change"))
     if data["unreached"]:
         lines.append(f"ends       {data['unreached']}: no window of the model reaches it")
     holes_in_it = [Hole(**hole) for hole in data["not_covered"] if hole["reason"] != "end"]
@@ -208,6 +211,19 @@ def as_text(summary: Mapping[str, Any]) -> str:
     lines += _listed("missing", [f"block {m['block']}: {Missing(**m)}" for m in summary["missing"]])
     lines.append("versions   " + ", ".join(f"{k} {v}" for k, v in summary["versions"].items()))
     return "\n".join(lines) + "\n"
+
+
+def change_lines(described: Mapping[str, Any] | None) -> list[str]:
+    """Return what changed in the archive, and what is done again, as lines to read."""
+    if not described:
+        return []
+    change = change_from(described)
+    files = [f"{file.path} ({file.kind}), from {file.start}" for file in change.files]
+    return [
+        str(change),
+        *_listed("files that changed", files),
+        *_listed("done again", list(map(str, change.again))),
+    ]
 
 
 def _results(counts: Any) -> str:

@@ -11,7 +11,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,12 +26,15 @@ from dasdist.callbacks.base import Context, DASAnnotateCallback
 from dasdist.callbacks.sink import SinkCallback
 from dasdist.errors import OutputUnwritable, RunInterrupted
 from dasdist.geometry import SegmentGrid
+from dasdist.journal.comparing import HeldCores, Now
 from dasdist.journal.fingerprint import describe_grid, plain
+from dasdist.journal.following import Followed, describe_change, placed, renumbered
 from dasdist.journal.journal import Journal
+from dasdist.journal.ledger import History
 from dasdist.journal.model_identity import describe_model
 from dasdist.journal.report_file import as_text, summarise
 from dasdist.planning.plan import Plan
-from dasdist.report import BlockResult, Failure, Partial, RunReport
+from dasdist.report import ArchiveChange, BlockResult, Failure, Partial, RunReport
 from dasdist.sources import Recording
 from dasdist.units import count_of
 
@@ -57,11 +60,14 @@ class Held:
         Blocks that were given up and are left alone.
     partial : mapping of int to Partial
         What blocks that are done could not compute.
+    change : ArchiveChange or None
+        What changed in the archive since earlier runs computed from it.
     """
 
     parts: Mapping[int, Any] = field(default_factory=dict)
     failures: Mapping[int, Failure] = field(default_factory=dict)
     partial: Mapping[int, Partial] = field(default_factory=dict)
+    change: ArchiveChange | None = None
 
 
 class RunSoFar(Protocol):
@@ -88,7 +94,7 @@ class MemoryJournal:
         Set up when the run begins.
     """
 
-    cores: Sequence[tuple[int, int]] = ()
+    held_core = None
     scale: float | None = None
 
     def __init__(self, callback: DASAnnotateCallback) -> None:
@@ -165,20 +171,22 @@ class RunJournal:
         self._run = uuid4().hex[:12]
         self._journal = Journal(sink.outputs, self._run, overwrite=self._overwrite)
         self._grids: Sequence[SegmentGrid] = ()
+        self._cores = HeldCores(())
         self._fingerprint: Mapping[str, Any] = {}
+        self._each: Sequence[Followed] = ()
 
     def __enter__(self) -> Self:
         self._journal.__enter__()
         self._grids = self._journal.grids()
+        self._cores = HeldCores(self._grids)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._journal.__exit__(*error)
 
-    @property
-    def cores(self) -> Sequence[tuple[int, int]]:
-        """Cores of the blocks that the outputs were begun with, by segment."""
-        return [grid.core for grid in self._grids]
+    def held_core(self, grid: SegmentGrid) -> tuple[int, int] | None:
+        """Return the core of the blocks that the outputs were begun with, for a segment of now."""
+        return self._cores(grid)
 
     @property
     def scale(self) -> float | None:
@@ -195,22 +203,32 @@ class RunJournal:
         """
         journal = self._journal
         self._fingerprint = self._described(plan)
+        listed = frozenset(path for path, *_ in self._files)
+        now = Now(self._recording, listed, self._sink.follows_changes)
         resume = journal.begun
         if resume:
-            journal.check(self._fingerprint, plan.grids, self._recording.identity)
+            self._each = journal.follow(self._fingerprint, plan.grids, now)
         else:
             journal.begin()
+            self._each = [Followed.anew(len(plan)) for _ in self._sink.outputs]
         self._sink.setup(
             replace(
                 context,
                 run=self._run,
                 resume=resume,
                 overwrite=self._overwrite or journal.half_begun,
+                numbers={
+                    o.journal: f.numbers
+                    for o, f in zip(self._sink.outputs, self._each, strict=True)
+                },
+                moved=any(followed.moved for followed in self._each),
+                standing=_standing(self._each),
             )
         )
         journal.open()
         held = self._held(plan)
-        journal.write(self._fingerprint)  # only now: of what it outgrew, the ledger has let go
+        # only now: of what it outgrew, the ledger has let go
+        journal.write(self._fingerprint, self._each, now, len(plan))
         return held
 
     def _described(self, plan: Plan) -> dict[str, Any]:
@@ -236,27 +254,47 @@ class RunJournal:
         }
 
     def _held(self, plan: Plan) -> Held:
-        """Return what is done already; blocks that must be computed again are struck out."""
-        history = self._journal.history()
-        parts = {block: self._sink.of_outputs(part) for block, part in history.parts.items()}
-        again = {*_outgrown(self._grids, plan), *self._sink.lost(parts)}
-        again &= {*parts, *history.failures}
+        """Return what stands; of all else the ledgers let go, and then the outputs."""
+        told = self._journal.histories()
+        standing = _agreed([f.standing(h) for f, h in zip(self._each, told, strict=True)])
+        parts = {block: self._sink.of_outputs(part) for block, part in standing.parts.items()}
+        again = set(self._sink.lost(parts))
         if self._retry_failed:
-            again |= {*history.failures, *history.partial}
-        self._journal.forget(sorted(again))
-        return Held(
-            parts={block: part for block, part in parts.items() if block not in again},
-            failures={b: failure for b, failure in history.failures.items() if b not in again},
-            partial={b: lacking for b, lacking in history.partial.items() if b not in again},
-        )
+            again |= {*standing.failures, *standing.partial}
+        parts = {block: part for block, part in parts.items() if block not in again}
+        failures = {
+            block: placed(failure, plan.grids, block)
+            for block, failure in standing.failures.items()
+            if block not in again and block not in parts
+        }
+        kept = {*parts, *failures}
+        self._journal.forget([_let_go(f, h, kept) for f, h in zip(self._each, told, strict=True)])
+        changed = any(followed.carried is not None for followed in self._each)
+        if changed:
+            self._sink.retain(sorted(parts))
+        partial = {
+            block: renumbered(lacking, block)
+            for block, lacking in standing.partial.items()
+            if block in parts
+        }
+        return Held(parts, failures, partial, self._change(plan, len(parts)))
+
+    def _change(self, plan: Plan, kept: int) -> ArchiveChange | None:
+        """Return what changed in the archive: now, or before a run that did not come to its end."""
+        followed = next((f for f in self._each if f.compared and f.compared.files), None)
+        if followed is None:
+            return self._journal.last_change()
+        change = describe_change(followed, self._grids, plan.grids, kept)
+        self._journal.note_change(change)
+        return change
 
     def add(self, result: BlockResult) -> None:
         """Write down that a block is done."""
-        self._journal.add(result, self._sink.by_output(result.part))
+        self._journal.add(result, self._sink.by_output(result.part), self._each)
 
     def add_failure(self, failure: Failure) -> None:
         """Write down that a block was given up."""
-        self._journal.add_failure(failure)
+        self._journal.add_failure(failure, self._each)
 
     @contextmanager
     def reporting(self, state: RunSoFar) -> Iterator[None]:
@@ -294,6 +332,8 @@ class RunJournal:
             )
             try:
                 self._journal.report(json.dumps(summary, indent=1), as_text(summary))
+                if how in ("complete", "failures"):
+                    self._journal.settle_change()
             except OutputUnwritable as error:
                 if not reason:
                     raise
@@ -303,25 +343,28 @@ class RunJournal:
 AnyJournal = MemoryJournal | RunJournal
 
 
-def _outgrown(held: Sequence[SegmentGrid], plan: Plan) -> Iterator[int]:
-    """Yield the blocks that the end of the recording changed: it has moved since."""
-    if not held:
-        return
-    old, new = held[-1], plan.grids[len(held) - 1]
-    if old == new:
-        return
-    for row in range(old.blocks[0]):
-        if old.along_time(row) != new.along_time(row) or _starts(old, row) != _starts(new, row):
-            first = old.first_block + row * old.blocks[1]
-            yield from range(first, first + old.blocks[1])
-
-
-def _starts(grid: SegmentGrid, row: int) -> tuple[int, ...]:
-    """Return where the last patches of a row of blocks start: the last of all fits the end."""
-    patches = grid.along_time(row)[1]
-    return tuple(
-        grid.rows.start(i) for i in range(max(patches.start, patches.stop - 2), patches.stop)
+def _agreed(each: Sequence[History]) -> History:
+    """Return what all ledgers agree on; a block is given up if any says so."""
+    done = [block for block in each[0].parts if all(block in h.parts for h in each)]
+    agreed = frozenset(done)
+    return History(
+        parts={block: tuple(h.parts[block] for h in each) for block in done},
+        failures={block: failure for h in each for block, failure in h.failures.items()},
+        partial={b: lacking for h in each for b, lacking in h.partial.items() if b in agreed},
     )
+
+
+def _let_go(followed: Followed, told: History, kept: Collection[int]) -> list[int]:
+    """Return the numbers in a ledger whose blocks are computed again, or are no more."""
+    numbers = {followed.numbers[block] for block in kept}
+    return sorted({*told.parts, *told.failures} - numbers)
+
+
+def _standing(each: Sequence[Followed]) -> NDArray[np.bool_] | None:
+    """Tell for each block whether what it wrote earlier, if anything, is still right."""
+    found = [f.carried.same >= 0 for f in each if f.carried is not None]
+    stands: NDArray[np.bool_] | None = np.logical_and.reduce(found) if found else None
+    return stands
 
 
 def _now() -> str:

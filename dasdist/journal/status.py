@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from dasdist.errors import InvalidInput
+from dasdist.journal import changes
 from dasdist.journal.coverage import Coverage, cover
 from dasdist.journal.fingerprint import grid_from_description
-from dasdist.journal.journal import read_fingerprint
-from dasdist.journal.ledger import read_ledger
-from dasdist.report import Failure, Missing, Partial
+from dasdist.journal.journal import read_fingerprint, read_history
+from dasdist.journal.report_file import change_lines
+from dasdist.report import ArchiveChange, Failure, Missing, Partial
 from dasdist.storage.lock import holder_of
 from dasdist.storage.staging import journal_of
 from dasdist.units import count_of, results_of
@@ -52,6 +53,8 @@ class Status:
         Host, pid and run of who writes it.
     report : mapping or None
         The report of the last run that ended.
+    change : ArchiveChange or None
+        What changed in the archive since earlier blocks were computed, the last time that it did.
     damage : str
         What is wrong with the ledger, if anything; the rest of this is what can be vouched for.
     """
@@ -68,6 +71,7 @@ class Status:
     report: Mapping[str, Any] | None
     damage: str = ""
     partial: Mapping[int, Partial] = field(default_factory=dict)
+    change: ArchiveChange | None = None
 
     @property
     def missing(self) -> tuple[Missing, ...]:
@@ -100,6 +104,7 @@ class Status:
             "holder": self.holder,
             "report": self.report,
             "damage": self.damage,
+            "change": None if self.change is None else asdict(self.change),
         }
 
     def __str__(self) -> str:
@@ -117,6 +122,7 @@ class Status:
             * bool(self.partial),
             *([self.damage] if self.damage else []),
             results_of(self.counts),
+            *change_lines(None if self.change is None else asdict(self.change)),
             "",
             str(self.coverage),
             "  # @ done   . : - = + * in part   x failed or missing   (blank: nothing recorded)",
@@ -164,11 +170,12 @@ def status(path: str | Path) -> Status:
         )
     grids = tuple(map(grid_from_description, fingerprint["segments"]))
     total = sum(map(len, grids))
-    history = read_ledger(folder / "ledger.jsonl", total)
+    history = read_history(folder, fingerprint)
     done, failed = np.zeros(total, dtype=bool), np.zeros(total, dtype=bool)
     done[list(history.parts)] = True
     failed[list(history.failures)] = True
     holder = holder_of(folder / "lock")
+    changed = changes.last(folder)
     counts: dict[str, int] = {}
     for part in history.parts.values():
         for name, count in part.items():
@@ -192,6 +199,7 @@ def status(path: str | Path) -> Status:
         report=_report(folder),
         damage=history.damage,
         partial=history.partial,
+        change=changed[0] if changed else None,
     )
 
 
@@ -210,7 +218,7 @@ def is_complete(path: str | Path, identity: str) -> bool:
     if folder is None or fingerprint is None or (folder / "begun").exists():
         return False
     total = sum(len(grid_from_description(grid)) for grid in fingerprint["segments"])
-    history = read_ledger(folder / "ledger.jsonl", total)
+    history = read_history(folder, fingerprint)
     return (
         not history.damage
         and len(history.parts) + len(history.failures) == total

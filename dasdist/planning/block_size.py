@@ -1,6 +1,6 @@
 """Give the segments of a plan their blocks, and check that these fit into memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -18,7 +18,10 @@ from dasdist.planning.speed import nominal
 from dasdist.planning.too_large import too_large
 from dasdist.sources import Recording
 
-__all__ = ["with_blocks"]
+__all__ = ["HeldCore", "with_blocks"]
+
+HeldCore = Callable[[SegmentGrid], tuple[int, int] | None]
+"""Returns the core that an earlier run chose for the blocks of a segment, or None."""
 
 PLANNED_SHARE = 0.5
 """Share of a worker's memory that chosen blocks may fill; Dask starts spilling at 0.6."""
@@ -32,27 +35,33 @@ def with_blocks(
     block: Mapping[str, int] | None,
     needs: Needs,
     recording: Recording,
-    cores: Sequence[tuple[int, int]],
+    held_core: HeldCore | None,
     limits: Limits,
 ) -> Plan:
     """Give every segment its core, number the blocks and check that they fit."""
     wanted = _given_core(block or {}, recording.channel_name)
     chosen: dict[Any, tuple[int, int]] = {}
+    keep = held_core if held_core is not None and not block else _none
+    cores = [keep(grid) for grid in plan.grids]
     # of segments that differ in length only, the longest tells what blocks should be
     for grid in sorted(plan.grids, key=lambda grid: -grid.shape[0]):
-        if _kind(grid) not in chosen and (block or grid.index >= len(cores)):
+        if _kind(grid) not in chosen and cores[grid.index] is None:
             chosen[_kind(grid)] = _core(grid, plan, needs, wanted, recording, limits)
     grids: list[SegmentGrid] = []
     first = 0
     for grid in plan.grids:
-        held = cores[grid.index] if grid.index < len(cores) and not block else chosen[_kind(grid)]
+        held = cores[grid.index] or chosen[_kind(grid)]
         core = min(grid.shape[0], held[0]), min(grid.shape[1], held[1])
         grids.append(replace(grid, core=core, first_block=first))
         first += len(grids[-1])
     plan = replace(plan, grids=tuple(grids))
     if plan.peak_bytes > plan.resources.usable:
-        raise BlockTooLarge(too_large(plan, given=bool(block or cores)))
+        raise BlockTooLarge(too_large(plan, given=bool(block or any(cores))))
     return plan
+
+
+def _none(grid: SegmentGrid) -> None:
+    """Return that no earlier run chose a core."""
 
 
 def _kind(grid: SegmentGrid) -> tuple[Any, ...]:

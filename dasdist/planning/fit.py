@@ -4,7 +4,7 @@ Everything that can be wrong about data, model and arguments is found here, befo
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from math import inf, isinf, log, log1p
@@ -21,7 +21,7 @@ from dasdist.geometry.choose import DEFAULT_LIMITS, Limits
 from dasdist.inference import Predictor
 from dasdist.models import ModelSpec, patching_structure
 from dasdist.planning.amplitude import with_amplitude
-from dasdist.planning.block_size import with_blocks
+from dasdist.planning.block_size import HeldCore, with_blocks
 from dasdist.planning.distances import check_distances
 from dasdist.planning.overlaps import aligned, warn_of_holes
 from dasdist.planning.plan import Plan, Resources, padding_notes
@@ -43,7 +43,7 @@ def make_plan(
     needs: Needs,
     resources: Resources,
     block: Mapping[str, int] | None = None,
-    cores: Sequence[tuple[int, int]] = (),
+    held_core: HeldCore | None = None,
     limits: Limits = DEFAULT_LIMITS,
     scale: float | None = None,
 ) -> Plan:
@@ -63,8 +63,8 @@ def make_plan(
         What the run may use.
     block : mapping, optional
         Core of a block: ``{"time": samples, "distance": channels}``.
-    cores : sequence of tuple of int
-        Cores of the blocks of the first segments, where an earlier run chose them.
+    held_core : callable, optional
+        Returns the core that an earlier run chose for the blocks of a segment, or None.
     limits : Limits
         What chosen blocks should stay within.
     scale : float, optional
@@ -141,9 +141,10 @@ def make_plan(
     plan = replace(plan, batch_bytes=found.batch_bytes)
     plan = with_amplitude(plan, recording, predictor, arguments, scale)
     plan = replace(plan, notes=plan.notes + _off_rate(spec, grids))
-    if len(cores) < len(grids) and isinf(limits.work):
+    new = held_core is None or any(held_core(grid) is None for grid in grids)
+    if new and isinf(limits.work):
         plan = replace(plan, speed=speed_of(predictor, plan, arguments, found.patch_seconds))
-    return with_blocks(plan, block, needs, recording, cores, limits)
+    return with_blocks(plan, block, needs, recording, held_core, limits)
 
 
 def _fit(

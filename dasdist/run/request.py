@@ -17,6 +17,7 @@ from dasdist.executors.resources import resources_of
 from dasdist.geometry.choose import DEFAULT_LIMITS, Limits
 from dasdist.inference.replica import Payload, pack, predictor_of, remember
 from dasdist.models import ModelSpec, as_das_model, check_arguments
+from dasdist.planning.block_size import HeldCore
 from dasdist.planning.fit import make_plan
 from dasdist.planning.plan import Plan
 from dasdist.run.options import RunOptions
@@ -108,7 +109,7 @@ class Request:
         needs: Needs,
         client: Client | None,
         *,
-        cores: Sequence[tuple[int, int]] = (),
+        held_core: HeldCore | None = None,
         limits: Limits = DEFAULT_LIMITS,
         scale: float | None = None,
     ) -> Plan:
@@ -120,8 +121,8 @@ class Request:
             Of the callback.
         client : Client or None
             A synchronous client, or None for this process.
-        cores : sequence of tuple of int
-            Cores of the blocks of the first segments, where an earlier run chose them.
+        held_core : callable, optional
+            Returns the core that an earlier run chose for the blocks of a segment, or None.
         limits : Limits
             What chosen blocks should stay within.
         scale : float, optional
@@ -135,7 +136,7 @@ class Request:
             needs=needs,
             resources=resources_of(client, predictor.device),
             block=self.options.block,
-            cores=cores,
+            held_core=held_core,
             limits=limits,
             scale=scale,
         )

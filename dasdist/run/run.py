@@ -62,7 +62,9 @@ def run(request: Request, callback: DASAnnotateCallback) -> RunReport:
     most = options.most_failures(lasting=lasting)
     with synchronous(request.client) as client, _journal(request, callback) as journal:
         check_timeout(client, options.block_timeout)
-        plan = request.plan(callback.needs, client, cores=journal.cores, scale=journal.scale)
+        plan = request.plan(
+            callback.needs, client, held_core=journal.held_core, scale=journal.scale
+        )
         held = journal.begin(plan, request.context(plan))
         state = RunState(plan, callback, journal, held)
         with journal.reporting(state):

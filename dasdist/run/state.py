@@ -53,6 +53,7 @@ class RunState:
             self.done[block] = True
             self._reduction.add(part)
         self.before = len(held.parts)
+        self._change = held.change
         self.finished = self.before
         self._seconds: dict[str, float] = {}
         self._peak = 0
@@ -122,4 +123,5 @@ class RunState:
             partial=dict(self.partial),
             unreached=self.plan.unreached,
             facts=self.plan.facts,
+            change=self._change,
         )

@@ -26,7 +26,7 @@ def check_size(path: str, size: int) -> None:
     if found != size:
         raise OSError(
             f"{path} has {found} bytes, but the index states {size}: it was cut or replaced since. "
-            "Restore it, or index the archive again and begin a new output"
+            "Restore it, or index the archive again: the same call or command then goes on"
         )
 
 

@@ -138,8 +138,34 @@ class Hdf5Source:
             for span, path in linked_files(self.pieces[0], self.time_axis):
                 yield repr(span).encode() + file_identity(path)
 
+    def origins(self) -> Iterator[tuple[int, str, bytes, bytes]]:
+        """Yield the first sample, the file, its state and what is read of it, along time."""
+        total = self.shape[self.time_axis]
+        ends = [(self._samples(p).start, self._samples(p).stop) for p in self.pieces]
+        cuts = sorted({0, total, *(cut for both in ends for cut in both)})
+        held: list[list[Piece]] = [[] for _ in cuts]
+        where = {cut: number for number, cut in enumerate(cuts)}
+        for piece, (start, stop) in zip(self.pieces, ends, strict=True):
+            for number in range(where[start], where[stop]):
+                held[number].append(piece)
+        facts = {path: file_identity(path) for path in {piece.path for piece in self.pieces}}
+        links = linked_files(self.pieces[0], self.time_axis) if len(self.pieces) == 1 else []
+        form = [repr(span).encode() + file_identity(path) for span, path in links]
+        for start, pieces in zip(cuts[:-1], held, strict=False):
+            paths = list(dict.fromkeys(piece.path for piece in pieces))
+            states = b"\0".join((*form, *(facts[path] for path in paths)))
+            parts = [
+                (self._samples(p).start - start, self._channels(p), paths.index(p.path))
+                for p in pieces
+            ]
+            known = repr([*parts, *((p.name, p.index) for p in pieces)]).encode()
+            yield start, paths[0] if len(paths) == 1 else "", states, known
+
     def _samples(self, piece: Piece) -> Span:
         return piece.rows if self.time_axis == 0 else piece.columns
+
+    def _channels(self, piece: Piece) -> Span:
+        return piece.columns if self.time_axis == 0 else piece.rows
 
     def chunks(self) -> tuple[int, int] | None:
         """Return the storage chunk of the first piece."""

@@ -14,6 +14,7 @@ from dasdist.geometry import Region, Span
 from dasdist.sources.absence import Reading, in_a_row
 from dasdist.sources.coordinates import Ties
 from dasdist.sources.labelled import Labelled
+from dasdist.sources.origins import origins_of_source
 from dasdist.sources.salvage import reading_of
 from dasdist.sources.source import Source
 
@@ -97,6 +98,12 @@ class JoinedSource:
         """Yield what tells all of them from others."""
         for source in self.sources:
             yield from source.identity()
+
+    def origins(self) -> Iterator[tuple[int, str, bytes, bytes]]:
+        """Yield the first sample, the file, its state and what is read of it, in turn."""
+        for source, start, size in zip(self.sources, self._starts, self.sizes, strict=True):
+            for first, path, state, part in origins_of_source(source, size):
+                yield start + first, path, state, part
 
 
 def joined(arrays: Sequence[Labelled]) -> list[Labelled]:

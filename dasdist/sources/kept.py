@@ -19,6 +19,7 @@ from dasdist.geometry import Region, Span
 from dasdist.sources.absence import Reading, in_a_row
 from dasdist.sources.coordinates import Ties
 from dasdist.sources.labelled import Labelled
+from dasdist.sources.origins import origins_of_source
 from dasdist.sources.salvage import reading_of
 from dasdist.sources.source import Source
 
@@ -165,6 +166,25 @@ class KeptSource:
     def chunks(self) -> tuple[int, int] | None:
         """Return the storage chunk of the source."""
         return self.source.chunks()
+
+    def origins(self) -> Iterator[tuple[int, str, bytes, bytes]]:
+        """Yield the first sample, the file, its state and what is read of it, of what is kept."""
+        end = int(self.bounds.max())
+        whole = list(origins_of_source(self.source, end))
+        starts = np.array([start for start, *_ in whole], dtype=np.int64)
+        ends = np.append(starts[1:], max(end, int(starts[-1])))
+        done = 0
+        for low, high in self.bounds.tolist():
+            first = int(np.searchsorted(starts, low, side="right")) - 1
+            last = int(np.searchsorted(starts, high))
+            for number in range(first, last):
+                start, path, state, part = whole[number]
+                here, stop = max(low, start), min(high, int(ends[number]))
+                # a file of which all is kept is what it is without overlaps
+                cut = (here, stop) != (start, ends[number])
+                read = repr((here - start, stop - start)).encode() * cut
+                yield done + here - low, path, state, part + read
+            done += high - low
 
     def identity(self) -> Iterator[bytes]:
         """Yield what is kept, and what tells the source from others."""

@@ -210,6 +210,56 @@ class TileSource:
                 facts = {path: file_identity(path) for path in set(paths)}
                 yield b"\0".join(facts[path] for path in paths)
 
+    def origins(self) -> Iterator[tuple[int, str, bytes, bytes]]:
+        """Yield the first sample, the file, its state and what is read of it, tile by tile."""
+        array, time_axis = self.tiles.cut(self.window), self.tiles.time_axis
+        header = _header(array)
+        grid = {f"tile_{axis}": count for axis, count in enumerate(header.pop("ntiles"))}
+        root = header.pop("root", "")
+        header["engine"] = {k: v for k, v in header["engine"].items() if k != "chunk"}
+        form = json.dumps(header, sort_keys=True).encode()
+        piece = _single_piece(array)
+        for span, path in linked_files(piece, time_axis) if piece else ():
+            form += repr(span).encode() + file_identity(path)
+        columns = {
+            str(name): np.moveaxis(column.variable.set_dims(grid).values, time_axis, 0)
+            for name, column in sorted(array.dataset.data_vars.items())
+        }
+        paths = columns.pop("paths").reshape(len(array.chunks[time_axis]), -1)
+        rows = {name: column.reshape(len(paths), -1) for name, column in columns.items()}
+        stated = [rows.pop(name) for name in ("bytes", "modified") if name in rows]
+        states = _states(root, paths, np.hstack(stated) if stated else None)
+        usual = [_usual(name, values) for name, values in rows.items()]
+        starts = np.cumsum(np.append(0, array.chunks[time_axis])).tolist()
+        alone = paths.shape[1] == 1
+        for i, (start, state) in enumerate(zip(starts[:-1], states, strict=True)):
+            path = os.path.join(root, os.fsdecode(paths[i, 0])) if alone else ""
+            parts = [name + row[i].tobytes() for name, row, tell in usual if tell[i]]
+            yield start, path, state, b"\0".join((form, *parts))
+
+
+def _usual(name: str, rows: NDArray[Any]) -> tuple[bytes, NDArray[Any], NDArray[np.bool_]]:
+    """Return a column of the table with its name, and in which rows it says anything.
+
+    A tile that begins with its file says so by a 0, or not at all where all others do.
+    """
+    nothing = {"starts": 0, "steps": 1}.get(name.partition("_")[0])
+    tell = np.ones(len(rows), dtype=bool) if nothing is None else (rows != nothing).any(axis=1)
+    return name.encode(), np.ascontiguousarray(rows), tell
+
+
+def _states(root: str, paths: NDArray[Any], stated: NDArray[Any] | None) -> Iterator[bytes]:
+    """Yield names and states of the files in each row, as a table states them or as they are."""
+    if stated is not None:
+        facts = np.ascontiguousarray(stated)
+        for row, names in zip(facts, paths.tolist(), strict=True):
+            yield b"\0".join((*map(os.path.basename, names), row.tobytes()))
+        return
+    full = {path: os.path.join(root, os.fsdecode(path)) for path in set(paths.ravel().tolist())}
+    known = {path: file_identity(name) for path, name in full.items()}
+    for names in paths.tolist():
+        yield b"\0".join(known[path] for path in names)
+
 
 def _travelled(packed: bytes, time_axis: int, window: Region, dtype: np.dtype[Any]) -> TileSource:
     return TileSource(_unpacked(packed, time_axis), window, dtype)

@@ -62,6 +62,8 @@ def check_sink(make: Callable[[Path], SinkCallback], folder: str | Path) -> None
     _check_repeats(make(path), grids, path, whole)
     _check_occupied(make(path), grids, path, whole)
     _check_lost(make(path), grids, path, whole, parts)
+    if make(path).follows_changes:
+        _check_retained(make(path), grids, path, whole, parts)
     _check_superseded(make(path), grids, path)
 
 
@@ -141,6 +143,26 @@ def _check_lost(
         assert _files(path) == whole, (
             f"Block {block.index} written again gave other bytes than before."
         )
+
+
+def _check_retained(
+    sink: SinkCallback,
+    grids: tuple[SegmentGrid, ...],
+    path: Path,
+    whole: _Files,
+    parts: Mapping[int, Any],
+) -> None:
+    """After the archive changed, of all but some blocks nothing may be left."""
+    sink.setup(context_of(grids, run="fifth", resume=True))
+    blocks = [block for grid in grids for block in grid]
+    kept = [block.index for block in blocks[1:-1]]
+    sink.retain(kept)
+    left = set(sink.lost(parts))
+    assert left == {blocks[0].index, blocks[-1].index}, (
+        f"After retain() of all blocks but the first and the last, lost() names {sorted(left)}."
+    )
+    _write(sink, [blocks[0], blocks[-1]])
+    assert _files(path) == whole, "Blocks removed by retain() and written again left other bytes."
 
 
 def _of_block(sink: SinkCallback, path: Path, block: Block) -> list[Path]:
