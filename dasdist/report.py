@@ -54,8 +54,11 @@ class Missing:
     def __str__(self) -> str:
         first, last = self.channels[0], self.channels[1] - 1
         channels = f"channel {first}" if first == last else f"channels {first} to {last}"
-        file = f" (file {self.path})" * bool(self.path)
-        return f"{self.start} to {self.stop}, {channels}: {self.what}{file}"
+        file = "" if not self.path or self.path in self.what else f" (file {self.path})"
+        return (
+            f"{readable_time(self.start)} to {readable_time(self.stop)}, {channels}: "
+            f"{self.what}{file}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,12 +224,13 @@ def test_samples_and_segments_are_counted_anew(tmp_path):
 def test_a_file_that_is_repaired_after_a_failure_is_done_by_a_plain_resume(tmp_path):
     archive, out = Archive(tmp_path / "fibre", range(8)), tmp_path / "picks.parquet"
     values = noise(SAMPLES, 6, seed=103)
-    values[40] = np.nan
+    values[45:90] = np.nan
     recording(values, start=START + 3 * SAMPLES * STEP).to_netcdf(archive.path(3))
     with pytest.warns(dasdist.DataWarning, match="left out"):
         first = classify(archive.open(), out, block=BLOCK)
-    failed = {failure.block for failure in first.report.failures}
-    assert failed
+    assert first.report.failures
+    assert first.report.partial
+    failed = {failure.block for failure in first.report.failures} | {*first.report.partial}
     archive.change([("replaced", 3)])
     result = classify(archive.open(), out)
     assert result.report.complete
@@ -240,10 +241,11 @@ def test_a_file_that_is_repaired_after_a_failure_is_done_by_a_plain_resume(tmp_p
 def test_failures_elsewhere_stay_and_are_told_of_their_new_place(tmp_path):
     archive, out = Archive(tmp_path / "fibre", [2, 3, 5, 6]), tmp_path / "picks.parquet"
     values = noise(SAMPLES, 6, seed=103)
-    values[50] = np.nan
+    values[10:] = np.nan
     recording(values, start=START + 6 * SAMPLES * STEP).to_netcdf(archive.path(6))
     with pytest.warns(dasdist.DataWarning, match="left out"):
         first = classify(archive.open(), out, block=BLOCK)
+    assert first.report.failures
     archive.change([("late", 0)])  # a segment before: blocks get other places
     with pytest.warns(dasdist.DataWarning, match="left out"):
         result = classify(archive.open(), out)
