@@ -373,7 +373,7 @@ def test_failures_are_a_line_each_however_long_their_errors_are(monkeypatch):
     ]
     voice = Voice("classify")
     screen = voice.out.file = io.StringIO()
-    listed(voice, failures, "picks")
+    listed(voice, failures, (), "picks")
     title, header, *lines = screen.getvalue().splitlines()
     assert title == "3 failed blocks:"
     assert header.split() == ["block", "from", "to", "kind", "error"]
