@@ -24,6 +24,8 @@ from dasdist.signal import nearest_ratio, resample_span, resample_tensor
 from .test_cli import events, here
 from .toys import Toy, noise, recording
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"thresholds": 0.3, "pbar": False}
 WHERE = ["phase", "channel_index", "sample_index"]
 SMALL = {"time": 700, "distance": 20}

@@ -20,6 +20,8 @@ from dasdist.geometry import Region, Span
 from dasdist.sources import open_recording
 from dasdist.sources.lengths import is_number, metres
 
+pytestmark = pytest.mark.slow
+
 START = np.datetime64("2024-05-01T00:00:00", "ns")
 RATE = 100
 SPIKE = (1203, 7)  # sample and channel

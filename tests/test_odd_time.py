@@ -33,7 +33,10 @@ from dasdist.sources.selection import ArraySource
 from dasdist.testing import check_source
 from tests.toys import START, Toy
 
-pytestmark = pytest.mark.filterwarnings("ignore:No o.*specified", "ignore:.*could not open")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:No o.*specified", "ignore:.*could not open"),
+    pytest.mark.slow,
+]
 
 
 class Spikes(Toy):
