@@ -247,7 +247,7 @@ class Plan:
             not ratio.is_identity for ratio in grid.ratios
         )
         copies += [8 if kept else 4] * (self.sections[grid.index] is not None)
-        copies += [4] * grid.rows.padded
+        copies += [8 if kept else 4] * grid.rows.padded
         return inputs * sum(sorted(copies)[-2:])
 
     def __repr__(self) -> str:

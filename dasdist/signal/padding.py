@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from dasdist.amplitude import is_wide
+
 __all__ = ["padded"]
 
 _FADE = 200
@@ -30,14 +32,15 @@ def padded(values: Any, before: int, after: int) -> Any:
 
     Parameters
     ----------
-    values : ndarray or Tensor of float32, shape (samples, channels)
+    values : ndarray or Tensor, shape (samples, channels)
         All of a segment.
     before, after : int
         Samples to add.
 
     Returns
     -------
-    ndarray or Tensor of float32, shape (before + samples + after, channels)
+    ndarray or Tensor, shape (before + samples + after, channels)
+        Of float32, or of float64 where that cannot hold the samples.
 
     Examples
     --------
@@ -46,12 +49,15 @@ def padded(values: Any, before: int, after: int) -> Any:
     """
     count, channels = values.shape
     shape = (before + count + after, channels)
+    wide = is_wide(values.dtype)
     if isinstance(values, np.ndarray):
-        mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
-        out: Any = np.empty(shape, np.float32)
+        kind: Any = np.float64 if wide else np.float32
+        mean = values.mean(axis=0, dtype=np.float64).astype(kind)
+        out: Any = np.empty(shape, kind)
     else:
-        mean = values.mean(dim=0, dtype=torch.float64).to(torch.float32)
-        out = values.new_empty(shape)
+        kind = torch.float64 if wide else torch.float32
+        mean = values.mean(dim=0, dtype=torch.float64).to(kind)
+        out = values.new_empty(shape, dtype=kind)
     out[:] = mean
     out[before : before + count] = values
     reach = min(_FADE, count)
