@@ -303,7 +303,8 @@ def test_a_scale_is_a_power_of_two_of_the_whole_recording(phasenet, quake):
     small = fibre((quake * unit).astype("float32"))
     whole = dasdist.annotate(phasenet, small)["P"].values
     parts = dasdist.annotate(phasenet, small, block=SMALL)["P"].values
-    np.testing.assert_array_equal(parts, whole)
+    # batches of another size, which a plan of other blocks may choose, differ in the last digits
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-6)
     np.testing.assert_allclose(whole, plain, atol=1e-5)
     scale = dasdist.plan(phasenet, small).amplitude.scale
     assert np.log2(scale) == round(np.log2(scale)) >= 38

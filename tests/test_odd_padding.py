@@ -61,6 +61,14 @@ def test_padding_mirrors_and_fades_into_the_mean(sides, count):
     np.testing.assert_allclose(tensor, by_hand(values, *sides), atol=2e-6)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float64"])
+def test_what_lies_on_an_offset_keeps_its_signal(dtype):
+    signal = np.random.default_rng(2).integers(-9, 9, (40, 5))
+    values = (signal + 10**9).astype(dtype)  # float32 would round these to multiples of 64
+    kept = padded(values, 7, 3)
+    np.testing.assert_array_equal(kept[7:47] - 10**9, signal)
+
+
 class Window(Echo):
     """Says of every output what the mean square of its whole window is."""
 

@@ -180,13 +180,18 @@ def test_times_that_they_can_count_are_exact(first):
 
 def test_files_of_such_times_are_problems_of_an_index(tmp_path):
     late = prodml(tmp_path / "late.h5", spikes(100), 100, np.datetime64("2300-01-01", "us"))
-    as_xdas(stamped("0001-01-01")).to_netcdf(tmp_path / "wrapped.nc")  # xdas writes 1754
+    try:
+        as_xdas(stamped("0001-01-01")).to_netcdf(tmp_path / "wrapped.nc")  # xdas writes 1754
+        wraps = True
+    except OverflowError:  # from numpy 2.5 on, which refuses
+        wraps = False
+        (tmp_path / "wrapped.nc").unlink(missing_ok=True)
     save(tmp_path / "right.nc", spikes(100), 0.0)
     index = indexed([late, *tmp_path.glob("*.nc")], tmp_path / "index")
     told = {path.rpartition("/")[2]: why for path, _, why in index.problems.itertuples(index=False)}
     assert index.files == 1
     assert "begins at 2300-01-01" in told["late.h5"]
-    assert "begins at 1754-08-30" in told["wrapped.nc"]
+    assert not wraps or "begins at 1754-08-30" in told["wrapped.nc"]
 
 
 @pytest.mark.parametrize("zone", ["Europe/Rome", "+09:00", "UTC"])

@@ -19,8 +19,7 @@ from dasdist.callbacks import (
     PicksWriterCallback,
     WriterCallback,
     adapt_callback,
-    check_probabilities,
-    thresholds_by_key,
+    check_thresholds,
 )
 from dasdist.callbacks.stacking import MapStacked, check_stacking
 from dasdist.coordinates import coordinate
@@ -262,9 +261,7 @@ def classify(
         )
     accepted = _arguments_of(kind)
     for_model = {key: value for key, value in given.items() if key not in accepted}
-    for_callback, told = options_of_callback(das_model, kind, given)
-    callback = kind(**for_callback)
-    _check_phases(das_model, callback)
+    callback, told = _callback(das_model, kind, given)
     elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
     request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
     request = replace(request, told=told)
@@ -314,9 +311,7 @@ def plan(
     for_model = {key: value for key, value in kwargs.items() if key not in accepted | _OF_RUNS}
     needs, told = Needs(), dict[str, str]()
     if kind:
-        for_callback, told = options_of_callback(das_model, kind, kwargs)
-        callback = kind(**for_callback)
-        _check_phases(das_model, callback)
+        callback, told = _callback(das_model, kind, kwargs)
         needs = adapt_callback(callback).needs
     elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
     request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
@@ -331,12 +326,17 @@ def _own(function: Any) -> dict[str, str]:
     return {p.name: "" for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def _check_phases(model: Any, callback: Any) -> None:
-    """Refuse thresholds of phases that the model does not have, before any data is looked at."""
+def _callback(model: Any, kind: type, given: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
+    """Make a model's callback; return it, and where its options come from.
+
+    Thresholds that the model has no use for are refused before any data is looked at.
+    """
+    options, told = options_of_callback(model, kind, given)
+    callback = kind(**options)
     if isinstance(callback, DASPickingCallback | PicksWriterCallback):
         spec = ModelSpec.of(model)
-        check_probabilities(callback.settings["thresholds"])
-        thresholds_by_key(callback.settings["thresholds"], spec.annotate_keys, spec.phases)
+        check_thresholds(callback.settings["thresholds"], spec.annotate_keys, spec.phases)
+    return callback, told
 
 
 def _arguments_of(kind: type) -> frozenset[str]:

@@ -5,7 +5,8 @@ from dasdist.callbacks.in_memory import InMemoryCollectionCallback
 from dasdist.callbacks.multi import MultiCallback, adapt_callback
 from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.parquet import PicksWriterCallback, StoredPicks
-from dasdist.callbacks.picking import DASPickingCallback, check_probabilities, thresholds_by_key
+from dasdist.callbacks.picking import DASPickingCallback
+from dasdist.callbacks.picking_options import check_thresholds
 from dasdist.callbacks.picks import DASPick, PickList
 from dasdist.callbacks.seisbench import ClientSideCallback
 from dasdist.callbacks.sink import Output, SinkCallback
@@ -29,6 +30,5 @@ __all__ = [
     "StoredPicks",
     "WriterCallback",
     "adapt_callback",
-    "check_probabilities",
-    "thresholds_by_key",
+    "check_thresholds",
 ]

@@ -11,12 +11,9 @@ Peaks of overlapping patches compete where they are closer than the minimum sepa
 that owns a pick sees all its competitors, because the pick halo reaches that far.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ from numpy.typing import NDArray
 from dasdist.callbacks.base import Context, DASAnnotateCallback
 from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.peaks import find_peaks, survivors
+from dasdist.callbacks.picking_options import check_options, thresholds_by_key, warn_of_holes
 from dasdist.callbacks.picks import (
     CANDIDATE,
     METRES,
@@ -37,12 +35,11 @@ from dasdist.callbacks.picks import (
     positions,
     to_dataframe,
 )
-from dasdist.errors import DasdistError, DataWarning, InvalidInput
+from dasdist.errors import DasdistError
 from dasdist.geometry.blocks import Block
-from dasdist.geometry.patches import Patch, PatchGrid
-from dasdist.spelling import nearest
+from dasdist.geometry.patches import Patch
 
-__all__ = ["DASPickingCallback", "PickMapper", "check_probabilities", "thresholds_by_key"]
+__all__ = ["DASPickingCallback", "PickMapper"]
 
 
 class DASPickingCallback(DASAnnotateCallback):
@@ -113,7 +110,7 @@ class DASPickingCallback(DASAnnotateCallback):
         min_time_separation: float = 1.0,
         blinding: tuple[int, int] = (100, 100),
     ):
-        _check_options(thresholds, min_time_separation, blinding)
+        check_options(thresholds, min_time_separation, blinding)
         self.thresholds = thresholds
         self.min_time_separation = min_time_separation
         self.blinding = blinding
@@ -152,7 +149,7 @@ class DASPickingCallback(DASAnnotateCallback):
         self._picks = None
         self._by_key = thresholds_by_key(self.thresholds, context.annotate_keys, context.phases)
         self._place = place_of(context.dims[1], context.channel_unit)
-        any(_warn_of_holes(self.blinding, grid.rows) for grid in context.grids)  # once is enough
+        any(warn_of_holes(self.blinding, grid.rows) for grid in context.grids)  # once is enough
 
     def mapper(self) -> "PickMapper":
         """Return the half that picks a block."""
@@ -253,128 +250,3 @@ class _BlockPicks:
             kept &= (core.start <= peaks["sample"]) & (peaks["sample"] < core.stop)
             tables.append(placed(key, peaks[kept], self._grid))
         return join(tables)
-
-
-# ---------------------------------------------------------------- options
-
-
-def _check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> None:
-    values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
-    if not all(isinstance(value, Real) and 0 <= float(value) < inf for value in values):
-        raise InvalidInput(_no_threshold(thresholds))
-    if not (isinstance(min_time_separation, Real) and 0 <= float(min_time_separation) < inf):
-        raise InvalidInput(
-            f"min_time_separation={min_time_separation!r}: give seconds, at least 0."
-        )
-    if np.shape(blinding) != (2,) or not all(
-        isinstance(b, Integral) and int(b) >= 0 for b in blinding
-    ):
-        raise InvalidInput(
-            f"blinding={blinding!r}: give two whole numbers of outputs, each at least 0."
-        )
-
-
-def check_probabilities(thresholds: float | Mapping[str, float]) -> None:
-    """Refuse thresholds that no probability reaches.
-
-    The callbacks take them, for a model of one's own may annotate with something else.
-
-    Raises
-    ------
-    InvalidInput
-        If one is above 1.
-    """
-    values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
-    if max(values, default=0) > 1:
-        raise InvalidInput(_no_threshold(thresholds))
-
-
-def _no_threshold(thresholds: Any) -> str:
-    return (
-        f"thresholds={thresholds!r}: the confidence of a pick is a probability, so give a number "
-        "from 0 to 1, such as 0.3, or one for each phase, such as {'P': 0.3, 'S': 0.2}."
-    )
-
-
-def thresholds_by_key(
-    thresholds: float | Mapping[str, float],
-    keys: Sequence[str],
-    phases: Sequence[str] | None = None,
-) -> tuple[tuple[str, float], ...]:
-    """Return each annotation key to pick, in the order of the model, with its threshold.
-
-    Parameters
-    ----------
-    thresholds : float or mapping of str to float
-        As for :class:`DASPickingCallback`.
-    keys, phases : sequence of str
-        Annotation keys of a model, and those of them whose peaks are arrivals; by default all.
-
-    Raises
-    ------
-    InvalidInput
-        If a threshold is of a phase that the model does not have, or one has no threshold.
-
-    Examples
-    --------
-    >>> thresholds_by_key({"S": 0.2, "P": 0.3}, ["P", "S", "N"], ["P", "S"])
-    (('P', 0.3), ('S', 0.2))
-    """
-    phases = keys if phases is None else phases
-    if not isinstance(thresholds, Mapping):
-        if not any(key in phases for key in keys):
-            raise InvalidInput(
-                f"The model names no phases among its outputs {', '.join(map(repr, keys))}, so "
-                "nothing would be picked: give thresholds by output, such as "
-                f"{{{keys[0]!r}: {thresholds}}}, or call annotate."
-            )
-        return tuple((key, float(thresholds)) for key in keys if key in phases)
-    for key in thresholds:
-        if key not in keys:
-            raise InvalidInput(_unknown_phase(key, phases, keys))
-    missing = [key for key in phases if key not in thresholds]
-    if missing:
-        raise InvalidInput(
-            f"thresholds has no value for {', '.join(map(repr, missing))}; give one for each "
-            "phase, or a single number for all."
-        )
-    return tuple((key, float(thresholds[key])) for key in keys if key in thresholds)
-
-
-def _unknown_phase(name: str, phases: Sequence[str], keys: Sequence[str]) -> str:
-    """Say which phases a model has, and what else it annotates."""
-    near = nearest(name, keys)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    others = [key for key in keys if key not in phases]
-    more = f", and it also annotates {', '.join(map(repr, others))}" if others else ""
-    return (
-        f"There is no phase {name!r} for a threshold: the model's phases are "
-        f"{', '.join(map(repr, phases))}{more}.{hint}"
-    )
-
-
-def _warn_of_holes(blinding: tuple[int, int], rows: PatchGrid) -> bool:
-    """Warn if outputs between patches, or all of them, are never picked; tell whether so."""
-    trim = sum(blinding) + 2  # a peak has neighbours, so it is none of the outermost
-    outputs = min(rows.out, rows.out_size)  # a padded segment has fewer than its patch
-    if outputs <= trim:
-        warnings.warn(
-            f"blinding={blinding!r} leaves no place for a peak in the {outputs} outputs of a "
-            f"{'padded segment' if rows.padded else 'patch'}: nothing will be picked. Use a "
-            "smaller blinding.",
-            DataWarning,
-            stacklevel=3,
-        )
-    elif rows.hole(trim=sum(blinding)) > 0:
-        enough = min(rows.window - 1, rows.window - int((rows.out - trim) * rows.stride))
-        warnings.warn(
-            f"overlap_samples={rows.window - rows.shift} is too small for blinding={blinding!r}: "
-            f"between neighbouring patches up to {rows.hole(trim)} outputs are never picked. "
-            f"Use overlap_samples={enough} (in the model's patching structure, if that states one) "
-            "or a smaller blinding.",
-            DataWarning,
-            stacklevel=3,
-        )
-    else:
-        return False
-    return True

@@ -81,7 +81,7 @@ def ready(
 def check_settings(network: Any, settings: Mapping[str, Any], callback: str) -> None:
     """Refuse settings that neither the model nor the callback takes, and values out of range."""
     import dasdist
-    from dasdist.callbacks import check_probabilities, thresholds_by_key
+    from dasdist.callbacks import check_thresholds
     from dasdist.models import ModelSpec, as_das_model, check_arguments
 
     model = as_das_model(network)
@@ -93,8 +93,7 @@ def check_settings(network: Any, settings: Mapping[str, Any], callback: str) -> 
     kind("not written", **given)
     if "thresholds" in given:
         spec = ModelSpec.of(model)
-        check_probabilities(given["thresholds"])
-        thresholds_by_key(given["thresholds"], spec.annotate_keys, spec.phases)
+        check_thresholds(given["thresholds"], spec.annotate_keys, spec.phases)
 
 
 @contextmanager

@@ -1,4 +1,13 @@
-"""Recordings: arrays of samples with their coordinates, and how selections of them are read."""
+"""Recordings: arrays of samples with their coordinates, and how selections of them are read.
+
+::
+
+    what users pass    xdas_arrays, xarray_arrays, array, index, formats, joined    -> labelled
+    its time           timed: time_range, zones, restamp (headers), jitter, borders, overlaps, kept
+    its positions      stored_axes (stated), lengths
+    a recording        open: coordinates, base
+    its samples        selection: tiles, hdf5 (chunks, inflate), checked
+"""
 
 from dasdist.sources.array import SourceArray
 from dasdist.sources.base import Recording, SegmentAxes
