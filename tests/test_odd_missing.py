@@ -404,11 +404,37 @@ def test_a_block_in_part_counts_as_a_failure_but_not_as_a_lost_one():
     values = VALUES.copy()
     values[[500, 1500, 2500], 3] = np.nan
     options = {"block": {"time": 1000}, **OPTIONS}
-    with pytest.raises(dasdist.TooManyFailures, match="wholly or in part") as caught:
+    with pytest.raises(dasdist.TooManyFailures, match="2 blocks failed, 2 in part, and") as caught:
         dasdist.classify(Each(), recording(values), max_failures=1, **options)
     assert "All of the first" not in str(caught.value)
     found = dasdist.classify(Each(), recording(values), max_failures=6, **options)
     assert found.report.finished == found.report.blocks
+
+
+def test_an_archive_may_begin_with_a_long_hole():
+    values = VALUES.copy()
+    values[:2400] = np.nan
+    options = {"block": {"time": 64}, "max_failures": "any", **OPTIONS}
+    found = dasdist.classify(Each(), recording(values), **options)
+    clean = dasdist.classify(Each(), recording(VALUES), **options).picks
+    assert len(found.report.failures) > 10
+    late = START + 2464 * STEP  # the first window without missing samples ends there
+    after = pointed(clean[clean.time >= late])
+    assert 0 < len(after) < len(clean)
+    pd.testing.assert_frame_equal(pointed(found.picks[found.picks.time >= late]), after)
+
+
+def test_if_all_is_missing_the_run_says_so():
+    with pytest.raises(
+        dasdist.TooManyFailures, match=r"^All [0-9]+ blocks failed and none was done"
+    ):
+        dasdist.classify(
+            Each(),
+            recording(np.full_like(VALUES, np.nan)),
+            block={"time": 64},
+            max_failures="any",
+            **OPTIONS,
+        )
 
 
 # ---------------------------------------------------------------- declared missing
