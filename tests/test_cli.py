@@ -482,7 +482,8 @@ def test_synth_writes_what_the_python_function_does(archive, tmp_path):
     assert "another synthetic archive" in refused.stderr
 
 
-def test_an_index_lists_what_cannot_be_read_and_is_an_input(archive, tmp_path):
+def test_an_index_lists_what_cannot_be_read_and_is_an_input(archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")  # no name is folded
     (tmp_path / "broken.nc").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     out = tmp_path / "index.nc"
     done = here("index", archive / "fibre", tmp_path / "broken.nc", "-o", out, "--json")

@@ -482,7 +482,7 @@ def test_a_febus_is_one_segment_at_its_exact_rate(tmp_path, rate, block, opener)
         options["ctype"] = "sampled"
     if opener == "index":
         index = indexed(paths, tmp_path / "index.nc")
-        assert len(index.problems) == 0
+        assert set(index.problems.kind) == {"guess"}  # the files do not say how they overlap
         assert index.table().sampling_interval.tolist() == [pytest.approx(1 / rate)] * 3
         data = index.open()
     elif opener == "pattern":

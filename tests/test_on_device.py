@@ -209,8 +209,8 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
         if not fetched:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    def process(selection, one, recipe, predictor, listen):
-        return block.process_block(selection, one, recipe, OnGpu(predictor), listen)
+    def process(selection, one, recipe, predictor, listen, **options):
+        return block.process_block(selection, one, recipe, OnGpu(predictor), listen, **options)
 
     data = recording(noise(4000, 12))
     expected = dasdist.classify(Toy(), data, **OPTIONS).picks

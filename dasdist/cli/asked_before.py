@@ -95,7 +95,7 @@ def nothing_left(asked: Asked, recording: Any) -> bool:
 def _lost(asked: Asked) -> bool:
     """Return whether a part of an output is missing, or has another size."""
     import dasdist
-    from dasdist.journal.journal import read_fingerprint, read_history
+    from dasdist.journal.reading import read_fingerprint, read_history
     from dasdist.journal.status import journal_folder
 
     for number, output in enumerate(asked.outputs):

@@ -4,13 +4,16 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.geometry.carry import NOT_THERE, KeptSamples
 from dasdist.report import FileChange
-from dasdist.sources.origins import Origins
+
+if TYPE_CHECKING:  # status shall load no library of data
+    from dasdist.sources.origins import Origins
 
 __all__ = ["Compared", "compare", "left_out"]
 
@@ -31,7 +34,7 @@ class Compared:
     files: tuple[FileChange, ...]
 
 
-def compare(then: Origins, now: Origins) -> Compared | None:
+def compare(then: "Origins", now: "Origins") -> Compared | None:
     """Compare recordings; None if they have no file in common, not even by name and time."""
     was = now.among(then)
     offsets = np.where(was >= 0, now.starts[:-1] - then.starts[was], NOT_THERE)
@@ -44,7 +47,7 @@ def compare(then: Origins, now: Origins) -> Compared | None:
 
 
 def _changes(
-    then: Origins, left: NDArray[np.int64], now: Origins, came: NDArray[np.int64]
+    then: "Origins", left: NDArray[np.int64], now: "Origins", came: NDArray[np.int64]
 ) -> Iterator[FileChange]:
     names = set(_names(then, left))
     for number, (path, moved) in zip(came, _pairs(now, came), strict=True):
@@ -56,26 +59,26 @@ def _changes(
             yield FileChange(then.paths[number], "gone", *_span(then, number))
 
 
-def _pairs(origins: Origins, numbers: NDArray[np.int64]) -> Iterator[tuple[str, tuple[str, int]]]:
+def _pairs(origins: "Origins", numbers: NDArray[np.int64]) -> Iterator[tuple[str, tuple[str, int]]]:
     """Yield what a file is known by: its path, or where its folder was moved, name and time."""
     for number in numbers.tolist():
         path = origins.paths[number]
         yield path, (PurePath(path).name, int(origins.times[number, 0]))
 
 
-def _names(origins: Origins, numbers: NDArray[np.int64]) -> Iterator[str | tuple[str, int]]:
+def _names(origins: "Origins", numbers: NDArray[np.int64]) -> Iterator[str | tuple[str, int]]:
     for path, moved in _pairs(origins, numbers):
         if path:
             yield path
             yield moved
 
 
-def _span(origins: Origins, number: int) -> tuple[str, str]:
+def _span(origins: "Origins", number: int) -> tuple[str, str]:
     first, last = (np.datetime64(int(time), "ns") for time in origins.times[number])
     return str(first), str(last)
 
 
-def left_out(then: Origins, now: Origins, compared: Compared, listed: Collection[str]) -> str:
+def left_out(then: "Origins", now: "Origins", compared: Compared, listed: Collection[str]) -> str:
     """Return a file, as it was, that is left out at an end of the recording; "" if none is.
 
     Then it is another stretch of the archive that was passed, and not the archive that changed.
@@ -105,6 +108,6 @@ def left_out(then: Origins, now: Origins, compared: Compared, listed: Collection
     return ""
 
 
-def _ends(origins: Origins) -> tuple[int, int]:
+def _ends(origins: "Origins") -> tuple[int, int]:
     """Return the stretches with the first and the last sample."""
     return int(origins.times[:, 0].argmin()), int(origins.times[:, 1].argmax())

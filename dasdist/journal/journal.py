@@ -29,10 +29,10 @@ from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.journal import changes, origins_file
 from dasdist.journal.comparing import Now, follow_recording
-from dasdist.journal.fingerprint import grid_from_description
-from dasdist.journal.following import Followed, numbers_of, placed, renumbered
+from dasdist.journal.following import Followed
 from dasdist.journal.ledger import History, Ledger, read_ledger
 from dasdist.journal.mismatch import another_model, another_output, other_values
+from dasdist.journal.reading import grids_of, next_number, read_fingerprint
 from dasdist.report import ArchiveChange, BlockResult, Failure
 from dasdist.storage.files import check_own_folder, make_folder, write_atomically, writing
 from dasdist.storage.lock import Lock
@@ -40,7 +40,7 @@ from dasdist.storage.lock import Lock
 if TYPE_CHECKING:
     from dasdist.callbacks.sink import Output
 
-__all__ = ["Journal", "read_fingerprint", "read_history"]
+__all__ = ["Journal"]
 
 _KEPT = ("run.json", "ledger.jsonl", "report.json", "report.txt", "changes.json")
 _NAMED = 12  # differences in a message; the rest is counted
@@ -123,7 +123,7 @@ class Journal:
         """Return the segments, with their blocks, of the run that the outputs hold."""
         if not self.begun:
             return ()
-        return _grids(read_fingerprint(self._folders[0]) or {})
+        return grids_of(read_fingerprint(self._folders[0]) or {})
 
     def scale(self) -> float:
         """Return the factor of the samples in the run that the outputs hold."""
@@ -163,7 +163,7 @@ class Journal:
             followed = None
             if not told:
                 followed, told = follow_recording(
-                    folder, held, fingerprint, (_grids(held), grids), now
+                    folder, held, fingerprint, (grids_of(held), grids), now
                 )
             if followed is None:
                 more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
@@ -211,12 +211,14 @@ class Journal:
 
     def histories(self) -> list[History]:
         """Return what each ledger says, by the numbers of its blocks."""
-        return [read_ledger(folder / "ledger.jsonl", _numbers(folder)) for folder in self._folders]
+        return [
+            read_ledger(folder / "ledger.jsonl", next_number(folder)) for folder in self._folders
+        ]
 
     def open(self) -> None:
         """Open the ledgers for writing; what is damaged in them goes, with a `DataWarning`."""
         for folder in self._folders:
-            ledger = self._held.enter_context(Ledger(folder / "ledger.jsonl", _numbers(folder)))
+            ledger = self._held.enter_context(Ledger(folder / "ledger.jsonl", next_number(folder)))
             self._ledgers.append(ledger)
             if ledger.damage:
                 warnings.warn(ledger.damage, DataWarning, stacklevel=2)
@@ -256,43 +258,6 @@ class Journal:
         for folder in self._folders:
             write_atomically(folder / "report.json", as_json)
             write_atomically(folder / "report.txt", as_text)
-
-
-def read_fingerprint(folder: Path) -> dict[str, Any] | None:
-    """Return the fingerprint of the run that a journal belongs to, if it got past setting up."""
-    try:
-        found: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    except FileNotFoundError:
-        return None
-    return found
-
-
-def read_history(folder: Path, fingerprint: Mapping[str, Any]) -> History:
-    """Return what the ledger of a run says of the blocks of its plan."""
-    grids = _grids(fingerprint)
-    blocks = sum(map(len, grids))
-    _, following = numbers_of(fingerprint, blocks)
-    history = read_ledger(folder / "ledger.jsonl", following)
-    found = Followed.held(fingerprint, blocks).standing(history)
-    return replace(
-        found,
-        failures={
-            block: placed(failure, grids, block) for block, failure in found.failures.items()
-        },
-        partial={block: renumbered(lacking, block) for block, lacking in found.partial.items()},
-    )
-
-
-def _numbers(folder: Path) -> int | None:
-    """Return the first number that no block of a run had, if it got past setting up."""
-    fingerprint = read_fingerprint(folder)
-    if not fingerprint:
-        return None
-    return numbers_of(fingerprint, sum(map(len, _grids(fingerprint))))[1]
-
-
-def _grids(fingerprint: Mapping[str, Any]) -> tuple[SegmentGrid, ...]:
-    return tuple(map(grid_from_description, fingerprint["segments"]))
 
 
 def _differences(held: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from dasdist.errors import InvalidInput
 from dasdist.journal import changes
 from dasdist.journal.coverage import Coverage, cover
 from dasdist.journal.fingerprint import grid_from_description
-from dasdist.journal.journal import read_fingerprint, read_history
+from dasdist.journal.reading import read_fingerprint, read_history
 from dasdist.journal.report_file import change_lines
 from dasdist.report import ArchiveChange, Failure, Missing, Partial
 from dasdist.storage.lock import holder_of
