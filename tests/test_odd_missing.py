@@ -695,9 +695,11 @@ def zarr_store(path, values, lost, **encoding):
     time = START + np.arange(len(values)) * STEP
     coords = {"time": time, "distance": 10.0 * np.arange(values.shape[1])}
     array = xarray.DataArray(values, coords, ("time", "distance"), name="strain")
-    array.to_dataset().to_zarr(path, encoding={"strain": encoding}, consolidated=False)
+    version = encoding.pop("zarr_format", 3)
+    encoding = {"strain": encoding}
+    array.to_dataset().to_zarr(path, encoding=encoding, zarr_format=version, consolidated=False)
     for name in lost:
-        gone = path / "strain" / "c" / name
+        gone = path / "strain" / name if "." in name else path / "strain" / "c" / name
         shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     return path
 
@@ -710,6 +712,11 @@ COUNTS = np.rint(40 * VALUES).astype("i2")
     [
         ({"chunks": (500, 12)}, ["2", "5"], [(1000, 1500), (2500, 3000)]),
         ({"chunks": (100, 12), "shards": (500, 12)}, ["3"], [(1500, 2000)]),
+        (
+            {"chunks": (500, 12), "zarr_format": 2},
+            ["2.0"],
+            [(1000, 1500)],
+        ),  # it states no fill value
     ],
 )
 def test_chunks_that_a_zarr_store_lacks_are_missing(tmp_path, encoding, lost, rows):

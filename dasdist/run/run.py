@@ -160,8 +160,8 @@ def _warn_of(report: RunReport) -> None:
         )
     if report.partial:
         told.append(
-            f"Of {len(report.partial)} blocks, windows were left out that cannot be computed; the "
-            f"report lists why (report.missing). The first: {report.missing[0]}."
+            f"Of {count_of(len(report.partial), 'block')}, windows were left out that cannot be "
+            f"computed; the report lists why (report.missing). The first: {report.missing[0]}."
         )
     if told:
         warnings.warn(" ".join(told), DataWarning, stacklevel=4)

@@ -136,18 +136,22 @@ def in_a_row(readings: Sequence[Reading]) -> Reading:
     return Reading(np.concatenate([r.values for r in readings]), absences, own=True)
 
 
-def not_numbers(values: NDArray[Any]) -> list[Absence]:
-    """Return which floating-point samples are NaN, infinite, or netCDF's own value for nothing."""
+def not_numbers(values: NDArray[Any], known: NDArray[np.bool_] | None = None) -> list[Absence]:
+    """Return which floating-point samples are NaN, infinite, or netCDF's own value for nothing.
+
+    Those that are known to be missing are not told again.
+    """
     if values.dtype.kind != "f":
         return []
     # one NaN or infinity makes the sum so: no array as large as the data is needed to see it
     with np.errstate(all="ignore"):
         if abs(values.sum()) < _SUSPICIOUS:
             return []
-    found = Absence.of_mask(~np.isfinite(values), "are NaN or infinite")
+    new = True if known is None else ~known
+    found = Absence.of_mask(~np.isfinite(values) & new, "are NaN or infinite")
     if values.dtype.itemsize >= 4:
         what = f"are {_NETCDF_FILL:.6g}, which netCDF writes where there is no sample"
-        found += Absence.of_mask(values == values.dtype.type(_NETCDF_FILL), what)
+        found += Absence.of_mask((values == values.dtype.type(_NETCDF_FILL)) & new, what)
     return found
 
 

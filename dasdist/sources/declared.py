@@ -121,10 +121,14 @@ class Declared:
         """What missing values are, as the end of a sentence."""
         told = [f"are {value}" for value in self.missing]
         if self.least is not None or self.most is not None:
-            low = "any" if self.least is None else self.least
-            high = "any" if self.most is None else self.most
-            told.append(f"lie outside {low} to {high}")
+            told.append(_beyond(self.least, self.most))
         return f"{' or '.join(told)}, which the file declares missing"
+
+
+def _beyond(least: Any, most: Any) -> str:
+    if most is None:
+        return f"lie below {least}"
+    return f"lie above {most}" if least is None else f"lie outside {least} to {most}"
 
 
 def declared_by(dataset: Any) -> Declared:

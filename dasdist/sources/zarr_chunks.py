@@ -20,16 +20,16 @@ __all__ = ["lack_of_zarr", "unwritten_in_zarr", "zarr_array"]
 
 
 def zarr_array(view: View) -> Any:
-    """Return the Zarr array behind a view; None if it is none of numbers with a fill value."""
+    """Return the Zarr array behind a view; None if it is none of numbers, or filled with NaN."""
     array: Any = getattr(view.backend, "_array", None)
     if array is None or not hasattr(array, "store_path") or np.dtype(array.dtype).kind not in "iuf":
         return None
-    return None if array.fill_value is None or array.fill_value != array.fill_value else array
+    return None if np.isnan(_fill(array)) else array
 
 
 def unwritten_in_zarr(view: View, array: Any, values: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Return which of the values shown, rows x columns, are in no chunk; None if all are."""
-    shown = view.shown(array.fill_value, array.dtype)
+    shown = view.shown(_fill(array), array.dtype)
     numbers = [view.places[axis] // array.chunks[axis] for axis in view.axes]
     starts = [starts_of(each) for each in numbers]
     suspicious = np.argwhere(values[np.ix_(*starts)] == shown)  # NaN is found as such
@@ -42,9 +42,14 @@ def unwritten_in_zarr(view: View, array: Any, values: NDArray[Any]) -> NDArray[n
         rows, columns = (n == n[i] for n, i in zip(numbers, at, strict=True))
         if not (values[np.ix_(rows, columns)] == shown).all():
             continue
-        if np.asarray(other[_place(view, at)]) != array.fill_value:
+        if np.asarray(other[_place(view, at)]) != _fill(array):
             mask[np.ix_(rows, columns)] = True
     return mask if mask.any() else None
+
+
+def _fill(array: Any) -> Any:
+    """Return what is read where nothing was written; Zarr's version 2 may leave that open."""
+    return np.dtype(array.dtype).type(0) if array.fill_value is None else array.fill_value
 
 
 def lack_of_zarr(array: Any) -> str:
@@ -67,6 +72,6 @@ def _with_another_fill(array: Any) -> Any:
     """Return the same array with another fill value, of which nothing is stored."""
     import zarr
 
-    other = np.dtype(array.dtype).type(1 if array.fill_value != 1 else 0)
+    other = np.dtype(array.dtype).type(1 if _fill(array) != 1 else 0)
     metadata = replace(array.metadata, fill_value=other)
     return zarr.Array(zarr.AsyncArray(metadata, array.store_path))
