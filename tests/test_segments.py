@@ -101,6 +101,24 @@ def test_a_sawtooth_of_blocks_with_a_rounded_step_is_one_stretch():
     assert abs(stretch.first - EPOCH) <= 0.25 * stretch.step
 
 
+@pytest.mark.parametrize(
+    ("step", "grain"),
+    [
+        (10**7, 256),
+        (10**7, 1_000_000),
+        (Fraction(10**9, 3), 1_000_000),
+        (Fraction(10**9, 1050), 256),
+        (Fraction(10**9, 1050), 100_000),
+    ],
+)
+def test_stamps_that_are_rounded_coarsely_do_not_drift(step, grain):
+    exact = [k * step for k in range(4000)]  # as of seconds since 1970 in float64, or milliseconds
+    values = np.array([grain * round(value / grain) for value in exact])
+    (stretch,) = uniform_stretches(np.arange(4000), values)
+    off = [stretch.first + k * stretch.step - value for k, value in enumerate(exact)]
+    assert max(map(abs, off)) <= grain
+
+
 def test_steps_are_exact():
     third = np.round(np.arange(1000) * 1e9 / 3).astype(np.int64) + EPOCH
     assert cut(*dense(*third)) == [(0, 1000, Fraction(10**9, 3))]

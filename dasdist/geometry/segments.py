@@ -138,12 +138,30 @@ def _refined(usual: Fraction, indices: _Ints, values: NDArray[Any], rounding: fl
     """Return the step of ties that are straight but for their rounding, else the usual one.
 
     Many ties say what a single piece between two of them cannot: that 333333333 ns is a third of a
-    second.  Where there is but one piece, the usual step is as good, and common to all.
+    second, or the rate of stamps that jitter: then the usual step is that between two neighbours,
+    and its error adds up to the tolerance.  Where there is but one
+    piece, the usual step is as good, and common to all.
     """
     if indices.size <= 2:
         return usual
     chord = _fit(indices, values, 0.0, rounding)
-    return usual if chord is None else chord
+    return _without_drift(usual, indices, values) if chord is None else chord
+
+
+def _without_drift(usual: Fraction, indices: _Ints, values: NDArray[Any]) -> Fraction:
+    """Return the usual step, unless ties drift away from it by more than half of their jitter.
+
+    Then it is the simplest fraction near the line of least squares, which jitter cannot tell from it.
+    """
+    run, rise = indices - indices[0], values - values[0]
+    chord = _slope(rise[-1], run[-1])
+    off = _off_line(run, rise, chord)
+    about = run - run.mean()
+    turn = float(about @ off / (about @ about))
+    jitter = float(np.ptp(off - turn * run))
+    if np.ptp(_off_line(run, rise, usual)) <= 1.5 * jitter:
+        return usual
+    return simplest_fraction(chord + Fraction(turn), jitter / int(run[-1]))
 
 
 def _jumps(indices: _Ints, values: NDArray[Any], usual: float, tolerance: float) -> _Ints:
