@@ -172,9 +172,10 @@ def _opened(files: Sequence[str], engine: str | None, options: Mapping[str, Any]
         try:
             found = xdas.open_mfdataarray(list(files), engine=opener)
         except Exception as error:
+            why = (str(error) or repr(error)).splitlines()[0]
             raise InvalidInput(
-                f"{_first(files)} could not be opened as one recording: "
-                f"{str(error).splitlines()[0]}. `dasdist index` lists what is wrong with each file."
+                f"{_first(files)} could not be opened as one recording: {why}. `dasdist index` "
+                "lists what is wrong with each file."
             ) from error
     told = [str(w.message) for w in caught]
     lost = [p for p in files if any(t.startswith(f"could not open {p}: ") for t in told)]
@@ -198,7 +199,7 @@ def _first_opened(opener: "AnyFile", files: Sequence[str]) -> None:
 
 def _unopened(path: str, lost: int, files: int, error: "Refused | None") -> InvalidInput:
     """Say in one sentence which files could not be opened, and why the first."""
-    reason = error.reason if error else "it could be opened a moment later"
+    reason = error.reason.rstrip(".") if error else "it could be opened a moment later"
     told = InvalidInput(
         f"{path} could not be opened: {reason}."
         if files == 1

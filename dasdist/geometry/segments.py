@@ -151,7 +151,7 @@ def _refined(usual: Fraction, indices: _Ints, values: NDArray[Any], rounding: fl
 def _without_drift(usual: Fraction, indices: _Ints, values: NDArray[Any]) -> Fraction:
     """Return the usual step, unless ties drift away from it by more than half of their jitter.
 
-    Then it is the simplest fraction near the line of least squares, which jitter cannot tell from it.
+    Then it is the simplest fraction that jitter cannot tell from the line of least squares.
     """
     run, rise = indices - indices[0], values - values[0]
     chord = _slope(rise[-1], run[-1])
