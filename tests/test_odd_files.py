@@ -96,6 +96,14 @@ def test_where_nothing_is_found_there_is_an_error_and_no_index(tmp_path):
         dasdist.index_archive(folder, tmp_path / "index.nc")
 
 
+def test_an_empty_file_is_said_to_be_empty(tmp_path):
+    path = tmp_path / "a.h5"
+    path.touch()
+    done = here("plan", path, "--model", "demo")
+    assert done.exit_code == 1
+    assert "a.h5 could not be opened: it is empty (0 bytes)." in done.stderr.replace("\n", " ")
+
+
 def test_an_index_of_nothing_readable_ends_with_1_and_keeps_the_reasons(tmp_path):
     (tmp_path / "a.h5").write_text("no HDF5")
     done = here("index", tmp_path, "-o", tmp_path / "index.nc", "--json")

@@ -190,6 +190,8 @@ def _opened_by_any(path: str) -> DataArray:
 def _candidates(path: str) -> Iterator[tuple[str, Options, bool]]:
     """Yield engines that fit the first bytes, and whether a file is surely of that format."""
     start = first_bytes(path)
+    if not start:
+        raise Refused("it is empty (0 bytes)")
     if start.startswith(TDMS):
         yield "silixa", {}, True
     elif h5py.is_hdf5(path):
