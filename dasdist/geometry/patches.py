@@ -28,6 +28,7 @@ before it, and only those outputs count that lie on its own samples::
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ class PatchCoordinate:
         return np.array([self.sample, self.channel, self.w_sample, self.w_channel], dtype=dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what planning asks for at every candidate is kept
 class PatchGrid:
     """The patches of one segment along one axis.
 
@@ -158,7 +159,7 @@ class PatchGrid:
                 "overlap_channels."
             )
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Number of patches."""
         return max(0, -(-(self.size - self.window) // self.shift)) + 1
@@ -168,7 +169,7 @@ class PatchGrid:
         """Input samples per output."""
         return Fraction(self.covers[1] - self.covers[0], self.out)
 
-    @property
+    @cached_property
     def out_size(self) -> int:
         """Number of outputs of the segment."""
         last = self.out_start(self.count - 1) + self.out
@@ -177,7 +178,7 @@ class PatchGrid:
         on_samples = -((self.covers[0] - self.size) * self.out // self._width) - self.first_output
         return max(0, min(last, on_samples))
 
-    @property
+    @cached_property
     def first_output(self) -> int:
         """First output of the segment, counted from the one at the start of what outputs cover.
 
