@@ -263,6 +263,7 @@ def test_score_counts_found_missed_and_false():
     assert len(score(picks[:0], truth).false_picks) == 0
 
 
+@pytest.mark.slow
 def test_training_writes_what_the_picker_loads(tmp_path):
     from dasdist.demo.model import DemoPicker
     from dasdist.training.picker import Batches, main

@@ -232,6 +232,7 @@ class Watched(Toy):
         return super().forward(x + 0 * big[0, 0])
 
 
+@pytest.mark.slow
 async def test_async_methods_leave_the_event_loop_free(values):
     async def turn():
         while True:

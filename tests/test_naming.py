@@ -100,6 +100,7 @@ except dasdist.InvalidInput as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.seisbench
 @pytest.mark.parametrize(
     ("name", "facts"),

@@ -258,6 +258,7 @@ def written(folder, format, values, rate=250, start=BEGIN):
     return path, patch.transpose("time", ...)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", WRITERS)
 def test_files_that_dascore_reads_come_back_as_it_reads_them(tmp_path, format):
     values = noise()

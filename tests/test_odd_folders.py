@@ -205,6 +205,7 @@ def here(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_brackets_in_names_are_names(tmp_path, monkeypatch):
     place = tmp_path / "DAS[1] [red]x"
     place.mkdir()
@@ -247,6 +248,7 @@ def test_patterns_with_brackets_that_match_nothing(tmp_path, monkeypatch, patter
         assert done.stderr.count("Error") == 1
 
 
+@pytest.mark.slow
 def test_a_pattern_still_is_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a1.nc", "a2.nc", "a3.nc", "[a]4.nc"):

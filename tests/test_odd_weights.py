@@ -167,6 +167,7 @@ def test_a_filter_without_its_frequency_is_refused():
 # ---------------------------------------------------------------- phases and other outputs
 
 
+@pytest.mark.slow
 def test_polarities_are_no_picks():
     data = recording(noise(13000, 2), dx=1.0)
     model = sbm.EQTP().eval()

@@ -25,6 +25,7 @@ def data():
     return recording(noise(2000, 6))
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_gives_no_other_picks(data, tmp_path):
     out = tmp_path / "picks.parquet"
     dasdist.classify(Toy(gain=3.0), data, thresholds=0.5, blinding=(1, 1), out=out, pbar=False)

@@ -50,11 +50,13 @@ def run(archive, *arguments, python=("-m", "dasdist"), **environ):
 PICKING = ["--threshold", "0.5", "--set", "blinding=[1,1]"]
 
 
+@pytest.mark.slow
 def test_an_index_of_a_folder_imports_nothing_from_it(archive):
     run(archive, "index", ".", "-o", "index.nc")
     run(archive, "plan", "index.nc", "--model", "mine:build")
 
 
+@pytest.mark.slow
 def test_workers_import_nothing_from_it_but_a_model_that_is_named(archive):
     out = ["-o", "../picks.parquet", "--workers", "1", "--json"]
     said = run(archive, "classify", "data.nc", "--model", "mine:build", *PICKING, *out)

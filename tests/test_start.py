@@ -239,6 +239,7 @@ def test_bad_usage_is_refused_before_any_library_of_data_is_loaded(words, messag
     assert {path.name for path in tmp_path.iterdir()} == {"data.nc", "full"}
 
 
+@pytest.mark.slow
 def test_archives_are_made_and_indexed_without_torch(tmp_path):
     words = ("fibre", "--hours", "0.02", "--channels", "4")
     status, said, names = loaded_by("synth", *words, folder=tmp_path)

@@ -82,6 +82,7 @@ def test_a_signal_stops_a_run_and_running_blocks_finish(folder, where, number):
     assert len(os.listdir(folder)) < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["cluster", "serial"])
 def test_a_second_signal_stops_at_once(folder, where):
     output = stopped(folder, where, signal.SIGINT, 2, seconds=600)

@@ -208,6 +208,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_archive(tmp_path):
     def peak(hours):
         folder = tmp_path / f"{hours}"
