@@ -83,6 +83,9 @@ def test_blocks_in_part_are_done_again_when_asked_after_a_change(tmp_path):
     again = classify(archive.open(), out, retry_failed=True, **CHOICE)
     assert again.report.before == again.report.blocks - len(found.report.partial)
     assert again.report.missing == found.report.missing
+    last = classify(archive.open(), out, **CHOICE)  # and the ledger says so
+    assert last.report.before == last.report.blocks
+    assert last.report.missing == found.report.missing
 
 
 class Overlapping(Archive):

@@ -29,7 +29,7 @@ from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.journal import changes, origins_file
 from dasdist.journal.comparing import Now, follow_recording
-from dasdist.journal.following import Followed
+from dasdist.journal.following import Followed, renumbered
 from dasdist.journal.ledger import History, Ledger, read_ledger
 from dasdist.journal.mismatch import another_model, another_output, other_values
 from dasdist.journal.reading import grids_of, next_number, read_fingerprint
@@ -231,7 +231,9 @@ class Journal:
     def add(self, result: BlockResult, parts: Sequence[Any], each: Sequence[Followed]) -> None:
         """Write that a block is done; ``parts`` are those of the outputs."""
         for ledger, part, followed in zip(self._ledgers, parts, each, strict=True):
-            ledger.add(replace(result, part=part, block=followed.numbers[result.block]))
+            number, partial = followed.numbers[result.block], result.partial
+            lacking = None if partial is None else renumbered(partial, number)
+            ledger.add(replace(result, part=part, block=number, partial=lacking))
 
     def add_failure(self, failure: Failure, each: Sequence[Followed]) -> None:
         """Write that a block was given up."""
