@@ -64,6 +64,24 @@ class Each(dasdist.DASModel):
         return dasdist.DASPickingCallback
 
 
+class Spikes(dasdist.DASModel):
+    """P is the sample itself, in windows of 40."""
+
+    channelwise = True
+
+    def __init__(self):
+        structure = dasdist.PatchingStructure(40, 1, 40, 1, (0, 40), (0, 1), 8, 0)
+        super().__init__(patching_structure=structure, annotate_keys=["P"])
+        self.gain = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x, argdict=None):
+        return {"P": self.gain * x}
+
+    @property
+    def classify_callback(self):
+        return dasdist.DASPickingCallback
+
+
 def pointed(picks):
     return picks[COLUMNS].astype({"phase": str}).sort_values(COLUMNS, ignore_index=True)
 
@@ -314,6 +332,33 @@ def outside(picks, margin=100):
     return pointed(picks[fine])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [{"time": 10**7}, None])
+def test_three_bad_minutes_of_two_hours_cost_three_minutes(tmp_path, block):
+    bad = (17, 63, 118)
+    for number in range(120):
+        values = np.zeros((6000, 3), dtype="f4")
+        values[np.arange(70, 6000, 1000), number % 3] = 1.0  # six arrivals a minute
+        piece = recording(values, start=START + number * 6000 * STEP)
+        piece.to_netcdf(str(tmp_path / f"{number:03d}.nc"))
+    data = xdas.open_mfdataarray(f"{tmp_path}/*.nc", vtype="tiles")
+    for number in bad:
+        (tmp_path / f"{number:03d}.nc").write_bytes(b"")
+    found = dasdist.classify(Spikes(), data, block=block, **CHOICE, **OPTIONS)
+    expected = [
+        (number * 6000 + k, number % 3)
+        for number in range(120)
+        if number not in bad
+        for k in range(70, 6000, 1000)
+    ]
+    picks = found.picks.sort_values("sample_index")
+    assert [*zip(picks.sample_index, picks.channel_index, strict=True)] == expected
+    told = {Path(missing.path).name for missing in found.report.missing}
+    assert told | {f.error.split(".nc")[0][-3:] + ".nc" for f in found.report.failures} == {
+        f"{number:03d}.nc" for number in bad
+    }
+
+
 @pytest.mark.parametrize("opened", ["tiles", "hdf5", "index"])
 def test_bad_files_cost_their_own_samples(archive, tmp_path, opened):
     """Three of twelve, in one block: what the others hold is picked, and the three are listed."""
@@ -559,6 +604,24 @@ def test_an_earthquake_beside_declared_missing_samples_keeps_its_picks(tmp_path)
     assert pointed(picks[picks.sample_index.between(4500, 6500)]).equals(pointed(kept))
 
 
+@pytest.mark.seisbench
+def test_the_144_picks_of_an_earthquake_stay_beside_declared_missing_samples(
+    das_file, phasenet, tmp_path
+):
+    model = dasdist.DASWaveformModelWrapper(phasenet)
+    quake = np.asarray(xdas.open_dataarray(str(das_file("lapalma_20211120_uniform.nc"))).values)
+    quake = quake / quake.std()
+    clean = dasdist.classify(model, recording(quake), thresholds=0.3, pbar=False).picks
+    assert len(clean) == 144
+    dead = np.full((len(quake), 1), np.nan)
+    encoding = {"dtype": "i4", "scale_factor": 1e-6, "_FillValue": np.int32(-(2**31))}
+    path = packed(tmp_path / "a.nc", np.hstack([quake, dead]), **encoding)
+    for way, data in opened_every_way(path, tmp_path).items():
+        found = dasdist.classify(model, data, thresholds=0.3, pbar=False, **CHOICE)
+        assert pointed(found.picks).equals(pointed(clean)), way
+        assert {missing.channels for missing in found.report.missing} == {(67, 68)}, way
+
+
 # ---------------------------------------------------------------- never written
 
 
@@ -746,6 +809,21 @@ def test_chunks_that_a_zarr_store_lacks_are_missing(tmp_path, encoding, lost, ro
     np.testing.assert_array_equal(reading.missing, mask[low:high:2, ::3])
     turned = open_recording(lazy.T).select(Region(Span(900, 1600), Span(2, 7))).reading()
     np.testing.assert_array_equal(turned.missing, mask[900:1600, 2:7])
+
+
+def test_of_52_arrivals_the_36_that_are_stored_are_picked_and_the_rest_is_told(tmp_path):
+    values = np.zeros((5200, 4), dtype="i2")
+    values[50::100, 1] = 1  # one arrival a second
+    lost = (2, 5, 6, 9)  # of 13 chunks, four arrivals in each
+    path = zarr_store(tmp_path / "a.zarr", values, map(str, lost), chunks=(400, 4))
+    found = dasdist.classify(Spikes(), xarray.open_zarr(path)["strain"], **CHOICE, **OPTIONS)
+    there = [k for k in range(50, 5200, 100) if k // 400 not in lost]
+    assert len(there) == 36
+    assert found.picks.sample_index.tolist() == there
+    assert not found.report.complete
+    told = [(m.start, m.stop, m.channels) for m in found.report.missing]
+    spans = [(800, 1199), (2000, 2799), (3600, 3999)]
+    assert told == [(str(START + a * STEP), str(START + b * STEP), (0, 4)) for a, b in spans]
 
 
 def test_slices_of_a_store_that_lacks_chunks_are_refused_through_dask(tmp_path):
