@@ -1,7 +1,7 @@
 """Options of picking: which values make sense, by themselves, for a model and for its patches."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from numbers import Integral, Real
 from typing import Any
@@ -17,8 +17,7 @@ __all__ = ["check_options", "check_thresholds", "thresholds_by_key", "warn_of_ho
 
 def check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> None:
     """Refuse options that no model could take."""
-    values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
-    if not all(isinstance(value, Real) and 0 <= float(value) < inf for value in values):
+    if not all(isinstance(v, Real) and 0 <= float(v) < inf for v in _each(thresholds)):
         raise InvalidInput(_no_threshold(thresholds))
     if not (isinstance(min_time_separation, Real) and 0 <= float(min_time_separation) < inf):
         raise InvalidInput(
@@ -49,10 +48,13 @@ def check_thresholds(
     InvalidInput
         If there are any.
     """
-    values = thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
-    if max(values, default=0) > 1:
+    if max(_each(thresholds), default=0) > 1:
         raise InvalidInput(_no_threshold(thresholds))
     thresholds_by_key(thresholds, keys, phases)
+
+
+def _each(thresholds: Any) -> Collection[Any]:
+    return thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]
 
 
 def _no_threshold(thresholds: Any) -> str:

@@ -3,7 +3,7 @@
 One module per group of commands: `archives` (synth, index), `runs` (plan, classify, annotate),
 `outputs` (status), `cluster` (start, stop, status), `doctor` and `demo`. `application` holds what
 they are commands of, `options` and `groups` what they take, `voice` how they speak and with which
-code they end, `inputs` and `compute` what they work on and where.
+code they end, `inputs`, `parsing` and `compute` what they work on, how and where.
 """
 
 from dasdist.cli import archives, cluster, demo, doctor, outputs, runs

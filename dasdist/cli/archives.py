@@ -10,7 +10,7 @@ from dasdist.cli.application import app, examples
 from dasdist.cli.beforehand import check_folder
 from dasdist.cli.compute import computing
 from dasdist.cli.groups import Where
-from dasdist.cli.inputs import parse_engine_options
+from dasdist.cli.parsing import parse_engine_options
 from dasdist.cli.voice import speaking
 from dasdist.errors import InvalidInput
 from dasdist.units import count_of

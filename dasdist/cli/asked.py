@@ -7,7 +7,7 @@ from typing import Any
 
 from dasdist.cli.beforehand import check_outputs
 from dasdist.cli.groups import Failing, Period, Queue, Where
-from dasdist.cli.inputs import parse_settings, parse_thresholds
+from dasdist.cli.parsing import parse_settings, parse_thresholds
 from dasdist.errors import InvalidInput
 
 __all__ = ["Asked", "merged"]

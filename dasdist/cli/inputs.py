@@ -1,14 +1,11 @@
-"""What stands on the command line, as what the Python functions take."""
+"""The model and the data that a command names, as what the Python functions take."""
 
-import json
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 from dasdist.errors import DataWarning, InvalidInput
 from dasdist.storage.patterns import bracket_hint, matching
@@ -18,15 +15,7 @@ if TYPE_CHECKING:
     from dasdist.sources.engines import AnyFile
     from dasdist.sources.unopened import Refused
 
-__all__ = [
-    "check_input",
-    "load_model",
-    "open_input",
-    "parse_block",
-    "parse_engine_options",
-    "parse_settings",
-    "parse_thresholds",
-]
+__all__ = ["check_input", "load_model", "open_input"]
 
 
 def load_model(name: str) -> Any:
@@ -162,6 +151,7 @@ def _opened(files: Sequence[str], engine: str | None, options: Mapping[str, Any]
     from dasdist.sources.engines import AnyFile, check_engine
     from dasdist.sources.guesses import guessed
     from dasdist.sources.stored_axes import as_stored
+    from dasdist.sources.unopened import why_not
 
     check_engine(engine, options)
     opener = AnyFile(engine, options)
@@ -172,10 +162,9 @@ def _opened(files: Sequence[str], engine: str | None, options: Mapping[str, Any]
         try:
             found = xdas.open_mfdataarray(list(files), engine=opener)
         except Exception as error:
-            why = (str(error) or repr(error)).splitlines()[0]
             raise InvalidInput(
-                f"{_first(files)} could not be opened as one recording: {why}. `dasdist index` "
-                "lists what is wrong with each file."
+                f"{_first(files)} could not be opened as one recording: {why_not(error)}. "
+                "`dasdist index` lists what is wrong with each file."
             ) from error
     told = [str(w.message) for w in caught]
     lost = [p for p in files if any(t.startswith(f"could not open {p}: ") for t in told)]
@@ -265,105 +254,3 @@ def _variable(dataset: Any, name: str, wanted: str | None) -> Any:
             f"({', '.join(sorted(fitting)) or 'none'}); name one with --variable."
         )
     return held[wanted or fitting[0]]
-
-
-def parse_settings(words: Sequence[str]) -> dict[str, Any]:
-    """Read ``key=value`` words; values are JSON, or else text.
-
-    Examples
-    --------
-    >>> parse_settings(["overlap_samples=0.5", "blinding=[0, 0]", "stacking=max"])
-    {'overlap_samples': 0.5, 'blinding': (0, 0), 'stacking': 'max'}
-    """
-    settings: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key.isidentifier():
-            raise typer.BadParameter(f"{word!r} is not key=value.", param_hint="--set")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        settings[key] = tuple(value) if isinstance(value, list) else value
-    return settings
-
-
-def parse_engine_options(words: Sequence[str] | None) -> dict[str, Any]:
-    """Read ``name=value`` words; values are JSON, numbers with commas between them, or else text.
-
-    Examples
-    --------
-    >>> parse_engine_options(["overlaps=25,25", "offset=7", "tz=CET", "swapped_dims=true"])
-    {'overlaps': (25, 25), 'offset': 7, 'tz': 'CET', 'swapped_dims': True}
-    """
-    options: dict[str, Any] = {}
-    for word in words or ():
-        name, equals, text = word.partition("=")
-        if not equals or not name.isidentifier():
-            raise typer.BadParameter(f"{word!r} is not name=value.", param_hint="--engine-option")
-        try:
-            value = json.loads(f"[{text}]") if "," in text and "[" not in text else json.loads(text)
-        except json.JSONDecodeError:
-            value = {"True": True, "False": False}.get(text, text)
-        options[name] = tuple(value) if isinstance(value, list) else value
-    return options
-
-
-def parse_thresholds(words: Sequence[str]) -> Mapping[str, Any]:
-    """Read one number for all phases, or ``phase=number`` words.
-
-    Examples
-    --------
-    >>> parse_thresholds(["0.3"]), parse_thresholds(["P=0.3", "S=0.2"]), parse_thresholds([])
-    ({'thresholds': 0.3}, {'thresholds': {'P': 0.3, 'S': 0.2}}, {})
-    """
-    if not words:
-        return {}
-    if len(words) == 1 and "=" not in words[0]:
-        return {"thresholds": _confidence(words[0])}
-    thresholds: dict[str, float] = {}
-    for word in words:
-        phase, equals, number = word.partition("=")
-        if not (phase and equals):
-            raise _no_threshold(f"{' '.join(words)!r} mixes one for all phases with others")
-        if phase in thresholds:
-            raise _no_threshold(f"{' '.join(words)!r} has two for {phase}")
-        thresholds[phase] = _confidence(number)
-    return {"thresholds": thresholds}
-
-
-def _confidence(number: str) -> float:
-    try:
-        value = float(number)
-    except ValueError as error:
-        raise _no_threshold(f"{number!r} is not a number") from error
-    if not 0 <= value <= 1:
-        raise _no_threshold(f"{number!r} is not between 0 and 1")
-    return value
-
-
-def _no_threshold(fact: str) -> typer.BadParameter:
-    return typer.BadParameter(
-        f"{fact}. Write one number for all phases, --threshold 0.3, or one for each, "
-        "--threshold P=0.3 --threshold S=0.2.",
-        param_hint="--threshold",
-    )
-
-
-def parse_block(word: str | None) -> dict[str, int] | None:
-    """Read the core of a block.
-
-    Examples
-    --------
-    >>> parse_block("time=60000,distance=500")
-    {'time': 60000, 'distance': 500}
-    """
-    if word is None:
-        return None
-    pairs = [part.partition("=") for part in word.split(",")]
-    if not all(key in ("time", "distance") and text.isdigit() for key, _, text in pairs):
-        raise typer.BadParameter(
-            f"{word!r} is not time=SAMPLES,distance=CHANNELS, or one of the two.",
-            param_hint="--block",
-        )
-    return {key: int(text) for key, _, text in pairs}

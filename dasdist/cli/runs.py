@@ -10,7 +10,7 @@ from dasdist.cli.application import app, examples
 from dasdist.cli.asked import Asked, merged
 from dasdist.cli.asked_before import remember, said_so
 from dasdist.cli.groups import Failing, Period, Queue, Where, grouped
-from dasdist.cli.inputs import parse_block, parse_engine_options
+from dasdist.cli.parsing import parse_block, parse_engine_options
 from dasdist.cli.running import conclude, counted, ready
 from dasdist.cli.voice import speaking
 

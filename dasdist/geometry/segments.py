@@ -135,12 +135,12 @@ def _usual_step(indices: _Ints, values: NDArray[Any], rounding: float) -> Fracti
 
 
 def _refined(usual: Fraction, indices: _Ints, values: NDArray[Any], rounding: float) -> Fraction:
-    """Return the step of ties that are straight but for their rounding, else the usual one.
+    """Return the step that all ties tell, if it differs from the usual one.
 
     Many ties say what a single piece between two of them cannot: that 333333333 ns is a third of a
-    second, or the rate of stamps that jitter: then the usual step is that between two neighbours,
-    and its error adds up to the tolerance.  Where there is but one
-    piece, the usual step is as good, and common to all.
+    second, or the rate of stamps that jitter, where the usual step is that between two neighbours
+    and its error adds up to the tolerance.  Where there is but one piece, the usual step is as
+    good, and common to all.
     """
     if indices.size <= 2:
         return usual

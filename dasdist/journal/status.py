@@ -12,8 +12,7 @@ import numpy as np
 from dasdist.errors import InvalidInput
 from dasdist.journal import changes
 from dasdist.journal.coverage import Coverage, cover
-from dasdist.journal.fingerprint import grid_from_description
-from dasdist.journal.reading import read_fingerprint, read_history
+from dasdist.journal.reading import grids_of, read_fingerprint, read_history
 from dasdist.journal.report_file import change_lines
 from dasdist.report import ArchiveChange, Failure, Missing, Partial
 from dasdist.storage.lock import holder_of
@@ -168,7 +167,7 @@ def status(path: str | Path) -> Status:
             f"{path} holds no run of dasdist; give the path that was passed as out (-o), or to "
             "WriterCallback. A run that is still being planned has written nothing yet."
         )
-    grids = tuple(map(grid_from_description, fingerprint["segments"]))
+    grids = grids_of(fingerprint)
     total = sum(map(len, grids))
     history = read_history(folder, fingerprint)
     done, failed = np.zeros(total, dtype=bool), np.zeros(total, dtype=bool)
@@ -217,7 +216,7 @@ def is_complete(path: str | Path, identity: str) -> bool:
     fingerprint = read_fingerprint(folder) if folder else None
     if folder is None or fingerprint is None or (folder / "begun").exists():
         return False
-    total = sum(len(grid_from_description(grid)) for grid in fingerprint["segments"])
+    total = sum(map(len, grids_of(fingerprint)))
     history = read_history(folder, fingerprint)
     return (
         not history.damage

@@ -65,7 +65,7 @@ class FailureLimit:
         else:
             now = replace(self, broken=self.broken + (outcome.kind != "unreadable"))
             reason = f"block {outcome.block} ({outcome.start}): {outcome.error}"
-        now = replace(now, failed=self.failed + 1, first=self.first or reason)
+        now = replace(now, failed=self.failed + 1, first=self.first or reason.rstrip("."))
         if self.max_failures != "any" and now.failed > self.max_failures:
             in_part = f", {now.parts:,} in part," if now.parts else ""
             raise TooManyFailures(

@@ -2,11 +2,16 @@
 
 ::
 
-    what users pass    xdas_arrays, xarray_arrays, array, index, formats, joined    -> labelled
+    what users pass    xdas_arrays, xarray_arrays (views), dascore_objects, array, index, joined
+                                                                                    -> labelled
+    files              engines (first_bytes, guesses, unopened, spectra), formats, dascore_files,
+                       dasdae
     its time           timed: time_range, zones, restamp (headers), jitter, borders, overlaps, kept
-    its positions      stored_axes (stated), lengths
-    a recording        open: coordinates, base
-    its samples        selection: tiles, hdf5 (chunks, inflate), checked
+    its positions      stored_axes (stated), positions, lengths, channel_range
+    a recording        open: coordinates (lines), base, origins
+    its samples        selection: source, tiles, hdf5 (chunks, inflate), checked
+    what is missing    absence: declared (declared_source), unwritten (hdf5_behind, foreign,
+                       zarr_chunks), salvage
 """
 
 from dasdist.sources.array import SourceArray

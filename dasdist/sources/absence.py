@@ -136,18 +136,19 @@ def in_a_row(readings: Sequence[Reading]) -> Reading:
     return Reading(np.concatenate([r.values for r in readings]), absences, own=True)
 
 
-def not_numbers(values: NDArray[Any], known: NDArray[np.bool_] | None = None) -> list[Absence]:
+def not_numbers(reading: Reading) -> list[Absence]:
     """Return which floating-point samples are NaN, infinite, or netCDF's own value for nothing.
 
     Those that are known to be missing are not told again.
     """
+    values = reading.values
     if values.dtype.kind != "f":
         return []
     # one NaN or infinity makes the sum so: no array as large as the data is needed to see it
     with np.errstate(all="ignore"):
         if abs(values.sum()) < _SUSPICIOUS:
             return []
-    new = True if known is None else ~known
+    new = ~reading.missing
     found = Absence.of_mask(~np.isfinite(values) & new, "are NaN or infinite")
     if values.dtype.itemsize >= 4:
         what = f"are {_NETCDF_FILL:.6g}, which netCDF writes where there is no sample"

@@ -102,8 +102,7 @@ class Selection:
             raise  # says nothing about the data
         except Exception as error:  # noqa: BLE001 - the error is in what it returns
             reading = salvaged(self.source, whole.shape, self.dtype, error, finely=finely)
-        known = reading.missing if reading.absences else None
-        found = not_numbers(reading.values, known)
+        found = not_numbers(reading)
         return replace(reading, absences=(*reading.absences, *found)) if found else reading
 
     def _checked(self, source: Source, region: Region) -> Reading:

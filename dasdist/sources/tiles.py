@@ -216,7 +216,7 @@ class TileSource:
         header = _header(array)
         grid = {f"tile_{axis}": count for axis, count in enumerate(header.pop("ntiles"))}
         root = header.pop("root", "")
-        header["engine"] = {k: v for k, v in dict(array.engine).items() if k != "chunk"}
+        header["engine"] = {k: v for k, v in array.engine.items() if k != "chunk"}
         form = json.dumps(header, sort_keys=True).encode()
         piece = _single_piece(array)
         for span, path in linked_files(piece, time_axis) if piece else ():
