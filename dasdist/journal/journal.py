@@ -32,7 +32,7 @@ from dasdist.journal.comparing import Now, follow_recording
 from dasdist.journal.following import Followed, renumbered
 from dasdist.journal.ledger import History, Ledger, read_ledger
 from dasdist.journal.mismatch import another_model, another_output, other_values
-from dasdist.journal.reading import grids_of, next_number, read_fingerprint
+from dasdist.journal.reading import bounds, grids_of, read_fingerprint
 from dasdist.report import ArchiveChange, BlockResult, Failure
 from dasdist.storage.files import check_own_folder, make_folder, write_atomically, writing
 from dasdist.storage.lock import Lock
@@ -190,10 +190,10 @@ class Journal:
     ) -> None:
         """Say that the outputs are set up, for a run with this fingerprint."""
         identity = fingerprint["recording"]["identity"]
-        for folder, followed in zip(self._folders, each, strict=True):
+        for folder, ledger, followed in zip(self._folders, self._ledgers, each, strict=True):
             if not origins_file.saved(folder, identity) and any(now.origins.paths):
                 origins_file.save(folder, identity, now.origins)
-            run = {**fingerprint, **followed.described(blocks)}
+            run = {**fingerprint, **followed.described(blocks), "taken_back": ledger.again}
             write_atomically(folder / "run.json", json.dumps(run, indent=1))
             origins_file.remove_others(folder, identity)
             (folder / "begun").unlink(missing_ok=True)
@@ -211,14 +211,12 @@ class Journal:
 
     def histories(self) -> list[History]:
         """Return what each ledger says, by the numbers of its blocks."""
-        return [
-            read_ledger(folder / "ledger.jsonl", next_number(folder)) for folder in self._folders
-        ]
+        return [read_ledger(folder / "ledger.jsonl", *bounds(folder)) for folder in self._folders]
 
     def open(self) -> None:
         """Open the ledgers for writing; what is damaged in them goes, with a `DataWarning`."""
         for folder in self._folders:
-            ledger = self._held.enter_context(Ledger(folder / "ledger.jsonl", next_number(folder)))
+            ledger = self._held.enter_context(Ledger(folder / "ledger.jsonl", *bounds(folder)))
             self._ledgers.append(ledger)
             if ledger.damage:
                 warnings.warn(ledger.damage, DataWarning, stacklevel=2)

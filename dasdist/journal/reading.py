@@ -11,7 +11,7 @@ from dasdist.journal.fingerprint import grid_from_description
 from dasdist.journal.following import Followed, numbers_of, placed, renumbered
 from dasdist.journal.ledger import History, read_ledger
 
-__all__ = ["grids_of", "next_number", "read_fingerprint", "read_history"]
+__all__ = ["bounds", "grids_of", "read_fingerprint", "read_history"]
 
 
 def read_fingerprint(folder: Path) -> dict[str, Any] | None:
@@ -28,7 +28,7 @@ def read_history(folder: Path, fingerprint: Mapping[str, Any]) -> History:
     grids = grids_of(fingerprint)
     blocks = sum(map(len, grids))
     _, following = numbers_of(fingerprint, blocks)
-    history = read_ledger(folder / "ledger.jsonl", following)
+    history = read_ledger(folder / "ledger.jsonl", following, fingerprint.get("taken_back"))
     found = Followed.held(fingerprint, blocks).standing(history)
     return replace(
         found,
@@ -39,12 +39,21 @@ def read_history(folder: Path, fingerprint: Mapping[str, Any]) -> History:
     )
 
 
-def next_number(folder: Path) -> int | None:
-    """Return the first number that no block of a run had, if it got past setting up."""
+def bounds(folder: Path) -> tuple[int | None, int | None]:
+    """Return what the ledger of a run has at most, and at least, if it got past setting up.
+
+    Returns
+    -------
+    int or None
+        The first number that no block had.
+    int or None
+        Lines that take a block back.
+    """
     fingerprint = read_fingerprint(folder)
     if not fingerprint:
-        return None
-    return numbers_of(fingerprint, sum(map(len, grids_of(fingerprint))))[1]
+        return None, None
+    _, number = numbers_of(fingerprint, sum(map(len, grids_of(fingerprint))))
+    return number, fingerprint.get("taken_back")
 
 
 def grids_of(fingerprint: Mapping[str, Any]) -> tuple[SegmentGrid, ...]:

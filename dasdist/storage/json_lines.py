@@ -1,18 +1,18 @@
-"""Files of JSON objects, one a line, that are only ever appended to.
+"""Files of JSON objects, one a line, each with a checksum, that are only ever appended to.
 
 ::
 
-    {"block": 0, ...}        whole lines, each an object: trusted
-    {"block": 1, ...}
+    {"file": 0, ...}         whole lines, each an object: trusted
+    {"file": 1, ...}
     ^@^@^@^@^@^@^@^@         a whole line that is none: the damage begins
-    {"block": 3, ...}        not trusted, since nobody knows what stood before it
-    {"block": 4, "pa         no whole line: being written, or cut short by a death; no damage
+    {"file": 3, ...}         not trusted, since nobody knows what stood before it
+    {"file": 4, "pa          no whole line: being written, or cut short by a death; no damage
 
 Disks and power cuts leave what no program wrote: NUL bytes, rubbish, half a line with another
-behind it.  What follows may speak of what is lost, so all of it goes.
+behind it.  What follows may speak of what is lost, so all of it goes.  The ledger of a run, whose
+lines are numbered, need not be as strict: :mod:`dasdist.journal.ledger`.
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.storage.files import open_own, writing
+from dasdist.storage.seal import Damaged, seal, unseal
 from dasdist.units import count_of
 
 __all__ = ["Damage", "JsonLines", "Trusted", "read_json_lines"]
@@ -114,11 +115,9 @@ def _taken(line: bytes, take: Callable[[dict[str, Any]], None]) -> str:
     if not line.endswith(b"\n"):
         return ""
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return "is not JSON"
-    if not isinstance(found, dict):
-        return "is JSON of another kind"
+        found, _ = unseal(line)
+    except Damaged as error:
+        return str(error)
     try:
         take(found)
     except (ValueError, TypeError, KeyError, IndexError):
@@ -165,7 +164,7 @@ class JsonLines:
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Append a line; it is safe from a death of this process when this returns."""
-        line = memoryview(json.dumps(entry).encode() + b"\n")
+        line = memoryview(seal(entry) + b"\n")
         with writing(self._path):
             while line:  # a disk that becomes full takes the beginning of it
                 line = line[self._file.write(line) :]
