@@ -44,7 +44,7 @@ class ModelFault(DasdistError, ArithmeticError):
     """A model that returned NaN for samples that are numbers."""
 
 
-class BlockTooLarge(DasdistError, MemoryError):
+class BlockTooLarge(MemoryError, DasdistError):  # this way round, or it cannot be unpickled
     """A block that needs more memory than a worker has; raised before any block runs."""
 
 

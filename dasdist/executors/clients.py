@@ -1,12 +1,24 @@
 """Clusters and their clients."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dask.config
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Nanny, Scheduler, Worker, rejoin, secede
 
-__all__ = ["PROMISED", "current_client", "nannies_kept", "synchronous"]
+from dasdist.errors import ClusterLost, DasdistError, InvalidInput
+
+__all__ = [
+    "PROMISED",
+    "current_client",
+    "nannies_kept",
+    "scheduler_address",
+    "seceded",
+    "synchronous",
+    "told_if_lost",
+]
 
 PROMISED = "dasdist-workers"
 """Key of the scheduler's metadata that says what workers there will be: ``workers``, ``threads``
@@ -43,10 +55,87 @@ def synchronous(client: Client | None) -> Iterator[Client | None]:
 
     A client of an event loop must not be waited on from another thread; a second connection to its
     scheduler may.
+
+    Raises
+    ------
+    InvalidInput
+        If nothing may wait in this thread, for the cluster itself runs in it.
+    ClusterLost
+        If the client is closed, now or before this ends, or its scheduler is gone.
     """
-    if client is None or not client.asynchronous:
-        yield client
+    if client is None:
+        yield None
         return
-    address = client.scheduler_info()["address"]
-    with Client(address, security=client.security, set_as_default=False) as connection:
-        yield connection
+    address = scheduler_address(client)
+    _refuse_own_loop()
+    with told_if_lost(client, address):
+        if not client.asynchronous:
+            yield client
+            return
+        with Client(address, security=client.security, set_as_default=False) as connection:
+            yield connection
+
+
+def scheduler_address(client: Client) -> str:
+    """Return where the scheduler of a client is.
+
+    Raises
+    ------
+    ClusterLost
+        If the client is closed, and knows it no more.
+    """
+    connection: Any = client.scheduler
+    if connection is None:
+        raise ClusterLost("The client is closed. Make another, Client(address), and call again.")
+    return str(connection.address)
+
+
+def _refuse_own_loop() -> None:
+    """Refuse to wait in an event loop that the scheduler or workers of this process need."""
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    servers: list[Any] = [*Scheduler._instances, *Nanny._instances, *Worker._instances]
+    if any(server.loop.asyncio_loop is here for server in servers):
+        raise InvalidInput(
+            "This was called in the event loop in which the cluster itself runs, and which would "
+            "stand still until the call returns. Let another thread wait: "
+            "`await asyncio.to_thread(dasdist.classify, model, data, client=client)`, or the same "
+            "with annotate or plan."
+        )
+
+
+@contextmanager
+def told_if_lost(client: Client, address: str) -> Iterator[None]:
+    """Say in one sentence that a client is closed, whatever its methods make of that."""
+    try:
+        yield
+    except DasdistError:
+        raise
+    except Exception as error:
+        if client.status == "running":
+            raise
+        raise ClusterLost(
+            f"The connection to the scheduler {address} was lost, or its client was closed. Start "
+            "a cluster and call again: what the output holds is kept, and the same call with the "
+            "same output resumes."
+        ) from error
+
+
+@contextmanager
+def seceded() -> Iterator[None]:
+    """Let another task have this thread's place if this is itself a task of a cluster.
+
+    Blocks would else wait for a place that is taken until they are done.
+    """
+    try:
+        secede()
+    # in no task; in one that has no thread to give back; in one that has given it back before
+    except (ValueError, AttributeError, KeyError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        rejoin()

@@ -24,15 +24,14 @@ from uuid import uuid4
 from distributed import CancelledError, Client, KilledWorker
 
 from dasdist.block_events import BlockEvent, Listener
-from dasdist.errors import ClusterLost
 from dasdist.executors.backpressure import Backpressure
 from dasdist.executors.block_task import BlockTask, Outcome, RunSpec, failure
-from dasdist.executors.clients import nannies_kept
+from dasdist.executors.clients import nannies_kept, scheduler_address, seceded, told_if_lost
 from dasdist.executors.in_flight import Arrival, InFlight
 from dasdist.executors.ordering import AsTheyCome, InOrder
 from dasdist.executors.stopping import Stop
 from dasdist.executors.telemetry import running_event
-from dasdist.executors.worker_events import Died, Hung, Running, WorkerEvents, scheduler_address
+from dasdist.executors.worker_events import Died, Hung, Running, WorkerEvents
 from dasdist.executors.worker_plugin import RunPlugin, delivered, halt
 from dasdist.report import BlockResult, Failure
 
@@ -81,22 +80,15 @@ class ClusterExecutor:
             If the scheduler is gone, or all workers are and no more will come.
         """
         client = self._client
-        period = max(_PERIOD, sum(client.nthreads().values()) / _MESSAGES)
-        plugin = RunPlugin(uuid4().hex[:8], spec, self._block_timeout, period)
-        try:
+        with told_if_lost(client, scheduler_address(client)), nannies_kept(client), seceded():
+            period = max(_PERIOD, sum(client.nthreads().values()) / _MESSAGES)
+            plugin = RunPlugin(uuid4().hex[:8], spec, self._block_timeout, period)
             with (
-                nannies_kept(client),
                 WorkerEvents(client, plugin.run) as events,
                 delivered(client, plugin),
                 closing(InFlight(client, plugin.run)) as in_flight,
             ):
                 yield from _Run(client, plugin, in_flight, events, stop, iter(tasks), listen)
-        except ClusterLost:
-            raise
-        except OSError as error:
-            if client.status == "running":
-                raise
-            raise _lost(client) from error
 
 
 class _Run:
@@ -166,7 +158,7 @@ class _Run:
         elif isinstance(arrival, CancelledError | asyncio.CancelledError):
             # samples that were sent ahead are lost with the worker that held them
             if self._client.status != "running":
-                raise _lost(self._client) from arrival
+                raise ConnectionError("the client was closed") from arrival
             self._again.append(task)
         else:
             raise arrival
@@ -255,11 +247,3 @@ class _Run:
 
 class _Killed(Exception):
     """The worker of a block is gone."""
-
-
-def _lost(client: Client) -> ClusterLost:
-    return ClusterLost(
-        f"The connection to the scheduler {scheduler_address(client)} was lost. Start a cluster "
-        "and call again: what the output holds is kept, and the same call with the same output "
-        "resumes."
-    )

@@ -13,9 +13,10 @@ from distributed import Client
 
 from dasdist.block_events import BlockState
 from dasdist.errors import ClusterLost
+from dasdist.executors.clients import scheduler_address
 from dasdist.executors.names import TOPIC, blocks_of
 
-__all__ = ["DESERTED", "Died", "Hung", "Running", "WorkerEvents", "scheduler_address"]
+__all__ = ["DESERTED", "Died", "Hung", "Running", "WorkerEvents"]
 
 DESERTED = "dasdist-deserted"
 """Topic of an event that says that a cluster has no workers and will have none; its message has
@@ -69,12 +70,6 @@ class Running:
     share: float
     worker: str
     seconds: float
-
-
-def scheduler_address(client: Client) -> str:
-    """Return where the scheduler of a client is, or was."""
-    connection: Any = client.scheduler
-    return str(connection.address)
 
 
 class WorkerEvents:
