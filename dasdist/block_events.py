@@ -48,6 +48,9 @@ class BlockEvent:
         Once it is done: seconds by stage.
     error : str
         Once it has failed: why.
+    waits_for : str
+        While it waits: for what, and what would end that, if no block of the run has begun for a
+        while because no worker may take it.
 
     Examples
     --------
@@ -64,6 +67,7 @@ class BlockEvent:
     seconds: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+    waits_for: str = ""
 
     @property
     def ended(self) -> bool:

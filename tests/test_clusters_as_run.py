@@ -3,7 +3,10 @@
 import asyncio
 import json
 import pickle
+import re
+import time
 
+import dask
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster, get_client
@@ -11,6 +14,7 @@ from distributed.core import clean_exception, error_message
 
 import dasdist
 from dasdist import errors
+from dasdist.executors import waiting
 
 from .toys import Toy, noise, recording
 
@@ -114,3 +118,89 @@ def test_a_client_that_is_closed_is_said_in_one_sentence(cluster, tmp_path, when
         report = json.loads((tmp_path / "picks.dasdist" / "report.json").read_text())
         assert report["reason"].startswith("ClusterLost: ")
         assert 0 < report["blocks"]["done"] < report["blocks"]["total"]
+
+
+# ---------------------------------------------------------------- what a run waits for
+
+
+def start_one_with_resources(cluster, client):
+    cluster.new_spec["options"]["resources"] = {"GPU": 1}
+    cluster.scale(2)
+
+
+def let_go(cluster, client):
+    for worker in cluster.workers.values():
+        worker.memory_manager.memory_pause_fraction = 0.99
+
+
+def paused(client):
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return all(worker["status"] == "paused" for worker in workers)
+
+
+WAITS = {
+    "the cluster has no workers": (
+        {"n_workers": 0},
+        {},
+        {},
+        lambda cluster, client: cluster.scale(1),
+    ),
+    "the only worker is paused": (
+        {"n_workers": 1, "memory_limit": "8GB"},
+        {"distributed.worker.memory.pause": 1e-6},
+        {},
+        let_go,
+    ),
+    r'none of 1 worker has .* \(GPU=1\).* --resources "GPU=1"': (
+        {"n_workers": 1},
+        {},
+        {"resources": {"GPU": 1}},
+        start_one_with_resources,
+    ),
+}
+
+
+@pytest.mark.parametrize("told", WAITS)
+def test_a_run_says_what_it_waits_for_and_goes_on_when_that_comes(
+    make_cluster, alone, monkeypatch, caplog, told
+):
+    monkeypatch.setattr(waiting, "FIRST", 0.5)
+    of_cluster, config, annotations, mend = WAITS[told]
+    reasons = []
+
+    def heard(event):
+        if event.waits_for:
+            reasons.append(event.waits_for)
+            mend(cluster, client)
+
+    with dask.config.set(config):  # which workers of this process read when they start
+        cluster = make_cluster(processes=False, **of_cluster)
+    with (
+        cluster,
+        Client(cluster, set_as_default=False) as client,
+        dask.annotate(**annotations),
+    ):
+        while config and not paused(client):
+            time.sleep(0.01)
+        found = picked(client, on_event=heard)
+    pd.testing.assert_frame_equal(found.picks, alone)
+    assert all(re.search(told, reason) for reason in reasons)
+    assert reasons
+    assert reasons[0] in caplog.text
+    assert "\n" not in reasons[0]
+
+
+@pytest.mark.parametrize("fewest", [0, 1])
+def test_data_in_memory_reaches_a_cluster_that_starts_its_workers_when_there_is_work(
+    make_cluster, fewest
+):
+    data = recording(noise(20_000, 24))  # blocks of more than travels within a task
+    options = {"block": {"time": 2500}, **OPTIONS}
+    expected = dasdist.classify(Toy(gain=3.0), data, client=False, **options)
+    with (
+        make_cluster(n_workers=0, processes=False) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        cluster.adapt(minimum=fewest, maximum=1, interval="50 ms")
+        found = dasdist.classify(Toy(gain=3.0), data, client=client, **options)
+    pd.testing.assert_frame_equal(found.picks, expected.picks)

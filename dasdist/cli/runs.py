@@ -157,6 +157,7 @@ def classify(
                 client=client,
                 block=asked.block,
                 pbar=voice.view(),
+                on_event=voice.waiting,
                 **failing.arguments(),
                 **asked.settings,
             )
@@ -224,6 +225,7 @@ def annotate(
                 client=client,
                 block=asked.block,
                 pbar=voice.view(),
+                on_event=voice.waiting,
                 **failing.arguments(),
                 **{k: v for k, v in asked.settings.items() if k not in of_writer},
             )

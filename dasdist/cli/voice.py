@@ -18,6 +18,7 @@ import typer
 from dasdist.errors import DasdistError, DataWarning, InvalidArgument
 
 if TYPE_CHECKING:
+    from dasdist.block_events import BlockEvent
     from dasdist.run.progress import ProgressView
 
 __all__ = ["Voice", "speaking"]
@@ -68,6 +69,11 @@ class Voice:
             line = {"event": name, "command": self.command, **facts}
             sys.stdout.write(json.dumps(line, default=str) + "\n")
             sys.stdout.flush()
+
+    def waiting(self, event: "BlockEvent") -> None:
+        """Tell programs what a run waits for; people read it in the log."""
+        if event.waits_for:
+            self.event("waiting", reason=event.waits_for)
 
     def wrong(self, text: object) -> None:
         """Say what is wrong, in any case."""

@@ -1,6 +1,5 @@
 """How many blocks may be in flight at a time."""
 
-import logging
 import time
 from collections import deque
 from statistics import median
@@ -12,16 +11,11 @@ from dasdist.report import BlockResult
 
 __all__ = ["Backpressure"]
 
-_log = logging.getLogger("dasdist")
-
 _ASK = 2.0
 """Seconds between two looks at the cluster."""
 
 _RECENT = 15
 """Blocks by whose median seconds the next are judged: a worker's first also loads what it needs."""
-
-_PATIENCE = 30.0
-"""Seconds without any worker after which the log says so."""
 
 _SHORT = 0.2
 """Seconds of work that a task thread should have before it, where blocks are short."""
@@ -56,7 +50,6 @@ class Backpressure:
         self._threads = 1
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._asked = -float("inf")
-        self._alone_since: float | None = None
 
     @property
     def together(self) -> int:
@@ -85,16 +78,5 @@ class Backpressure:
         """Look at the cluster: it grows and shrinks."""
         # but asking for every block would cost more than it tells
         if time.monotonic() - self._asked > _ASK:
-            threads = sum(self._client.nthreads().values())
-            self._notice(threads)
-            self._threads = max(1, threads)
+            self._threads = max(1, sum(self._client.nthreads().values()))
             self._asked = time.monotonic()
-
-    def _notice(self, threads: int) -> None:
-        if threads:
-            self._alone_since = None
-        elif self._alone_since is None:
-            self._alone_since = time.monotonic()
-        elif time.monotonic() - self._alone_since > _PATIENCE:
-            _log.warning("The cluster has no workers; the run goes on as soon as there is one.")
-            self._alone_since = float("inf")

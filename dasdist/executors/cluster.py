@@ -13,6 +13,7 @@ from one death; a block that kills three workers on which it is alone is to blam
 """
 
 import asyncio
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
@@ -31,11 +32,14 @@ from dasdist.executors.in_flight import Arrival, InFlight
 from dasdist.executors.ordering import AsTheyCome, InOrder
 from dasdist.executors.stopping import Stop
 from dasdist.executors.telemetry import running_event
+from dasdist.executors.waiting import Patience
 from dasdist.executors.worker_events import Died, Hung, Running, WorkerEvents
 from dasdist.executors.worker_plugin import RunPlugin, delivered, halt
 from dasdist.report import BlockResult, Failure
 
 __all__ = ["ClusterExecutor"]
+
+_log = logging.getLogger("dasdist")
 
 _DEATHS = 2
 """Workers that die with a block before it waits for a worker of its own."""
@@ -109,6 +113,7 @@ class _Run:
         self._in_flight, self._events, self._stop = in_flight, events, stop
         self._waiting = waiting
         self._pressure = Backpressure(client, steady=in_order)
+        self._patience = Patience(client)
         self._order = InOrder() if in_order else AsTheyCome()
         self._again: list[BlockTask] = []
         self._suspects: deque[BlockTask] = deque()
@@ -128,6 +133,7 @@ class _Run:
                     yield from self._settled(task, arrival)
                 for event in self._events.news():
                     yield from self._heard(event)
+                self._say_what_is_missing()
             elif self._suspects and not self._stop.requested:
                 task = self._suspects.popleft()
                 yield from self._settled(task, self._alone(task))
@@ -148,6 +154,7 @@ class _Run:
 
     def _settled(self, task: BlockTask, arrival: Arrival) -> Iterator[Outcome]:
         """Yield what comes of a block, or keep it for later."""
+        self._patience.heard()
         if isinstance(arrival, BlockResult | Failure):
             self._pressure.learn(arrival)
             yield from self._order.add(arrival)
@@ -184,10 +191,18 @@ class _Run:
     def _pass_on(self, event: Running) -> None:
         if event.block not in self._in_flight:
             return  # it has landed, or is given up: this is old
+        self._patience.heard()
         block = self._plugin.spec.block(event.block)
         self._listen(
             running_event(block, event.state, event.stage, event.share, event.seconds, event.worker)
         )
+
+    def _say_what_is_missing(self) -> None:
+        reason = self._patience.reason()
+        if reason:
+            _log.warning(reason)
+            for block in self._in_flight.blocks()[:1]:
+                self._listen(BlockEvent(block, "waiting", waits_for=reason))
 
     def _alone(self, task: BlockTask) -> Arrival:
         """Run a block on a worker where nothing else of the run is, three times if need be."""
@@ -222,6 +237,7 @@ class _Run:
                 if worker not in self._client.nthreads():
                     self._in_flight.withdraw(task.block.index)
                     return _Killed()
+            self._say_what_is_missing()
         return None
 
     def _quietest(self) -> str | None:
@@ -229,6 +245,7 @@ class _Run:
         while not self._stop.requested:
             self._events.check()
             self._pressure.look()
+            self._say_what_is_missing()
             busy: dict[str, list[str]] = self._client.processing()
             if busy:
                 return min(busy, key=lambda worker: len(busy[worker]))

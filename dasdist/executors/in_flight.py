@@ -10,11 +10,13 @@ A task costs as well, so short blocks that read little share one::
 import asyncio
 import pickle
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import dask.config
 from dask.delayed import Delayed
 from distributed import Client, Future
 
@@ -58,7 +60,11 @@ class InFlight:
         return sum(map(len, self._bundles.values()))
 
     def __contains__(self, index: int) -> bool:
-        return any(task.block.index == index for held in self._bundles.values() for task in held)
+        return index in self.blocks()
+
+    def blocks(self) -> list[int]:
+        """Return the numbers of the blocks."""
+        return [task.block.index for bundle in self._bundles.values() for task in bundle]
 
     def submit(
         self, tasks: Sequence[BlockTask], together: int = 1, worker: str | None = None
@@ -97,7 +103,7 @@ class InFlight:
         graphs = [each for each in first if isinstance(each, Delayed)]
         large = [each for each in first if not isinstance(each, Delayed) and not _travels(each)]
         computed = iter(self._client.compute(graphs) if graphs else [])
-        scattered = iter(self._client.scatter(large, hash=False) if large else [])
+        scattered = iter(self._sent_ahead(large) if large else [])
 
         def sent(bundle: Sequence[BlockTask]) -> Any:
             selection = bundle[0].selection
@@ -109,6 +115,17 @@ class InFlight:
             return pickle.dumps([task.selection for task in bundle])
 
         return [sent(bundle) for bundle in bundles]
+
+    def _sent_ahead(self, large: Sequence[Selection]) -> list[Future[Any]]:
+        """Send samples to workers; where none takes any now, with a task that waits for one."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        if any(worker["status"] == "running" for worker in workers):
+            with suppress(TimeoutError):  # they have gone, or paused, in the meantime
+                sent: list[Future[Any]] = self._client.scatter(large, hash=False)
+                return sent
+        # an adaptive cluster starts workers only for tasks
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PiB"}):
+            return [self._client.submit(pickle.loads, pickle.dumps(s), pure=False) for s in large]
 
     def arrived(self) -> list[tuple[BlockTask, Arrival]]:
         """Wait until something comes back, but not long, and return what did."""
