@@ -1,10 +1,8 @@
 """Runs whose results last: the same call goes on where the last one ended; another is refused."""
 
 import json
-import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,6 @@ import xdas
 import dasdist
 from dasdist.callbacks.parquet import StoredPicks
 from dasdist.journal.ledger import read_ledger
-from dasdist.storage.lock import DEAD
 from tests.toys import START, Toy, noise, recording
 
 BLOCK = {"time": 100, "distance": 5}
@@ -245,17 +242,6 @@ def test_two_runs_on_one_output(out):
         other.kill()
     assert dasdist.status(out).state == "unfinished"
     assert classify(DATA, out).report.before == 5  # a dead run's lock is taken over
-
-
-def test_a_lock_of_another_machine_dies_with_time(out):
-    classify(DATA, out, block=BLOCK)
-    lock = journal(out) / "lock"
-    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "run": "1f0c"}))
-    with pytest.raises(dasdist.OutputInUse, match="on elsewhere"):
-        classify(DATA, out)
-    long_ago = time.time() - DEAD - 1
-    os.utime(lock, (long_ago, long_ago))
-    assert classify(DATA, out).report.complete
 
 
 def test_staging_of_an_earlier_run_is_moved_away(out):

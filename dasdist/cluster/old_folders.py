@@ -82,7 +82,7 @@ def _is_old(folder: Path) -> bool:
 def _remove(folder: Path) -> bool:
     """Remove a folder while holding its lock, so that no cluster begins in it meanwhile."""
     try:
-        with Lock(folder / LOCK, "removal"):
+        with Lock(folder / LOCK, "removal", patience=0):
             for path in folder.iterdir():
                 if path.name != LOCK:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()

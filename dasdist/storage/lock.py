@@ -1,12 +1,18 @@
 """One run at a time on an output.
 
-The lock is a file that the run holds by ``flock`` and touches every now and then.  A process that
-dies gives up its ``flock`` at once; where other machines do not see that (some network file
-systems), a file that nobody touched for a while is taken as left behind.
+The lock is a file that the run holds by ``flock`` and to which it adds a byte every now and then::
+
+    {"host": ..., "pid": ..., "run": ...} . . . . .      a blank for every beat
+
+A process that dies gives up its ``flock`` at once.  Where other machines do not see that (some
+network file systems), whoever wants the lock watches for the next beat, by a clock of its own:
+clocks of two machines are never compared, as they differ.
 """
 
+import errno
 import fcntl
 import json
+import logging
 import os
 import socket
 import threading
@@ -20,11 +26,21 @@ from dasdist.storage.files import open_own, writing
 
 __all__ = ["Lock", "holder_of", "refuse_held"]
 
-BEAT = 20.0
-"""Seconds between touches."""
+_log = logging.getLogger("dasdist")
+
+BEAT = 2.0
+"""Seconds between two beats."""
+
+LOOK = 3 * BEAT
+"""Seconds without a beat after which a run on another machine is not said to be running."""
 
 DEAD = 120.0
-"""Seconds without a touch after which a run on another machine counts as dead."""
+"""Seconds without a beat after which a run on another machine counts as dead."""
+
+_POLL = 0.2
+"""Seconds between two looks for a beat."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Lock:
@@ -36,6 +52,8 @@ class Lock:
         The lock file, in a folder that exists.
     run : str
         Who wants it.
+    patience : float, optional
+        Seconds to watch for a beat of a run on another machine; `DEAD` by default.
 
     Raises
     ------
@@ -43,14 +61,15 @@ class Lock:
         On entering, if another run holds it.
     """
 
-    def __init__(self, path: Path, run: str) -> None:
+    def __init__(self, path: Path, run: str, patience: float | None = None) -> None:
         self._path, self._run = path, run
+        self._patience = DEAD if patience is None else patience
         self._file: Any = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="dasdist-lock", daemon=True)
 
     def __enter__(self) -> "Lock":
-        self._file = _opened_exclusively(self._path)
+        self._file = _opened_exclusively(self._path, self._patience)
         here = {"host": socket.gethostname(), "pid": os.getpid(), "run": self._run}
         self._file.seek(0)
         self._file.truncate()
@@ -62,28 +81,54 @@ class Lock:
     def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._thread.join()
-        self._file.seek(0)
-        self._file.truncate()  # an empty lock file was given back, not left behind
+        if _read(self._path).get("run") == self._run:  # else it was taken for dead
+            self._file.seek(0)
+            self._file.truncate()  # an empty lock file was given back, not left behind
         self._file.close()
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
             with suppress(OSError):
-                os.utime(self._path)
+                # opened anew, for other machines see what was written when it is closed
+                file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+                try:
+                    os.write(file, b" ")
+                finally:
+                    os.close(file)
 
 
-def _opened_exclusively(path: Path) -> Any:
+def _opened_exclusively(path: Path, patience: float) -> Any:
     with writing(path):
         file = open_own(path, read=True)  # stays open as long as the run
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        held = _alive_elsewhere(path)
-    except BlockingIOError:
-        held = _read(path)
-    if held is None:
-        return file
-    file.close()
-    raise _in_use(path, held)
+        try:
+            seen = _flock(file, fcntl.LOCK_EX)
+            held = _alive(path, patience, flock=seen, say=patience > 0)
+        except BlockingIOError:
+            held = _read(path)
+        if held is not None:
+            raise _in_use(path, held)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _flock(file: Any, how: int) -> bool:
+    """Lock a file, and tell whether its file system has locks.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds the lock.
+    """
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
 
 
 def _in_use(path: Path, held: dict[str, Any]) -> OutputInUse:
@@ -102,18 +147,51 @@ def _read(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _alive_elsewhere(path: Path) -> dict[str, Any] | None:
-    """Return who holds a lock that this machine sees no flock of, if that is still touched."""
+def _alive(path: Path, seconds: float, *, flock: bool, say: bool = False) -> dict[str, Any] | None:
+    """Return who holds a lock that is no flock here, if a beat comes within so many seconds.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file.
+    seconds : float
+        How long to watch.
+    flock : bool
+        Whether a run on this machine would hold a flock.
+    say : bool
+        Whether to say why this takes a while.
+    """
     held = _read(path)
-    if not held or held.get("host") == socket.gethostname():
+    if not held or (flock and held.get("host") == socket.gethostname()):
         return None
-    return held if time.time() - path.stat().st_mtime < DEAD else None
+    if say:
+        _log.warning(
+            "%s was locked by run %s, process %s on %s, which cannot be seen from here. If it "
+            "gives no sign of life within %.0f s, it is dead and this run begins.",
+            path.parent,
+            *(held.get(name, "?") for name in ("run", "pid", "host")),
+            seconds,
+        )
+    before, end = _beats(path), time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(_POLL)
+        if _beats(path) != before:
+            return _read(path) or None  # an empty one was given back meanwhile
+    return None
+
+
+def _beats(path: Path) -> tuple[int, int] | None:
+    """Return what every beat changes; earlier versions changed the time alone."""
+    with suppress(OSError), open(path, "rb") as file:  # opened anew, see Lock
+        found = os.fstat(file.fileno())
+        return found.st_size, found.st_mtime_ns
+    return None
 
 
 def holder_of(path: Path) -> dict[str, Any] | None:
     """Return host, pid and run of whoever holds a lock now; None if nobody does.
 
-    The lock is not taken.
+    The lock is not taken.  A run on another machine may take `LOOK` seconds to be seen.
     """
     try:
         file = open(path, "rb")  # noqa: SIM115
@@ -121,10 +199,10 @@ def holder_of(path: Path) -> dict[str, Any] | None:
         return None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            flock = _flock(file, fcntl.LOCK_SH)
         except BlockingIOError:
             return _read(path) or {"run": "?"}
-        return _alive_elsewhere(path)
+    return _alive(path, LOOK, flock=flock)
 
 
 def refuse_held(path: Path) -> None:
