@@ -45,10 +45,12 @@ class OnHosts:
         The hosts.
     tcp : str
         ``distributed.comm.timeouts.tcp`` of all: when a silent connection counts as lost.
+    death : str
+        How long workers wait for a scheduler.
     """
 
-    def __init__(self, hosts: Hosts, tcp: str = "30s") -> None:
-        self.hosts, self.tcp = hosts, tcp
+    def __init__(self, hosts: Hosts, tcp: str = "30s", death: str = "300s") -> None:
+        self.hosts, self.tcp, self.death = hosts, tcp, death
         self.folder = hosts.folder / "cluster"
         self.file = self.folder / "scheduler.json"
         make_certificates(self.folder)
@@ -62,7 +64,7 @@ class OnHosts:
         return scheduler
 
     def start_worker(self, host):
-        return self.hosts.start(host, run_worker, host, self.folder, self.tcp)
+        return self.hosts.start(host, run_worker, host, self.folder, self.tcp, self.death)
 
     def run(self, name, **options):
         """Start a run on the client's host."""
@@ -89,12 +91,12 @@ def run_scheduler(folder: Path, tcp: str) -> None:
     dask_scheduler.main(list(map(str, words)))
 
 
-def run_worker(host: str, folder: Path, tcp: str) -> None:
+def run_worker(host: str, folder: Path, tcp: str, death: str) -> None:
     _settings(folder, tcp)
     os.environ["DASDIST_TEST_HOST"] = host
     words = ["--scheduler-file", folder / "scheduler.json", "--towards", ADDRESSES["scheduler"]]
     words += ["--nworkers", 1, "--nthreads", 1, "--memory-limit", "1GiB", "--name", host]
-    words += ["--local-directory", folder.parent / host, "--no-dashboard"]
+    words += ["--local-directory", folder.parent / host, "--no-dashboard", "--death-timeout", death]
     worker.main(list(map(str, words)))
 
 
@@ -108,10 +110,14 @@ def run(folder: Path, name: str, tcp: str, options: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.WARNING)
     dask.config.set({"distributed.comm.timeouts.tcp": tcp})
     gates = options.pop("gates", {})
-    with dasdist.connect(folder / "cluster") as client:
-        client.wait_for_workers(3)
-        report = annotate(folder, name, gates, client=client, **options)
-    found = {"before": report.before, "finished": report.finished, "notes": report.notes}
+    found: dict[str, Any] = {}
+    try:
+        with dasdist.connect(folder / "cluster") as client:
+            client.wait_for_workers(3)
+            report = annotate(folder, name, gates, client=client, **options)
+            found = {"before": report.before, "finished": report.finished, "notes": report.notes}
+    except dasdist.DasdistError as error:  # as the command line
+        found = {"error": type(error).__name__, "reason": str(error)}
     (folder / f"{name}.json").write_text(json.dumps(found))
 
 
@@ -180,7 +186,11 @@ class WaitingBlock:
 
     def part(self):
         with waiting_in_mid_write(self):
-            return self.inner.part()
+            try:
+                return self.inner.part()
+            except dasdist.RunSuperseded:
+                (self.mapper.folder / f"late-{self.mapper.name}-{self.block}").touch()
+                raise
 
 
 @contextmanager

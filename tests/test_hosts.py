@@ -13,7 +13,7 @@ import dasdist
 from dasdist.callbacks.parquet import StoredPicks
 from tests import hosts
 from tests.forked import Forked
-from tests.hosts import Hosts, ip
+from tests.hosts import ADDRESSES, Hosts, ip
 from tests.on_hosts import BLOCKS, OnHosts, annotate
 
 pytestmark = [
@@ -46,30 +46,144 @@ def check_results(folder, serial):
         np.testing.assert_array_equal(stores[0][key], stores[1][key])
 
 
-def cut_off(network, run, gate):
-    """Wait until a worker is in a phase of a block, and cut off its host."""
+def reached(network, run, gate):
+    """Wait until a worker is in a phase of a block, and return its host."""
     at = network.folder / f"at-{gate}"
     assert run.wait_for(lambda: at.exists() and at.read_text()), run.said
-    network.cut(at.read_text())
     return at.read_text()
 
 
-def finish(folder, run, name):
+def go_on(network, gate):
+    (network.folder / f"open-{gate}").touch()
+
+
+def finish(network, run, name):
+    """Wait for the end of a run and return what it found."""
     assert run.wait() == 0, run.said[-3000:]
-    return json.loads((folder / f"{name}.json").read_text())
-
-
-def test_a_link_that_is_down_for_five_seconds_changes_nothing(network, tmp_path, serial):
-    cluster = OnHosts(network)
-    run = cluster.run("one", gates={7: "compute"})
-    host = cut_off(network, run, "one-7-compute")
-    time.sleep(5)  # which is what is tried
-    network.join(host)
-    (tmp_path / "open-one-7-compute").touch()
-    report = finish(tmp_path, run, "one")
-    assert report["finished"] == BLOCKS
-    check_results(tmp_path / "one", serial)
     assert "Traceback" not in run.said
+    return json.loads((network.folder / f"{name}.json").read_text())
+
+
+def down(network, host, seconds):
+    """Take a link down for so long, which is what is tried here."""
+    network.cut(host)
+    time.sleep(seconds)
+    network.join(host)
+
+
+def lost(host):
+    return [
+        f"A worker on {ADDRESSES[host]} was lost, with its process or its link, while it held "
+        "blocks; they were computed again."
+    ]
+
+
+def told(said, words):
+    return [line for line in said.splitlines() if words in line]
+
+
+each_phase = pytest.mark.parametrize("phase", ["read", "compute", "write"])
+
+
+def test_two_runs_do_not_notice_a_link_that_is_down_for_five_seconds(network, serial):
+    cluster = OnHosts(network)
+    phases = {"one": "compute", "two": "write"}
+    runs = {name: cluster.run(name, gates={7: phase}) for name, phase in phases.items()}
+    host = reached(network, runs["one"], "one-7-compute")
+    reached(network, runs["two"], "two-7-write")
+    down(network, host, 5)
+    for name, phase in phases.items():
+        go_on(network, f"{name}-7-{phase}")
+        found = finish(network, runs[name], name)
+        assert found == {"before": 0, "finished": BLOCKS, "notes": []}
+        check_results(network.folder / name, serial)
+    assert not told(cluster.workers[host].said, "is lost")
+
+
+def test_a_worker_that_is_cut_off_is_told_of_and_comes_back(network, serial):
+    cut_off_and_back(network, serial, "compute", 0, tcp="11s")
+
+
+@each_phase
+@pytest.mark.deep
+def test_a_link_that_is_down_for_five_seconds_changes_nothing(network, serial, phase):
+    cluster = OnHosts(network)
+    run = cluster.run("one", gates={7: phase})
+    host = reached(network, run, f"one-7-{phase}")
+    down(network, host, 5)
+    go_on(network, f"one-7-{phase}")
+    assert finish(network, run, "one") == {"before": 0, "finished": BLOCKS, "notes": []}
+    check_results(network.folder / "one", serial)
+    assert not told(cluster.workers[host].said, "is lost")
+
+
+@each_phase
+@pytest.mark.deep
+def test_a_link_is_down_for_a_minute(network, serial, phase):
+    cut_off_and_back(network, serial, phase, 60, tcp="30s")
+
+
+def cut_off_and_back(network, serial, phase, seconds, tcp):
+    """Its block is finished while nobody hears of it, and computed again by another."""
+    cluster = OnHosts(network, tcp=tcp)
+    run = cluster.run("one", gates={7: phase})
+    host = reached(network, run, f"one-7-{phase}")
+    network.cut(host)
+    began = time.monotonic()
+    go_on(network, f"one-7-{phase}")
+    found = finish(network, run, "one")
+    print(f"{phase}: {host} cut off, and the run over after {time.monotonic() - began:.0f} s")
+    assert found == {"before": 0, "finished": BLOCKS, "notes": lost(host)}
+    assert len(told(run.said, "is lost")) == 1
+    check_results(network.folder / "one", serial)
+    time.sleep(max(0, began + seconds - time.monotonic()))
+    network.join(host)
+    again = cluster.run("two")  # which waits for three workers
+    assert finish(network, again, "two")["finished"] == BLOCKS
+    check_results(network.folder / "two", serial)
+    assert len(told(cluster.workers[host].said, "is lost; a new worker waits")) == 1
+    assert "Traceback" not in cluster.workers[host].said
+
+
+@each_phase
+@pytest.mark.deep
+def test_a_link_is_down_for_good(network, serial, phase):
+    cluster = OnHosts(network, death="20s")
+    run = cluster.run("one", gates={7: phase})
+    host = reached(network, run, f"one-7-{phase}")
+    network.cut(host)
+    began = time.monotonic()
+    found = finish(network, run, "one")
+    print(f"{phase}: {host} cut off, and the run over after {time.monotonic() - began:.0f} s")
+    assert found == {"before": 0, "finished": BLOCKS, "notes": lost(host)}
+    assert len(told(run.said, "is lost")) == 1
+    check_results(network.folder / "one", serial)
+    cluster.workers[host].wait()  # for it is not to wait for ever
+    print(f"its worker has ended after {time.monotonic() - began:.0f} s")
+    assert "Traceback" not in cluster.workers[host].said
+
+
+@each_phase
+@pytest.mark.deep
+def test_what_a_worker_that_is_cut_off_writes_late_harms_nothing(network, serial, phase):
+    late_write(network, serial, phase, tcp="30s")
+
+
+def late_write(network, serial, phase, tcp):
+    """The run is superseded meanwhile, by one that takes the output over."""
+    cluster = OnHosts(network, tcp=tcp)
+    run = cluster.run("one", gates={7: phase})
+    host = reached(network, run, f"one-7-{phase}")
+    network.cut(host)
+    run.kill_all()
+    staging = network.folder / "one" / "picks.parquet.dasdist"
+    before = {path.name for path in staging.glob("staging-*")}
+    again = cluster.run("one", overwrite=True)
+    assert again.wait_for(lambda: {p.name for p in staging.glob("staging-*")} - before)
+    go_on(network, f"one-7-{phase}")
+    assert again.wait_for((network.folder / "late-one-7").exists)
+    assert finish(network, again, "one")["finished"] == BLOCKS
+    check_results(network.folder / "one", serial)
 
 
 def make_hosts_and_die(folder):

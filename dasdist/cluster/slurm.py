@@ -27,6 +27,7 @@ from dasdist.cluster.lifetime import Lifetime
 from dasdist.cluster.network import LOOPBACK, listening_address
 from dasdist.cluster.partition import Node, nodes_of
 from dasdist.errors import InvalidInput
+from dasdist.executors.lost_links import told_in_a_line
 from dasdist.planning.plan import Resources
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def slurm_cluster(
         "security": make_certificates(place),
         "most_early": 2 * most,
     }
+    told_in_a_line()  # by the scheduler, which runs in this process
     cluster = _kept(settings)
     try:
         _ready(cluster, job.workers(), most)

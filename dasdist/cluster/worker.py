@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from dasdist.cluster import pinning
+from dasdist.cluster import pinning, rejoining
 from dasdist.cluster.allocation import SPARE_BYTES, Workers, find_allocation, workers_for
 from dasdist.cluster.network import address_towards
 from dasdist.errors import InvalidInput
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen, see `dasdist.cluster.allocation.workers_for`.  As with ``dask worker``, several
     processes of ``--name NAME`` are called NAME-0, NAME-1, ...  Compute threads are passed on in
     OMP_NUM_THREADS and its like, also where a job has these set for programs that have all its
-    CPUs for themselves.
+    CPUs for themselves.  Without ``--death-timeout``, workers wait for their scheduler for
+    `dasdist.cluster.rejoining.DEATH_TIMEOUT`, at first and when they lost it.
     """
     from distributed.cli import dask_worker
 
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory-limit", default="auto")
     parser.add_argument("--spare", default=str(SPARE_BYTES))
     parser.add_argument("--towards", default="")
+    parser.add_argument("--death-timeout", default=f"{rejoining.DEATH_TIMEOUT:g} s")
     given, others = parser.parse_known_args(arguments)
     workers = workers_for(
         find_allocation(),
@@ -66,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pinning.give(workers.devices)
     os.environ.update(dict.fromkeys(_OF_COMPUTE_THREADS, str(workers.compute_threads)))
     others += listening(others, given.towards)
+    others += ["--death-timeout", given.death_timeout]
     dask_worker.main([*options(workers), *others], prog_name="dasdist.cluster.worker")
 
 
@@ -82,6 +85,7 @@ def options(workers: Workers) -> list[str]:
         *("--nthreads", str(workers.threads)),
         *("--memory-limit", str(workers.memory)),
         *("--preload-nanny", pinning.__name__),
+        *("--preload-nanny", rejoining.__name__),
     ]
 
 

@@ -29,6 +29,8 @@ from dasdist.executors.backpressure import Backpressure
 from dasdist.executors.block_task import BlockTask, Outcome, RunSpec, failure
 from dasdist.executors.clients import nannies_kept, scheduler_address, seceded, told_if_lost
 from dasdist.executors.in_flight import Arrival, InFlight
+from dasdist.executors.losses import Losses
+from dasdist.executors.lost_links import told_in_a_line
 from dasdist.executors.ordering import AsTheyCome, InOrder
 from dasdist.executors.stopping import Stop
 from dasdist.executors.telemetry import running_event
@@ -84,6 +86,7 @@ class ClusterExecutor:
             If the scheduler is gone, or all workers are and no more will come.
         """
         client = self._client
+        told_in_a_line()
         with told_if_lost(client, scheduler_address(client)), nannies_kept(client), seceded():
             period = max(_PERIOD, sum(client.nthreads().values()) / _MESSAGES)
             plugin = RunPlugin(uuid4().hex[:8], spec, self._block_timeout, period)
@@ -118,6 +121,7 @@ class _Run:
         self._again: list[BlockTask] = []
         self._suspects: deque[BlockTask] = deque()
         self._died_with: Counter[int] = Counter()
+        self._losses = Losses()
         self._given_up = False
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -157,7 +161,7 @@ class _Run:
         self._patience.heard()
         if isinstance(arrival, BlockResult | Failure):
             self._pressure.learn(arrival)
-            yield from self._order.add(arrival)
+            yield from self._order.add(self._losses.noted(arrival))
         elif arrival is None:
             self._given_up = True
         elif isinstance(arrival, KilledWorker):
@@ -181,6 +185,7 @@ class _Run:
                 else:
                     self._again.append(task)
         else:
+            self._losses.add(event)
             self._died_with.update(event.blocks)
             suspected = {b for b in event.blocks if self._died_with[b] >= _DEATHS}
             for block in suspected:

@@ -31,9 +31,12 @@ class Died:
     ----------
     blocks : frozenset of int
         Blocks of the run that it held, running or waiting.
+    worker : str
+        Its address.
     """
 
     blocks: frozenset[int]
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ class WorkerEvents:
         blamed = not message.get("expected") and worker not in self._excused
         held = message.get("processing-tasks", ()) if blamed else ()
         blocks = frozenset(index for key in held for index in blocks_of(key, self._run))
-        self._news.put(Died(blocks))
+        self._news.put(Died(blocks, worker))
 
     def _left(self, event: tuple[float, Any]) -> None:
         _, message = event

@@ -1,0 +1,49 @@
+"""Lost connections are expected: Dask's log tells each in a line, and not in a page of traceback.
+
+Also a preload of Dask's, for schedulers, nannies and workers in processes of their own.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+__all__ = ["dask_setup", "told_in_a_line"]
+
+_LOGGERS = ("batched", "client", "core", "nanny", "scheduler", "utils", "worker")
+
+_LOST = (OSError, TimeoutError, asyncio.TimeoutError, asyncio.CancelledError)
+"""What comes of a connection that breaks, is refused or silent, or is given up meanwhile."""
+
+_ENDED = ("died unexpectedly", "name taken")
+"""Said of a worker that ends because of it, and of the next that a scheduler refuses as long as it
+has not noticed."""
+
+
+def told_in_a_line() -> None:
+    """Let Dask tell in this process what broke a connection without a traceback."""
+    for name in _LOGGERS:  # adding the same filter again changes nothing
+        logging.getLogger(f"distributed.{name}").addFilter(_in_a_line)
+
+
+def dask_setup(server: Any) -> None:
+    """Do so in the process of a scheduler, nanny or worker that has this module as a preload."""
+    told_in_a_line()
+
+
+def _in_a_line(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return True
+    cause = _first_cause(error)
+    if not (isinstance(error, _LOST) or any(words in f"{record.msg} {cause}" for words in _ENDED)):
+        return True
+    said = [" ".join(str(each).split()) for each in (record.getMessage(), cause)]
+    record.msg, record.args = ": ".join(dict.fromkeys(each for each in said if each)), ()
+    record.exc_info = record.exc_text = None
+    return bool(record.msg)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
