@@ -14,7 +14,7 @@ from dasdist.callbacks.parquet import StoredPicks
 from tests import hosts
 from tests.forked import Forked
 from tests.hosts import ADDRESSES, Hosts, ip
-from tests.on_hosts import BLOCKS, OnHosts, annotate
+from tests.on_hosts import BLOCKS, PORT, OnHosts, annotate
 
 pytestmark = [
     pytest.mark.slow,
@@ -184,6 +184,100 @@ def late_write(network, serial, phase, tcp):
     assert again.wait_for((network.folder / "late-one-7").exists)
     assert finish(network, again, "one")["finished"] == BLOCKS
     check_results(network.folder / "one", serial)
+
+
+SCHEDULER = f"tls://{ADDRESSES['scheduler']}:{PORT}"
+
+
+@each_phase
+@pytest.mark.deep
+def test_the_client_is_cut_off_for_five_seconds(network, serial, phase):
+    cluster = OnHosts(network)
+    run = cluster.run("one", gates={7: phase})
+    reached(network, run, f"one-7-{phase}")
+    down(network, "client", 5)
+    go_on(network, f"one-7-{phase}")
+    assert finish(network, run, "one") == {"before": 0, "finished": BLOCKS, "notes": []}
+    check_results(network.folder / "one", serial)
+
+
+@each_phase
+@pytest.mark.deep
+def test_the_client_is_cut_off_for_good(network, serial, phase):
+    cluster = OnHosts(network)
+    run = cluster.run("one", gates={7: phase})
+    reached(network, run, f"one-7-{phase}")
+    network.cut("client")
+    began = time.monotonic()
+    ends_in_cluster_lost(network, run)
+    print(f"{phase}: client cut off, and the run over after {time.monotonic() - began:.0f} s")
+    network.join("client")
+    again = cluster.run("one")
+    assert again.wait_for(lambda: (network.folder / "begun-one").read_text().count("\n") > 20)
+    go_on(network, f"one-7-{phase}")  # of the first run: it is late
+    check_resumed(network, again, serial)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("soon", [True, False])
+def test_a_scheduler_starts_again_at_its_port(network, serial, soon):
+    cluster = OnHosts(network)
+    run = cluster.run("one", gates={7: "compute"})
+    reached(network, run, "one-7-compute")
+    cluster.scheduler.kill()
+    cluster.scheduler.wait()
+    began = time.monotonic()
+    if soon:
+        cluster.scheduler = cluster.start_scheduler()
+    ends_in_cluster_lost(network, run)
+    print(f"scheduler killed, and the run over after {time.monotonic() - began:.0f} s")
+    if not soon:
+        cluster.scheduler = cluster.start_scheduler()
+    again = cluster.run("one")  # which waits for three workers
+    assert again.wait_for(lambda: (network.folder / "begun-one").read_text().count("\n") > 20)
+    go_on(network, "one-7-compute")
+    check_resumed(network, again, serial)
+    print(f"resumed with all workers, and done after {time.monotonic() - began:.0f} s")
+    for worker in cluster.workers.values():
+        assert len(told(worker.said, "is lost; a new worker waits")) == 1
+        assert "Traceback" not in worker.said
+
+
+def ends_in_cluster_lost(network, run):
+    found = finish(network, run, "one")
+    assert found["error"] == "ClusterLost"
+    assert found["reason"].startswith(f"The connection to the scheduler {SCHEDULER} was lost")
+    assert "\n" not in found["reason"]
+
+
+def check_resumed(network, again, serial):
+    found = finish(network, again, "one")
+    assert found["before"] > 0
+    assert found["finished"] == BLOCKS
+    check_results(network.folder / "one", serial)
+
+
+@pytest.mark.deep
+def test_a_scheduler_that_notices_late_takes_a_worker_that_comes_back(network, serial):
+    cluster = OnHosts(network, tcp="90s")
+    cluster.workers["worker1"].kill_all()
+    cluster.tcp = "11s"
+    cluster.workers["worker1"] = cluster.start_worker("worker1")
+    gates = [f"one-{block}-compute" for block in (30, 31, 32)]
+    run = cluster.run("one", gates=dict.fromkeys((30, 31, 32), "compute"))
+    hosts = {reached(network, run, gate): gate for gate in gates}
+    network.cut("worker1")
+    go_on(network, hosts["worker1"])
+    worker = cluster.workers["worker1"]
+    assert worker.wait_for(lambda: told(worker.said, "Restarting worker"))
+    network.join("worker1")
+    assert worker.wait_for(lambda: len(told(worker.said, "Registered to")) == 2)
+    for gate in gates:
+        go_on(network, gate)
+    assert finish(network, run, "one")["finished"] == BLOCKS
+    check_results(network.folder / "one", serial)
+    print(*told(worker.said, "name taken"), sep="\n")
+    assert "Traceback" not in worker.said
 
 
 def make_hosts_and_die(folder):

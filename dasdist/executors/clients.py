@@ -9,9 +9,11 @@ import dask.config
 from distributed import Client, LocalCluster, Nanny, Scheduler, Worker, rejoin, secede
 
 from dasdist.errors import ClusterLost, DasdistError, InvalidInput
+from dasdist.executors.lost_links import unanswered
 
 __all__ = [
     "PROMISED",
+    "Connection",
     "current_client",
     "nannies_kept",
     "scheduler_address",
@@ -66,12 +68,12 @@ def synchronous(client: Client | None) -> Iterator[Client | None]:
     if client is None:
         yield None
         return
-    address = scheduler_address(client)
     _refuse_own_loop()
-    with told_if_lost(client, address):
+    with told_if_lost(client):
         if not client.asynchronous:
             yield client
             return
+        address = scheduler_address(client)
         with Client(address, security=client.security, set_as_default=False) as connection:
             yield connection
 
@@ -106,21 +108,49 @@ def _refuse_own_loop() -> None:
         )
 
 
+class Connection:
+    """The connection of a client to its scheduler, as it is when this is made.
+
+    When it breaks, Dask forgets all that was under way and connects again if it can, perhaps to
+    another scheduler at the same address: the client runs, but the run that it had is over.
+
+    Parameters
+    ----------
+    client : Client
+        The client.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client: Any = client
+        self._address = scheduler_address(client)
+        self._stream = self._client.scheduler_comm
+
+    @property
+    def lost(self) -> bool:
+        """Whether it broke, or was closed."""
+        return self._client.status != "running" or self._client.scheduler_comm is not self._stream
+
+    def error(self) -> ClusterLost:
+        """Return the error that says so."""
+        return ClusterLost(
+            f"The connection to the scheduler {self._address} was lost, or its client was closed. "
+            "Connect again if the cluster still runs, else start one; and call again: what the "
+            "output holds is kept, and the same call with the same output resumes."
+        )
+
+
 @contextmanager
-def told_if_lost(client: Client, address: str) -> Iterator[None]:
-    """Say in one sentence that a client is closed, whatever its methods make of that."""
+def told_if_lost(client: Client) -> Iterator[Connection]:
+    """Say in one sentence that a client is closed or cut off, whatever its methods make of that."""
+    connection = Connection(client)
     try:
-        yield
+        yield connection
     except DasdistError:
         raise
     except Exception as error:
-        if client.status == "running":
+        if not (connection.lost or unanswered(error)):
             raise
-        raise ClusterLost(
-            f"The connection to the scheduler {address} was lost, or its client was closed. Start "
-            "a cluster and call again: what the output holds is kept, and the same call with the "
-            "same output resumes."
-        ) from error
+        raise connection.error() from error
 
 
 @contextmanager

@@ -27,10 +27,10 @@ from distributed import CancelledError, Client, KilledWorker
 from dasdist.block_events import BlockEvent, Listener
 from dasdist.executors.backpressure import Backpressure
 from dasdist.executors.block_task import BlockTask, Outcome, RunSpec, failure
-from dasdist.executors.clients import nannies_kept, scheduler_address, seceded, told_if_lost
+from dasdist.executors.clients import nannies_kept, seceded, told_if_lost
 from dasdist.executors.in_flight import Arrival, InFlight
 from dasdist.executors.losses import Losses
-from dasdist.executors.lost_links import told_in_a_line
+from dasdist.executors.lost_links import told_in_a_line, unanswered
 from dasdist.executors.ordering import AsTheyCome, InOrder
 from dasdist.executors.stopping import Stop
 from dasdist.executors.telemetry import running_event
@@ -87,7 +87,7 @@ class ClusterExecutor:
         """
         client = self._client
         told_in_a_line()
-        with told_if_lost(client, scheduler_address(client)), nannies_kept(client), seceded():
+        with told_if_lost(client), nannies_kept(client), seceded():
             period = max(_PERIOD, sum(client.nthreads().values()) / _MESSAGES)
             plugin = RunPlugin(uuid4().hex[:8], spec, self._block_timeout, period)
             with (
@@ -127,6 +127,7 @@ class _Run:
     def __iter__(self) -> Iterator[Outcome]:
         halted = False
         while not self._stop.over:
+            self._events.check()
             if not self._stop.requested:
                 self._submit()
             elif not halted:
@@ -168,9 +169,10 @@ class _Run:
             self._suspects.append(task)
         elif isinstance(arrival, CancelledError | asyncio.CancelledError):
             # samples that were sent ahead are lost with the worker that held them
-            if self._client.status != "running":
-                raise ConnectionError("the client was closed") from arrival
+            self._events.check()
             self._again.append(task)
+        elif isinstance(arrival, BaseException) and unanswered(arrival):
+            self._again.append(task)  # its result is there, but did not come; or all is lost
         else:
             raise arrival
 

@@ -7,7 +7,9 @@ import asyncio
 import logging
 from typing import Any
 
-__all__ = ["dask_setup", "told_in_a_line"]
+from distributed.comm.core import CommClosedError
+
+__all__ = ["dask_setup", "told_in_a_line", "unanswered"]
 
 _LOGGERS = ("batched", "client", "core", "nanny", "scheduler", "utils", "worker")
 
@@ -23,6 +25,13 @@ def told_in_a_line() -> None:
     """Let Dask tell in this process what broke a connection without a traceback."""
     for name in _LOGGERS:  # adding the same filter again changes nothing
         logging.getLogger(f"distributed.{name}").addFilter(_in_a_line)
+
+
+def unanswered(error: BaseException) -> bool:
+    """Tell whether an error says that a scheduler did not answer: it may come before Dask knows."""
+    return isinstance(error, CommClosedError) or (
+        isinstance(error, OSError) and str(error).startswith("Timed out trying to connect")
+    )
 
 
 def dask_setup(server: Any) -> None:

@@ -13,7 +13,7 @@ from distributed import Client
 
 from dasdist.block_events import BlockState
 from dasdist.errors import ClusterLost
-from dasdist.executors.clients import scheduler_address
+from dasdist.executors.clients import Connection, scheduler_address
 from dasdist.executors.names import TOPIC, blocks_of
 
 __all__ = ["DESERTED", "Died", "Hung", "Running", "WorkerEvents"]
@@ -99,6 +99,7 @@ class WorkerEvents:
             set_as_default=False,
             name="dasdist-watch",
         )
+        self._connections = Connection(client), Connection(self._client)
 
     def __enter__(self) -> Self:
         self._client.subscribe_topic("all", self._heard)
@@ -115,13 +116,17 @@ class WorkerEvents:
         self._client.close()
 
     def check(self) -> None:
-        """Make sure that there are workers, or may be.
+        """Make sure that there are a scheduler and workers, or may be.
 
         Raises
         ------
         ClusterLost
-            If all are gone, and whoever starts them will start no more.
+            If a connection broke, of the client or the one on which this listens; or if all workers
+            are gone, and whoever starts them will start no more.
         """
+        for connection in self._connections:
+            if connection.lost:
+                raise connection.error()
         if self._deserted:
             raise ClusterLost(self._deserted)
 
