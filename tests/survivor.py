@@ -9,6 +9,7 @@ it began and that are in no ledger yet.  Options::
     die         blocks that kill their process once, by the phase in which they do
     client_dies [n, "before" or "after"]: kill this process when block n goes into the ledger
     pause       seconds that every block takes at the least
+    overwrite   whether to begin anew, whatever there is
 """
 
 import json
@@ -160,8 +161,9 @@ def watch_ledger(number: int, when: str) -> None:
 
 
 def callback(folder: Path, options):
-    picks = dasdist.PicksWriterCallback(folder / "picks.parquet", 0.5, blinding=(1, 1))
-    store = dasdist.WriterCallback(folder / "prob.zarr")
+    anew = {"overwrite": options.get("overwrite", False)}
+    picks = dasdist.PicksWriterCallback(folder / "picks.parquet", 0.5, blinding=(1, 1), **anew)
+    store = dasdist.WriterCallback(folder / "prob.zarr", **anew)
     return Watched([picks, store], folder, options)
 
 

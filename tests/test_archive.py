@@ -92,6 +92,7 @@ def test_an_index_opens_like_the_files_and_is_updated_in_place(tmp_path):
     assert open_recording(out).identity() == open_recording(again).identity()
 
 
+@pytest.mark.slow
 def test_vendor_files_come_back_as_xdas_reads_them(vendor_file, tmp_path):
     files = {name: engine for name, engine in FILES.items() if "uniform" not in name}
     index = dasdist.index_archive([vendor_file(name) for name in files], tmp_path / "all.nc")
@@ -117,6 +118,7 @@ def test_vendor_files_come_back_as_xdas_reads_them(vendor_file, tmp_path):
     assert kinds <= {"dtype", "sampling", "channels", "format", "guess"}
 
 
+@pytest.mark.slow
 def test_arrays_of_an_index_are_classified_like_the_files(tmp_path):
     """Sampling changes, then channels, then type: four arrays, and one run over all of them."""
     changes = [{}, {"rate": 50.0}, {"channels": 6}, {"dtype": "float64"}]

@@ -4,6 +4,7 @@ from fractions import Fraction
 from math import gcd
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,6 +85,7 @@ def facts(grids, there, states):
             )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data(), models())
 def test_blocks_are_found_as_if_each_were_compared_with_each(data, model):

@@ -125,6 +125,7 @@ def written(folder, count, samples=50):
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vtype", ["tiles", "hdf5"])
 @pytest.mark.parametrize("before", [1, 2, 3])
 def test_an_archive_that_grew_at_its_end_keeps_its_identity_up_to_there(tmp_path, vtype, before):

@@ -131,6 +131,7 @@ class Eager(dasdist.WriterCallback):
         super().setup(context)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "why"),
     [(Careless, "lost\\(\\) does not name block 0"), (Eager, "accepted an output that holds")],

@@ -145,6 +145,7 @@ def archive(indexed, tmp_path):
         shutil.copy2(path, indexed.parent / path.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -215,6 +215,7 @@ def test_a_timeout_needs_processes_that_can_be_ended(inproc_client, tmp_path):
     assert not begun(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_gone_is_named(tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", SCHEDULER], **pipes) as started:

@@ -230,6 +230,7 @@ def ill(tmp_path_factory):
         yield client, shared, names
 
 
+@pytest.mark.slow
 def test_a_worker_that_sees_another_folder_is_named(ill):
     client, shared, names = ill
     with probe_folder(shared) as probe:

@@ -104,6 +104,7 @@ def test_picks_of_labelled_earthquakes_are_those_of_the_plain_model(
     assert "is not used" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.seisbench
 @pytest.mark.parametrize("variant", ["folded", "compiled"])
 def test_a_variant_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, caplog, variant):

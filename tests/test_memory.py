@@ -113,6 +113,7 @@ thread.start() if {threaded} else compute()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("threaded", "layers"),
     [

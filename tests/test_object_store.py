@@ -107,6 +107,7 @@ def test_worker_processes_write_with_obstore(obstore, client, tmp_path):
     xr.testing.assert_identical(there.compute(), dasdist.open_annotations("here.zarr").compute())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["url", "obstore"])
 def test_a_store_grows(request, kind, tmp_path):
     store, longer = request.getfixturevalue(kind), grid_of(260)
@@ -148,6 +149,7 @@ def test_a_bucket_that_goes_away_is_an_error(s3, obstore):
     s3.mkdir("bucket")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["url", "obstore"])
 def test_credentials_are_kept_nowhere(request, kind, s3, tmp_path, caplog):
     callback = WriterCallback(request.getfixturevalue(kind))

@@ -117,6 +117,7 @@ def test_an_index_of_nothing_readable_ends_with_1_and_keeps_the_reasons(tmp_path
 # ---------------------------------------------------------------- options of engines
 
 
+@pytest.mark.slow
 def test_options_of_an_engine_reach_it_and_others_are_refused(tmp_path):
     # blocks of 1.2 s at 500 Hz every second: 100 samples of overlap, 30 before and 70 behind
     rate, blocks = 500, 6
@@ -165,6 +166,7 @@ def test_options_of_an_engine_reach_it_and_others_are_refused(tmp_path):
     assert not (tmp_path / "b.nc").exists()
 
 
+@pytest.mark.slow
 def test_options_of_an_engine_reach_a_run(tmp_path):
     path = tmp_path / "febus.h5"
     vendor_files.febus(path, noise(12000, 12), 200)
@@ -293,6 +295,7 @@ def test_files_that_dascore_reads_come_back_as_it_reads_them(tmp_path, format):
     assert str(path) in [name for _, name in recording.select(region).source.files()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["SEGY", "SINTELA_BINARY", "DASDAE", "GDR_DAS"])
 def test_files_through_dascore_are_classified_like_the_samples_in_memory(tmp_path, format):
     values = noise(4000, 12)
@@ -403,6 +406,7 @@ def test_an_hour_at_3000_hz_does_not_end_early(tmp_path):
     assert odd.tie_values[-1].astype(int) == 999 * 1_234_000
 
 
+@pytest.mark.slow
 def test_files_at_3000_hz_are_one_segment_at_that_rate(tmp_path):
     pytest.importorskip("dascore")
     values = noise(9000, 3)
@@ -571,6 +575,7 @@ def test_without_dascore_the_remedy_is_named(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- one line instead of seven errors
 
 
+@pytest.mark.slow
 def test_one_line_says_what_the_engine_of_the_format_says_and_verbose_all(tmp_path):
     path = tmp_path / "broken.h5"
     with h5py.File(path, "w") as file:
@@ -597,6 +602,7 @@ def test_one_line_says_what_the_engine_of_the_format_says_and_verbose_all(tmp_pa
 # ---------------------------------------------------------------- an archive that moves
 
 
+@pytest.mark.slow
 def test_an_index_moved_with_its_archive_still_works(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new place"
     (old / "fibre/day1").mkdir(parents=True)
@@ -641,6 +647,7 @@ def test_an_index_in_the_folder_of_its_files_moves_with_them_and_alone(tmp_path)
     np.testing.assert_array_equal(dasdist.open_archive(new / "index.nc").values, values)
 
 
+@pytest.mark.slow
 def test_an_index_of_before_is_read_and_extended(tmp_path):
     """As the version before this wrote it: without the folder, the notes and what was left out."""
     for i in range(2):
@@ -661,6 +668,7 @@ def test_an_index_of_before_is_read_and_extended(tmp_path):
 # ---------------------------------------------------------------- spectra
 
 
+@pytest.mark.slow
 def test_a_power_spectrum_is_no_recording(tmp_path, das_file):
     path = das_file("febus_2.h5")
     with h5py.File(path) as file:

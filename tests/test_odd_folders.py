@@ -122,6 +122,7 @@ def is_one_sentence(code, said):
     assert len(told[0]) < 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("access_lies", [False, True])
 @pytest.mark.parametrize("name", WRITING)
 def test_a_folder_without_permission_to_write(places, name, access_lies):

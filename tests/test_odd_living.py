@@ -170,6 +170,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
 def test_only_what_touches_a_change_is_done_again(tmp_path, changes):
     report = follow(tmp_path, HOLED, changes)

@@ -45,6 +45,7 @@ def told(folder):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [("late", -1), ("late", 4), ("removed", 0), ("replaced", 5)])
 def test_what_blocks_lack_is_told_of_the_right_blocks_after_a_change(tmp_path, change):
     archive, out = Holed(tmp_path / "fibre", NUMBERS), tmp_path / "picks.parquet"
@@ -98,6 +99,7 @@ class Overlapping(Archive):
         self.touch(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [("replaced", 4), ("touched", 7), ("late", 9), ("late", -1)])
 def test_of_files_that_overlap_only_what_touches_a_change_is_done_again(tmp_path, change):
     archive, out = Overlapping(tmp_path / "fibre", range(8)), tmp_path / "picks.parquet"
@@ -113,6 +115,7 @@ def test_of_files_that_overlap_only_what_touches_a_change_is_done_again(tmp_path
     assert found.report.change.counts["new" if change[0] == "late" else "changed"] == 1
 
 
+@pytest.mark.slow
 def test_a_range_of_an_archive_goes_on_after_a_change(tmp_path):
     archive, out = Archive(tmp_path / "fibre", range(8)), tmp_path / "picks.parquet"
 

@@ -508,6 +508,7 @@ def opened_every_way(path, folder):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoding",
     [

@@ -82,7 +82,7 @@ def test_slabs_do_not_change_the_filter(monkeypatch):
 def as_on_a_gpu(monkeypatch):
     """Preprocess tensors, and leave the curves where they are."""
 
-    def prepare(raw, one, sections, device, note, amplitude):
+    def prepare(raw, one, sections, device, note, amplitude, cores):
         return prepare_tensor(to_device(raw, device), one, sections, amplitude)
 
     def annotated(*args, **options):
@@ -160,7 +160,7 @@ def test_a_block_too_large_for_the_gpu_is_prepared_on_the_cpu(monkeypatch, error
 
     seen = []
 
-    def prepare(raw, one, sections, device, note, amplitude):
+    def prepare(raw, one, sections, device, note, amplitude, cores):
         cuda = torch.device("cuda", 0)
         seen.append(preprocess.prepare(raw, one, sections, cuda, note, amplitude))
         return seen[-1]
@@ -198,7 +198,7 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
     """What the GPU does is played here: memory runs out after three patches of a block."""
     tried = []
 
-    def prepare(raw, one, sections, device, note, amplitude):
+    def prepare(raw, one, sections, device, note, amplitude, cores):
         found = preprocess.prepare(raw, one, sections, amplitude=amplitude)
         return replace(found, values=torch.from_numpy(found.values))
 

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dasdist.callbacks import peaks
 from dasdist.callbacks.peaks import find_peaks, survivors
+from dasdist.compiled import compiled
 from dasdist.inference.device_curves import DeviceCurves
 
 SHAPES = st.tuples(st.integers(0, 40), st.integers(0, 4))
@@ -152,5 +152,5 @@ def test_without_a_folder_for_its_cache_numba_still_compiles(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(peaks.numba, "njit", njit)
-    assert peaks._compiled(len)([1]) == 1
+    monkeypatch.setattr("numba.njit", njit)
+    assert compiled(len)([1]) == 1

@@ -161,6 +161,7 @@ def test_plans_print_well():
     assert plan._repr_html_().startswith("<table>")
 
 
+@pytest.mark.slow
 def test_predictions_count_what_really_happens(monkeypatch):
     read = []
     plain = ArraySource.read
@@ -219,6 +220,7 @@ def test_given_blocks_are_respected(given, expected):
     assert expected is None or core[0] == expected
 
 
+@pytest.mark.slow
 def test_results_of_a_run_fit_the_planned_memory(make_cluster, tmp_path):
     """The peak of a real worker process stays within what the plan said."""
     values = noise(400_000, 8).repeat(12, axis=1)

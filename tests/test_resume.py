@@ -73,6 +73,7 @@ def test_the_same_call_computes_only_what_is_missing(out):
     assert repr(third).startswith(f"{len(first.picks):,} picks (")
 
 
+@pytest.mark.slow
 def test_what_does_not_change_results_may_change(out, client):
     first = classify(DATA, out, block=BLOCK)
     interrupt(out, 5)

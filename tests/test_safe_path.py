@@ -63,6 +63,7 @@ def test_workers_import_nothing_from_it_but_a_model_that_is_named(archive):
     assert json.loads(said.splitlines()[-1])["counts"]["picks"] > 0
 
 
+@pytest.mark.slow
 def test_an_index_made_in_a_script_imports_nothing_from_it(archive):
     script = archive.parent / "script.py"  # its own folder is first in the path, not the data's
     script.write_text("import dasdist; dasdist.index_archive('.', '../index.nc')")

@@ -144,6 +144,7 @@ def test_simplest_fraction():
     assert simplest_fraction(Fraction(3, 2), 0.5) == Fraction(3, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["contiguous", "jitter", "drift", "gap a day", "gap a file"])
 def test_a_year_of_one_minute_files_is_cut_at_once(case):
     n = 525_600

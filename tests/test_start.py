@@ -192,6 +192,7 @@ def test_status_loads_no_library_of_data(picks):
 RUN = ["classify", "data.nc", "--model", "demo", "-o", "out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

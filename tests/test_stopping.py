@@ -71,6 +71,7 @@ def stopped(folder, where, number, times, seconds):
     return process.said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("where", ["cluster", "serial"])
 def test_a_signal_stops_a_run_and_running_blocks_finish(folder, where, number):

@@ -131,6 +131,20 @@ def test_everything_dies_again_and_again(tmp_path, start, undisturbed, rounds):
     check_results(tmp_path, undisturbed)
 
 
+@pytest.mark.parametrize("rounds", [(2, 1), pytest.param((14, 8), marks=pytest.mark.deep)])
+def test_kills_at_any_time_also_of_runs_that_overwrite(tmp_path, start, undisturbed, rounds):
+    chance = random.Random(2)
+    kinds = [False] * rounds[0] + [True] * rounds[1]
+    chance.shuffle(kinds)
+    for overwrite in kinds:
+        wanted = ran(tmp_path).total() + chance.randint(1, 25)
+        process = start(pause=0.03, overwrite=overwrite)
+        process.wait_for(lambda: ran(tmp_path).total() >= wanted)  # noqa: B023
+        process.kill_all()  # or it has ended, if it had little left to do
+    assert finish(start(), tmp_path)["finished"] == survivor.BLOCKS
+    check_results(tmp_path, undisturbed)
+
+
 def test_the_scheduler_dies(tmp_path, start, undisturbed):
     with scheduler_and_workers(tmp_path / "first.json") as (scheduler, address):
         process = start(scheduler=address, pause=0.03)

@@ -38,6 +38,7 @@ def nodes(annotations):
     return [node.to_dataset() for node in annotations.children.values()]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*too short:dasdist.DataWarning")
 @pytest.mark.parametrize("vtype", ["tiles", "hdf5"])
 @pytest.mark.parametrize("name", FILES)

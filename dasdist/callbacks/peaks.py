@@ -4,24 +4,14 @@ The two loops that every sample and every pick of an archive goes through, compi
 interpreter lock so that the threads of a worker share its cores.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from dasdist.compiled import compiled
+
 __all__ = ["find_peaks", "survivors"]
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _compiled(function: _Function) -> _Function:
-    """Compile with numba, keeping the type; without its cache where no folder can be written."""
-    try:
-        return cast(_Function, numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # "no locator available": a read-only installation without a home
-        return cast(_Function, numba.njit(nogil=True)(function))
 
 
 def find_peaks(
@@ -126,7 +116,7 @@ def survivors(
     return alive
 
 
-@_compiled
+@compiled
 def _transposed(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Copy to (channels, samples) a few channels at a time, as many as share a cache line."""
     samples, channels = values.shape
@@ -139,7 +129,7 @@ def _transposed(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return curves
 
 
-@_compiled
+@compiled
 def _maxima_of_all(
     curves: NDArray[np.float32], height: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -159,7 +149,7 @@ def _maxima_of_all(
     return samples[:total].copy(), channels[:total].copy()
 
 
-@_compiled
+@compiled
 def _far_apart(
     samples: NDArray[np.int64],
     channels: NDArray[np.int64],
@@ -178,7 +168,7 @@ def _far_apart(
     return keep
 
 
-@_compiled
+@compiled
 def _local_maxima(curve: NDArray[np.float32], height: float, peaks: NDArray[np.int64]) -> int:
     """Write the local maxima of at least ``height`` to ``peaks`` and return their number."""
     count = 0
@@ -198,7 +188,7 @@ def _local_maxima(curve: NDArray[np.float32], height: float, peaks: NDArray[np.i
     return count
 
 
-@_compiled
+@compiled
 def _kept(
     heights: NDArray[np.float32], peaks: NDArray[np.int64], distance: int
 ) -> NDArray[np.bool_]:
@@ -219,7 +209,7 @@ def _kept(
     return keep
 
 
-@_compiled
+@compiled
 def _unbeaten(
     position: NDArray[np.int64],
     channel: NDArray[np.int64],

@@ -130,7 +130,8 @@ def process_block(
         del reading
     with own_stream(device):
         with stage("preprocess"):
-            data = prepare(samples, block, recipe.sections, device, note, recipe.amplitude)
+            cores = recipe.batching.cores
+            data = prepare(samples, block, recipe.sections, device, note, recipe.amplitude, cores)
         del samples
         reduced = partial(_reduced, left_out, recipe, predictor, stage, partly=partly)
         curves = on_gpu and recipe.needs.device_curves

@@ -1,11 +1,12 @@
 """Turn recorded samples into the model's input: resample, cast, filter.
 
-On a CPU by scipy, on a GPU by torch (`dasdist.signal.on_device`).
+On a CPU by compiled loops, on a GPU by torch (`dasdist.signal.on_device`).
 """
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
 from dasdist.geometry import Block
 from dasdist.inference.cuda import to_device
 from dasdist.inference.device import give_back, out_of_memory
+from dasdist.inference.prefetch import computed_ahead
 from dasdist.signal import causal_filter, filter_tensor, padded, resample_span, resample_tensor
 
 __all__ = ["Prepared", "prepare", "prepare_tensor"]
@@ -56,6 +58,7 @@ def prepare(
     device: torch.device = _CPU,
     note: Callable[[str], object] = _log.warning,
     amplitude: Amplitude = AS_RECORDED,
+    cores: int = 1,
 ) -> Prepared:
     """Preprocess the samples that a block reads.
 
@@ -73,6 +76,8 @@ def prepare(
         Called with a message if it is.
     amplitude : Amplitude
         What will be done to the amplitude of windows.
+    cores : int
+        Cores to use, where the CPU preprocesses; the result is the same.
 
     Returns
     -------
@@ -95,11 +100,12 @@ def prepare(
                 "it; smaller blocks (block=, --block) would be faster."
             )
         give_back(device)  # not before the error is gone, which holds what was computed
-    values = _resampled(raw, block, resample_span)
+    spread = partial(computed_ahead, cores=cores)
+    values = _resampled(raw, block, partial(resample_span, spread=spread))
     wide = is_wide(raw.dtype)
     kept = np.float64 if wide and amplitude.centred else np.float32
     if sections is not None:
-        values = causal_filter(values if wide else _single(values), sections, kept)
+        values = causal_filter(values if wide else _single(values), sections, kept, spread)
     elif kept is np.float32:
         values = _single(values)
     return _cut(values, block)

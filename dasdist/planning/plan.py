@@ -241,11 +241,11 @@ class Plan:
 
     def _prepared_bytes(self, grid: SegmentGrid, inputs: int) -> int:
         """Bytes of the copies that preprocessing makes, each freed as the next but one is made."""
-        kept = is_wide(self.dtype) and self.amplitude.centred
-        copies = [0 if self.dtype == np.float32 or kept else 4]
-        copies += [8 if self.dtype.kind in "iu" else self.dtype.itemsize] * sum(
-            not ratio.is_identity for ratio in grid.ratios
-        )
+        wide = is_wide(self.dtype)
+        kept = wide and self.amplitude.centred
+        resampled = [8 if wide else 4] * sum(not ratio.is_identity for ratio in grid.ratios)
+        single = self.dtype == np.float32 or bool(resampled and not wide)
+        copies = [*resampled, 0 if single or kept else 4]
         copies += [8 if kept else 4] * (self.sections[grid.index] is not None)
         copies += [8 if kept else 4] * grid.rows.padded
         return inputs * sum(sorted(copies)[-2:])

@@ -20,9 +20,9 @@ file system that many share gives less."""
 PAGE_BYTES = 4096
 """Bytes of a row that are read in any case: reading fewer costs as much."""
 
-MODEL_RATE, PREPARE_RATE = 2e6, 5e7
+MODEL_RATE, PREPARE_RATE = 2e6, 3e8
 """Samples of windows that a model computes in a second, and samples that are prepared, where
-neither is tried: those of PhaseNet on a core, and of scipy's resampling by a tenth."""
+neither is tried: those of PhaseNet on a core, and of resampling by a tenth."""
 
 REDUCE_RATE = 5e7
 """Output values a second that are picked or stacked.  A guess, as callbacks are not tried."""

@@ -9,7 +9,8 @@ from dasdist.signal.iir import causal_filter, design, settling_samples
 from dasdist.signal.on_device import filter_tensor, resample_tensor
 from dasdist.signal.padding import padded
 from dasdist.signal.precision import full_precision
-from dasdist.signal.resample import OFF_RATE, nearest_ratio, resample_span
+from dasdist.signal.ratios import OFF_RATE, nearest_ratio
+from dasdist.signal.resample import resample_span
 
 __all__ = [
     "OFF_RATE",

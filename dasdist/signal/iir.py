@@ -19,9 +19,11 @@ import numpy as np
 import scipy  # its parts load when they are used, which takes a second: most workers need none
 from numpy.typing import NDArray
 
-# Values per slab: 8 MB in float64, so that temporaries stay in the cache and do not scale with the
-# number of channels.
-_SLAB_VALUES = 2**20
+from dasdist.signal.sections import filter_sections
+from dasdist.signal.spread import Spread
+
+_SLAB_CHANNELS = 512
+"""Channels filtered at once: the state of their sections stays in a core's first cache."""
 
 # Half a day at 100 Hz: no block can afford a longer halo, nor this module its impulse response.
 _MAX_SETTLING = 2**22
@@ -158,7 +160,7 @@ def settling_samples(sos: NDArray[np.float64], tolerance: float = 1e-6) -> int:
 
 
 def causal_filter(
-    x: NDArray[Any], sos: NDArray[np.float64], dtype: Any = None
+    x: NDArray[Any], sos: NDArray[np.float64], dtype: Any = None, spread: Spread = map
 ) -> NDArray[np.floating[Any]]:
     """Filter every channel forward in time.
 
@@ -171,6 +173,8 @@ def causal_filter(
         Second-order sections, from `design`.
     dtype : dtype, optional
         Type of the result; by default float64 if `x` is, otherwise float32.
+    spread : callable
+        Applies a function to each of many pieces, as :class:`map` does, perhaps on several cores.
 
     Returns
     -------
@@ -186,8 +190,8 @@ def causal_filter(
     -----
     `scipy.signal.sosfilt`, started as if every channel had always had its first value
     (`scipy.signal.sosfilt_zi` times this value; also the initial state of SeisBench's
-    ``VirtualTransformedDataArray``). Temporary memory is a few slabs of 8 MB (or of one channel,
-    if that is longer) besides the result, and slabs do not change it.
+    ``VirtualTransformedDataArray``), over channels that lie side by side. Nothing is copied, and
+    slabs do not change the result.
 
     Examples
     --------
@@ -205,17 +209,22 @@ def causal_filter(
         raise ValueError(
             f"x has type {x.dtype}, but only real numbers can be filtered; convert it to float32."
         )
-    samples, channels = x.shape
+    channels = x.shape[1]
     usual = np.float64 if x.dtype == np.float64 else np.float32
     out = np.empty(x.shape, dtype=usual if dtype is None else dtype)
     if out.size == 0:
         return out
-    at_rest = scipy.signal.sosfilt_zi(sos)[:, np.newaxis, :]
-    width = max(1, _SLAB_VALUES // samples)
-    for low in range(0, channels, width):
-        slab = x[:, low : low + width].T.astype(np.float64, order="C")
-        filtered, _ = scipy.signal.sosfilt(sos, slab, axis=1, zi=at_rest * slab[:, :1])
-        out[:, low : low + width] = filtered.T
+    at_rest = scipy.signal.sosfilt_zi(sos)[:, :, np.newaxis]
+    sections = np.ascontiguousarray(sos, dtype=np.float64)
+
+    def fill(own: slice) -> None:
+        slab = x[:, own]
+        filter_sections(slab, sections, at_rest * slab[0].astype(np.float64), out[:, own])
+
+    for _ in spread(
+        fill, (slice(c, c + _SLAB_CHANNELS) for c in range(0, channels, _SLAB_CHANNELS))
+    ):
+        pass
     return out
 
 

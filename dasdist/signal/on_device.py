@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from dasdist.amplitude import is_wide
 from dasdist.geometry import Ratio
 from dasdist.signal.iir import settling_samples
+from dasdist.signal.polyphase import phases_of
 from dasdist.signal.precision import full_precision
-from dasdist.signal.resample import taps_of
+from dasdist.signal.resample import mirrored
 
 __all__ = ["filter_tensor", "resample_tensor"]
 
@@ -45,7 +46,7 @@ def resample_tensor(
 
     Notes
     -----
-    The filter is `~dasdist.signal.resample.taps_of`, and the input is mirrored at its ends.
+    The filter is `~dasdist.signal.polyphase.taps_of`, and the input is mirrored at its ends.
 
     Examples
     --------
@@ -55,7 +56,7 @@ def resample_tensor(
     """
     if ratio.is_identity:
         return x.narrow(axis, start - first, stop - start)
-    weights, before = _phases(ratio)
+    weights, before = phases_of(ratio)
     signals = x.movedim(axis, 1)
     exact = torch.float64 if is_wide(x.dtype) else torch.float32
     kernel = torch.from_numpy(weights).to(x.device, exact)[:, None]
@@ -66,7 +67,9 @@ def resample_tensor(
     low = groups.start * ratio.down + before - first
     high = (groups.stop - 1) * ratio.down + before + kernel.shape[2] - first
     inside = 0 <= low and high <= signals.shape[1]
-    inner: Any = slice(low, high) if inside else _mirrored(low, high, signals)
+    inner: Any = slice(low, high)
+    if not inside:
+        inner = torch.from_numpy(mirrored(low, high, signals.shape[1])).to(x.device)
     width = max(1, _SLAB_VALUES // max(1, high - low))
     for row in range(0, signals.shape[0], width):
         slab = signals[row : row + width, inner].to(exact)
@@ -76,28 +79,6 @@ def resample_tensor(
         skip = start - groups.start * ratio.up
         out[row : row + width] = merged[:, skip : skip + stop - start]
     return out.movedim(1, axis)
-
-
-def _mirrored(low: int, high: int, signals: torch.Tensor) -> torch.Tensor:
-    """Return the indices of a range that goes on as a mirror image beyond the ends of signals."""
-    last = signals.shape[1] - 1
-    period = max(1, 2 * last)
-    place = torch.arange(low, high, device=signals.device) % period
-    return torch.minimum(place, period - place) if last else torch.zeros_like(place)
-
-
-@lru_cache(maxsize=16)
-def _phases(ratio: Ratio) -> tuple[NDArray[np.float64], int]:
-    """Return filters of shape (up, taps), and the input of their first tap, relative to q down."""
-    up, down = ratio.up, ratio.down
-    reach = 10 * max(up, down)
-    taps = up * taps_of(ratio)
-    before = -(reach // up)
-    after = ((up - 1) * down + reach) // up
-    phase, offset = np.arange(up)[:, None], np.arange(before, after + 1)[None]
-    place = reach + phase * down - offset * up
-    inside = (place >= 0) & (place <= 2 * reach)
-    return np.where(inside, taps[place.clip(0, 2 * reach)], 0.0), before
 
 
 def filter_tensor(

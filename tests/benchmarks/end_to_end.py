@@ -12,7 +12,7 @@ from distributed import Client
 
 import dasdist
 from dasdist.inference.engine import compiler_found
-from tests.benchmarks import inputs, rivals
+from tests.benchmarks import inputs, rivals, stages
 from tests.benchmarks.harness import Contest, benchmark
 
 WORKERS = 2
@@ -113,6 +113,34 @@ def classify_integers(quick: bool) -> Iterator[Contest]:
         inputs.archive(counts, rate=200.0, seconds=30) as data,
         _classify(models, data, data[: 2 * inputs.WINDOW], quick=quick, thresholds=0.3) as contest,
     ):
+        yield contest
+
+
+@contextmanager
+def _raw(quick: bool, band: Any) -> Iterator[Contest]:
+    samples, channels = (4500, 16) if quick else (12_000, 512)
+    values = np.repeat(inputs.spikes(samples, channels, 600), 10, axis=0)
+    counts = (1000 * values).clip(-32000, 32000).astype(np.int16)
+    settings = {"unit": 1e-3, "dt_range": (0.0099, 0.0101), "filter_samples": band}
+    light = partial(inputs.light, channels, **settings)
+    with (
+        inputs.archive(counts, rate=1000.0, seconds=30) as data,
+        _classify((light, light), data, data[:30_000], quick=quick, thresholds=0.5) as contest,
+    ):
+        yield contest
+
+
+@benchmark("classify-raw", at_least=6, aim=15)
+def classify_raw(quick: bool) -> Iterator[Contest]:
+    """Counts at 1000 Hz through a model for 100 Hz that costs nothing."""
+    with _raw(quick, None) as contest:
+        yield contest
+
+
+@benchmark("classify-raw-filtered", at_least=6, aim=15)
+def classify_raw_filtered(quick: bool) -> Iterator[Contest]:
+    """The same, with a band-pass."""
+    with _raw(quick, stages.BAND) as contest:
         yield contest
 
 

@@ -33,11 +33,11 @@ def phasenet() -> Any:
     return PhaseNet(phases="NPS", norm="std").eval()
 
 
-def light(channels: int) -> Any:
-    """An average and a sigmoid."""
+def light(channels: int, **changes: Any) -> Any:
+    """An average and a sigmoid, with other attributes."""
     from tests.benchmarks.light import Light
 
-    return Light(channels).eval()
+    return _changed(Light(channels), changes)
 
 
 def theirs(**changes: Any) -> Any:

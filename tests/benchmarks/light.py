@@ -9,7 +9,9 @@ __all__ = ["Light"]
 
 
 class Light(DASModel):
-    """An average and a sigmoid."""
+    """An average and a sigmoid, of samples that count `unit` each."""
+
+    unit = 1.0
 
     def __init__(self, channels: int) -> None:
         structure = PatchingStructure(
@@ -21,7 +23,7 @@ class Light(DASModel):
     def forward(self, x: torch.Tensor, argdict: Any = None) -> dict[str, torch.Tensor]:
         traces = x.transpose(1, 2)
         mean = torch.nn.functional.avg_pool1d(traces, 5, 1, 2, count_include_pad=False)
-        return {"P": torch.sigmoid(self.gain * (mean - 0.5)).transpose(1, 2)}
+        return {"P": torch.sigmoid(self.gain * (self.unit * mean - 0.5)).transpose(1, 2)}
 
     @property
     def classify_callback(self) -> Any:
