@@ -16,10 +16,11 @@ from tests.forked import Forked
 from tests.hosts import ADDRESSES, Hosts, ip
 from tests.on_hosts import BLOCKS, PORT, OnHosts, annotate
 
+LACKING = hosts.lacking()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(500),
-    pytest.mark.skipif(bool(hosts.lacking()), reason=hosts.lacking() or "hosts can be made"),
+    pytest.mark.skipif(bool(LACKING), reason=LACKING or "they can be made"),
 ]
 
 

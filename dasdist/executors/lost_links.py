@@ -16,9 +16,9 @@ _LOGGERS = ("batched", "client", "core", "nanny", "scheduler", "utils", "worker"
 _LOST = (OSError, TimeoutError, asyncio.TimeoutError, asyncio.CancelledError)
 """What comes of a connection that breaks, is refused or silent, or is given up meanwhile."""
 
-_ENDED = ("died unexpectedly", "name taken")
-"""Said of a worker that ends because of it, and of the next that a scheduler refuses as long as it
-has not noticed."""
+_ENDED = ("died unexpectedly", "Failed to restart worker", "name taken")
+"""Said of a worker that ends because of it, of the next that finds no scheduler in time, and of one
+that a scheduler refuses as long as it has not noticed."""
 
 
 def told_in_a_line() -> None:
@@ -43,8 +43,9 @@ def _in_a_line(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
         return True
-    cause = _first_cause(error)
-    if not (isinstance(error, _LOST) or any(words in f"{record.msg} {cause}" for words in _ENDED)):
+    lost = isinstance(error, _LOST)
+    cause = error if lost else _first(error)
+    if not lost and not any(words in f"{record.msg} {cause}" for words in _ENDED):
         return True
     said = [" ".join(str(each).split()) for each in (record.getMessage(), cause)]
     record.msg, record.args = ": ".join(dict.fromkeys(each for each in said if each)), ()
@@ -52,7 +53,8 @@ def _in_a_line(record: logging.LogRecord) -> bool:
     return bool(record.msg)
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
+def _first(error: BaseException) -> BaseException:
+    """Return the error that led to all others."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
     return error
