@@ -4,9 +4,12 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -129,3 +132,106 @@ def test_where_a_file_system_has_no_locks_beats_alone_count(tmp_path, monkeypatc
         pass
     with lock.Lock(path, "third"):
         pass
+
+
+# ---------------------------------------------------------------- what vanishes in mid-run
+
+
+def whole(path):
+    """All files of an output that a reader reads, by name."""
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != "zarr.json"
+    }
+
+
+def run(kind, out, **options):
+    data, model = recording(noise(2000, 4)), Toy(gain=3.0)
+    given = {"block": BLOCK, "client": False, "pbar": False, **options}
+    if kind == "picks":
+        return dasdist.classify(model, data, out=out, **{**OPTIONS, **given}).report
+    return dasdist.annotate(model, data, dasdist.WriterCallback(out), **given)
+
+
+@pytest.fixture(scope="module", params=["picks", "annotations"])
+def undisturbed(request, tmp_path_factory):
+    """The kind of an output, and one that nobody touched."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    run(request.param, out)
+    return request.param, whole(out)
+
+
+class Vandal:
+    """Listens to a run, and harms what the second block wrote when a block is done."""
+
+    def __init__(self, out, harm, at=3, times=1):
+        self.out, self.harm, self.at, self.times = out, harm, at, times
+
+    def __call__(self, event):
+        if event.state == "done" and event.block == self.at and self.times:
+            self.times -= 1
+            found = [*self.out.glob("block-*.parquet"), *self.out.glob("P/c/*/0")]
+            self.harm(sorted(found, key=lambda file: (len(str(file)), file))[1])
+
+
+def test_what_vanishes_in_mid_run_is_done_again(undisturbed, tmp_path):
+    kind, expected = undisturbed
+    out = tmp_path / "out"
+    report = run(kind, out, on_event=Vandal(out, Path.unlink))
+    assert report.complete
+    assert whole(out) == expected
+    assert any("1 block had to be computed again" in note for note in report.notes)
+    assert dasdist.status(out).state == "complete"
+
+
+def test_on_a_cluster_and_of_two_outputs_too(client, tmp_path):
+    folders = [tmp_path / name / "out" for name in ("undisturbed", "harmed")]
+    for out in folders:
+        harm = Vandal(out, Path.unlink) if out.parent.name == "harmed" else None
+        given = {"out": out, "annotations": out.with_name("P.zarr"), "client": client}
+        report = run("picks", **given, on_event=harm)
+        assert report.complete
+    assert report.notes
+    for name in ("out", "P.zarr"):
+        assert whole(folders[0].with_name(name)) == whole(folders[1].with_name(name))
+
+
+def test_what_is_cut_short_in_mid_run_is_done_again(undisturbed, tmp_path):
+    kind, expected = undisturbed
+    out = tmp_path / "out"
+    report = run(kind, out, on_event=Vandal(out, lambda file: os.truncate(file, 7)))
+    assert report.complete
+    assert whole(out) == expected
+
+
+def test_what_vanishes_whenever_it_is_written_is_said_to_be_missing(undisturbed, tmp_path):
+    kind, expected = undisturbed
+    out = tmp_path / "out"
+    vandal = Vandal(out, Path.unlink, at=1, times=99)
+    with pytest.warns(dasdist.DataWarning, match="1 block was left out"):
+        report = run(kind, out, on_event=vandal)
+    (failure,) = report.failures
+    assert (failure.block, report.finished) == (1, report.blocks - 1)
+    assert "gone from the output" in failure.error
+    assert dasdist.status(out).state == "failures"
+    assert run(kind, out, retry_failed=True).complete
+    assert whole(out) == expected
+
+
+@pytest.mark.parametrize("what", ["out", "out.dasdist", "out.dasdist/ledger.jsonl"])
+def test_whatever_is_removed_in_mid_run_nothing_is_said_to_be_there_that_is_not(
+    undisturbed, tmp_path, what
+):
+    kind, expected = undisturbed
+    out, removed = tmp_path / "out", tmp_path / what
+
+    def remove(_):
+        shutil.rmtree(removed) if removed.is_dir() else removed.unlink()
+
+    complete = False
+    with suppress(dasdist.DasdistError):
+        complete = run(kind, out, on_event=Vandal(out, remove)).complete
+    if not complete:
+        assert run(kind, out, overwrite=what == "out.dasdist").complete
+    assert whole(out) == expected
