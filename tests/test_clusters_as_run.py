@@ -2,29 +2,48 @@
 
 import asyncio
 import json
+import os
 import pickle
 import re
+import signal
 import time
+from dataclasses import dataclass
+from typing import Any
 
 import dask
+import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster, get_client
+from distributed import Client, LocalCluster, get_client, worker_client
 from distributed.core import clean_exception, error_message
 
 import dasdist
 from dasdist import errors
+from dasdist.cli.voice import Voice
 from dasdist.executors import waiting
+from dasdist.geometry import Region, Span
 
-from .toys import Toy, noise, recording
+from .toys import START, Toy, noise, recording
 
 OPTIONS = {"thresholds": 0.5, "blinding": (1, 1), "pbar": False}
 BLOCK = {"time": 100}
 
 
-def picked(client, data=None, **options):
-    data = recording(noise(2000, 4)) if data is None else data
-    return dasdist.classify(Toy(gain=3.0), data, client=client, block=BLOCK, **OPTIONS, **options)
+class Slow(Toy):
+    """Takes so many seconds for a batch."""
+
+    def __init__(self, seconds):
+        super().__init__(gain=3.0)
+        self.seconds = seconds
+
+    def forward(self, x, argdict=None):
+        time.sleep(self.seconds)
+        return super().forward(x)
+
+
+def picked(client, slow=0.0, **options):
+    data = recording(noise(2000, 4))
+    return dasdist.classify(Slow(slow), data, client=client, block=BLOCK, **OPTIONS, **options)
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +66,25 @@ def test_an_error_comes_back_from_a_worker_as_it_is(name):
     assert trace is not None
 
 
-def in_a_task():
+def with_a_client():
     return picked(get_client()).picks
+
+
+def with_a_thread_given_back():
+    with worker_client() as client:
+        return picked(client).picks
+
+
+async def in_the_loop_of_a_worker():
+    with pytest.raises(errors.InvalidInput, match=r"await asyncio\.to_thread"):
+        picked(await get_client())
 
 
 def test_a_call_within_a_task_does_not_wait_for_its_own_thread(make_cluster, alone):
     with make_cluster(n_workers=1) as cluster, Client(cluster, set_as_default=False) as client:
-        pd.testing.assert_frame_equal(client.submit(in_a_task).result(), alone)
+        for task in (with_a_client, with_a_thread_given_back, with_a_client):
+            pd.testing.assert_frame_equal(client.submit(task, pure=False).result(), alone)
+        assert client.submit(in_the_loop_of_a_worker).result() is None
 
 
 async def test_a_call_in_the_loop_of_its_cluster_is_refused_with_what_works(alone):
@@ -190,6 +221,15 @@ def test_a_run_says_what_it_waits_for_and_goes_on_when_that_comes(
     assert "\n" not in reasons[0]
 
 
+def test_programs_are_told_what_a_run_waits_for(capsys):
+    voice = Voice("classify", as_json=True)
+    voice.waiting(dasdist.BlockEvent(3, "waiting"))
+    assert capsys.readouterr().out == ""
+    voice.waiting(dasdist.BlockEvent(3, "waiting", waits_for="There are no workers."))
+    told = json.loads(capsys.readouterr().out)
+    assert (told["event"], told["reason"]) == ("waiting", "There are no workers.")
+
+
 @pytest.mark.parametrize("fewest", [0, 1])
 def test_data_in_memory_reaches_a_cluster_that_starts_its_workers_when_there_is_work(
     make_cluster, fewest
@@ -204,3 +244,123 @@ def test_data_in_memory_reaches_a_cluster_that_starts_its_workers_when_there_is_
         cluster.adapt(minimum=fewest, maximum=1, interval="50 ms")
         found = dasdist.classify(Toy(gain=3.0), data, client=client, **options)
     pd.testing.assert_frame_equal(found.picks, expected.picks)
+
+
+def test_a_reader_that_only_this_process_knows_reaches_the_workers(client):
+    """As one that is defined in a notebook."""
+
+    @dataclass(frozen=True)
+    class Reader:
+        region: Region
+
+        def select(self, region):
+            time = region.time.shift(self.region.time.start)
+            return Reader(Region(time, region.distance.shift(self.region.distance.start)))
+
+        def read(self):
+            return noise(2000, 4)[self.region.time.slice, self.region.distance.slice]
+
+        def files(self):
+            return []
+
+        def chunks(self):
+            return None
+
+        def identity(self):
+            yield b"of no file"
+
+    data = dasdist.SourceArray(
+        Reader(Region(Span(0, 2000), Span(0, 4))),
+        np.dtype("float32"),
+        START + np.arange(2000) * np.timedelta64(10, "ms"),
+        10.0 * np.arange(4),
+    )
+    found = [
+        dasdist.classify(Toy(gain=3.0), data, client=where, block=BLOCK, **OPTIONS).picks
+        for where in (False, client)
+    ]
+    pd.testing.assert_frame_equal(*found)
+    assert len(found[0]) > 20
+
+
+# ---------------------------------------------------------------- blocks that take too long
+
+
+class WritesAndHangs(dasdist.PicksWriterCallback):
+    """Writes what it found in a block, and then never ends in one of them."""
+
+    def mapper(self):
+        return Hanging(super().mapper())
+
+
+@dataclass(frozen=True)
+class Hanging:
+    inner: Any
+
+    @property
+    def picking(self):
+        return self.inner.picking
+
+    def __call__(self, block):
+        return HangingBlock(self.inner(block), block.index)
+
+
+@dataclass(frozen=True)
+class HangingBlock:
+    inner: Any
+    block: int
+
+    def add(self, patch):
+        self.inner.add(patch)
+
+    def part(self):
+        part = self.inner.part()
+        while self.block == 3:
+            time.sleep(1)
+        return part
+
+
+def test_the_data_are_without_a_block_that_was_given_up_after_it_had_written(
+    make_cluster, tmp_path
+):
+    writer = WritesAndHangs(tmp_path / "picks", 0.5, blinding=(1, 1))
+    with (
+        make_cluster(n_workers=1) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        pytest.warns(dasdist.DataWarning, match="1 block was left out"),
+    ):
+        report = dasdist.annotate(
+            Toy(gain=3.0),
+            recording(noise(2000, 4)),
+            writer,
+            client=client,
+            block=BLOCK,
+            block_timeout=2,
+            pbar=False,
+        )
+    assert [(failure.block, failure.kind) for failure in report.failures] == [(3, "deadline")]
+    there = {path.name for path in writer.path.iterdir()}
+    assert there == {f"block-{b:09d}.parquet" for b in range(report.blocks) if b != 3}
+    assert len(writer.picks) == writer.counts["picks"]
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_is_not_one_whose_blocks_hang(make_cluster, tmp_path, alone):
+    """A laptop's lid, a debugger, a batch system that suspends jobs."""
+    stopped = []
+
+    def stop(event):
+        if event.state == "done" and not stopped:
+            stopped.append(pid)
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(8)  # which is what the test is about
+            os.kill(pid, signal.SIGCONT)
+
+    with make_cluster(n_workers=1) as cluster, Client(cluster, set_as_default=False) as client:
+        (pid,) = client.run(os.getpid).values()
+        out = tmp_path / "picks"
+        found = picked(client, slow=0.3, out=out, block_timeout=3, on_event=stop)
+        assert [*client.run(os.getpid).values()] == [pid]
+    assert found.report.complete
+    assert stopped
+    pd.testing.assert_frame_equal(found.picks, alone)

@@ -41,7 +41,7 @@ from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry.blocks import Block
 from dasdist.geometry.numbers import Numbers
 from dasdist.geometry.patches import Patch
-from dasdist.storage.files import writing
+from dasdist.storage.files import check_writable, writing
 from dasdist.storage.staging import Staging, journal_of
 
 __all__ = ["PickWriteMapper", "PicksWriterCallback", "StoredPicks"]
@@ -157,6 +157,7 @@ class PicksWriterCallback(SinkCallback):
         ours = [] if context.resume else check_free(self.path, self.overwrite or context.overwrite)
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            check_writable(self.path)
             for part in ours:
                 part.unlink()
         # a dataset that was begun keeps its columns

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dasdist.errors import OutputExists, OutputUnwritable
+from dasdist.storage.files import writing
 from dasdist.storage.lock import refuse_held
 from dasdist.storage.staging import journal_of
 
@@ -30,7 +31,8 @@ def check_outputs(outputs: Iterable[str | Path], *, overwrite: bool) -> None:
     for output in outputs:
         name = str(output).removeprefix("file://")
         if "://" not in name:
-            _check(Path(name), overwrite=overwrite)
+            with writing(name):  # also if not even that can be asked: a name may be too long
+                _check(Path(name), overwrite=overwrite)
 
 
 def check_folder(path: Path) -> None:
@@ -40,7 +42,8 @@ def check_folder(path: Path) -> None:
     ------
     OutputUnwritable
     """
-    _check_one_of(path, (path, *path.absolute().parents))
+    with writing(path):
+        _check_one_of(path, (path, *path.absolute().parents))
 
 
 def _check_one_of(path: Path, folders: Iterable[Path]) -> None:

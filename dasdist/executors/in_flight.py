@@ -19,6 +19,7 @@ from typing import Any
 import dask.config
 from dask.delayed import Delayed
 from distributed import Client, Future
+from distributed.protocol.pickle import dumps  # also of classes that only this process knows
 
 from dasdist.executors.block_task import BlockTask, Outcome
 from dasdist.executors.names import task_key
@@ -112,7 +113,7 @@ class InFlight:
             if not _travels(selection):
                 return next(scattered)
             # as bytes: a scheduler unpickles what tasks carry, and pickles it again
-            return pickle.dumps([task.selection for task in bundle])
+            return dumps([task.selection for task in bundle])
 
         return [sent(bundle) for bundle in bundles]
 
@@ -125,7 +126,7 @@ class InFlight:
                 return sent
         # an adaptive cluster starts workers only for tasks
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PiB"}):
-            return [self._client.submit(pickle.loads, pickle.dumps(s), pure=False) for s in large]
+            return [self._client.submit(pickle.loads, dumps(one), pure=False) for one in large]
 
     def arrived(self) -> list[tuple[BlockTask, Arrival]]:
         """Wait until something comes back, but not long, and return what did."""

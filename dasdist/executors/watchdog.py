@@ -66,6 +66,28 @@ def check_timeout(client: Client | None, seconds: float) -> None:
         )
 
 
+class _Clock:
+    """Counts the seconds in which this process ran: not those in which it was stopped.
+
+    A beat that comes late, though the process was not busy, was held up from outside.
+
+    Parameters
+    ----------
+    beat : float
+        Seconds between two ticks.
+    """
+
+    def __init__(self, beat: float) -> None:
+        self.beat, self.now = beat, 0.0
+        self._wall, self._busy = time.monotonic(), time.process_time()
+
+    def tick(self) -> None:
+        """Go on."""
+        wall, busy = time.monotonic(), time.process_time()
+        self.now += min(wall - self._wall, max(2 * self.beat, busy - self._busy))
+        self._wall, self._busy = wall, busy
+
+
 class Watchdog:
     """Ends this process when a block takes too long.
 
@@ -84,6 +106,7 @@ class Watchdog:
         self._run = run
         self._seconds = seconds
         self._running: dict[int, tuple[int, float]] = {}
+        self._clock = _Clock(min(1.0, seconds / 10))
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="dasdist-watchdog", daemon=True).start()
 
@@ -91,7 +114,7 @@ class Watchdog:
     def guard(self, block: int) -> Iterator[None]:
         """Watch over a block in this thread."""
         thread = threading.get_ident()
-        self._running[thread] = block, time.monotonic()
+        self._running[thread] = block, self._clock.now
         try:
             yield
         finally:
@@ -102,7 +125,8 @@ class Watchdog:
         self._closed.set()
 
     def _watch(self) -> None:
-        while not self._closed.wait(min(1.0, self._seconds / 10)):
+        while not self._closed.wait(self._clock.beat):
+            self._clock.tick()
             running = dict(self._running)
             # a call that never gives the interpreter back stops this thread, too: then C must do it
             if running:
@@ -110,7 +134,7 @@ class Watchdog:
             else:
                 faulthandler.cancel_dump_traceback_later()
             for thread, (block, started) in running.items():
-                if time.monotonic() - started > self._seconds:
+                if self._clock.now - started > self._seconds:
                     self._end(thread, block, started)
                     return
         faulthandler.cancel_dump_traceback_later()

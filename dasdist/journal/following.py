@@ -71,8 +71,11 @@ class Followed:
     def held(cls, fingerprint: Mapping[str, Any], blocks: int) -> "Followed":
         """Return how a run goes on where nothing changed."""
         numbers, following = numbers_of(fingerprint, blocks)
-        then = None if numbers.plain else numbers.blocks(blocks)
-        return cls(numbers, following, bool(fingerprint.get("moved")), then)
+        return cls(numbers, following, bool(fingerprint.get("moved"))).settled(blocks)
+
+    def settled(self, blocks: int) -> "Followed":
+        """Return the same for a ledger that has let go of all that does not stand."""
+        return replace(self, then=None if self.numbers.plain else self.numbers.blocks(blocks))
 
     def described(self, blocks: int) -> dict[str, Any]:
         """Return what ``run.json`` needs to know of it; nothing of a run that was never moved."""

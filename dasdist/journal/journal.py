@@ -84,8 +84,8 @@ class Journal:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.retire_staging()
         for folder in self._folders:
-            shutil.rmtree(folder / f"staging-{self._run}", ignore_errors=True)
             if not self._settled:
                 self._restore(folder)
         self._held.close()
@@ -220,6 +220,16 @@ class Journal:
             self._ledgers.append(ledger)
             if ledger.damage:
                 warnings.warn(ledger.damage, DataWarning, stacklevel=2)
+
+    def check_in_place(self) -> None:
+        """Make sure that no ledger was removed since it was opened."""
+        for ledger in self._ledgers:
+            ledger.check_in_place()
+
+    def retire_staging(self) -> None:
+        """Let nothing be written any more: what a worker still finishes stays outside."""
+        for folder in self._folders:
+            shutil.rmtree(folder / f"staging-{self._run}", ignore_errors=True)
 
     def forget(self, each: Sequence[Iterable[int]]) -> None:
         """Write in each ledger which numbers are to be computed again."""

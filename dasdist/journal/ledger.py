@@ -91,6 +91,10 @@ class Ledger:
         if time.monotonic() - self._synced > _SYNC_SECONDS:
             self._sync()
 
+    def check_in_place(self) -> None:
+        """Make sure that the ledger was not removed, as `JsonLines.check_in_place` does."""
+        self._lines.check_in_place()
+
     def forget(self, blocks: Iterable[int]) -> None:
         """Write that blocks are to be computed again."""
         for block in blocks:

@@ -6,6 +6,7 @@
     begin    compare with the run that they hold, set the callback up, strike out what must be
              computed again -> what is done already
     add      write down a block that is done, once its data is in the output
+    again    look whether all of it is still there
     leave    report, give the lock back
 """
 
@@ -111,6 +112,13 @@ class MemoryJournal:
         self._callback.setup(context)
         return Held()
 
+    def look_again(self, plan: Plan, done: NDArray[np.bool_]) -> Held | None:
+        """Have nothing to look at."""
+        return None
+
+    def drop_all_but(self, blocks: Collection[int]) -> None:
+        """Have nothing to drop."""
+
     def add(self, result: BlockResult) -> None:
         """Keep nothing."""
 
@@ -174,6 +182,7 @@ class RunJournal:
         self._cores = HeldCores(())
         self._fingerprint: Mapping[str, Any] = {}
         self._each: Sequence[Followed] = ()
+        self._context: Context | None = None
 
     def __enter__(self) -> Self:
         self._journal.__enter__()
@@ -211,24 +220,26 @@ class RunJournal:
         else:
             journal.begin()
             self._each = [Followed.anew(len(plan)) for _ in self._sink.outputs]
-        self._sink.setup(
-            replace(
-                context,
-                run=self._run,
-                resume=resume,
-                overwrite=self._overwrite or journal.half_begun,
-                numbers={
-                    o.journal: f.numbers
-                    for o, f in zip(self._sink.outputs, self._each, strict=True)
-                },
-                moved=any(followed.moved for followed in self._each),
-                standing=_standing(self._each),
-            )
+        self._context = replace(
+            context,
+            run=self._run,
+            resume=resume,
+            overwrite=self._overwrite or journal.half_begun,
+            numbers={
+                o.journal: f.numbers for o, f in zip(self._sink.outputs, self._each, strict=True)
+            },
+            moved=any(followed.moved for followed in self._each),
+            standing=_standing(self._each),
         )
+        self._sink.setup(self._context)
         journal.open()
-        held = self._held(plan)
+        held = self._held(plan, retry=self._retry_failed)
+        if any(followed.carried is not None for followed in self._each):
+            self._sink.retain(sorted(held.parts))
+        held = replace(held, change=self._change(plan, len(held.parts)))
         # only now: of what it outgrew, the ledger has let go
         journal.write(self._fingerprint, self._each, now, len(plan))
+        self._each = [followed.settled(len(plan)) for followed in self._each]
         return held
 
     def _described(self, plan: Plan) -> dict[str, Any]:
@@ -253,13 +264,13 @@ class RunJournal:
             **({} if plan.amplitude.scale == 1 else {"scale": plan.amplitude.scale}),
         }
 
-    def _held(self, plan: Plan) -> Held:
+    def _held(self, plan: Plan, *, retry: bool) -> Held:
         """Return what stands; of all else the ledgers let go, and then the outputs."""
         told = self._journal.histories()
         standing = _agreed([f.standing(h) for f, h in zip(self._each, told, strict=True)])
         parts = {block: self._sink.of_outputs(part) for block, part in standing.parts.items()}
         again = set(self._sink.lost(parts))
-        if self._retry_failed:
+        if retry:
             again |= {*standing.failures, *standing.partial}
         parts = {block: part for block, part in parts.items() if block not in again}
         failures = {
@@ -269,15 +280,34 @@ class RunJournal:
         }
         kept = {*parts, *failures}
         self._journal.forget([_let_go(f, h, kept) for f, h in zip(self._each, told, strict=True)])
-        changed = any(followed.carried is not None for followed in self._each)
-        if changed:
-            self._sink.retain(sorted(parts))
         partial = {
             block: renumbered(lacking, block)
             for block, lacking in standing.partial.items()
             if block in parts
         }
-        return Held(parts, failures, partial, self._change(plan, len(parts)))
+        return Held(parts, failures, partial)
+
+    def look_again(self, plan: Plan, done: NDArray[np.bool_]) -> Held | None:
+        """Return what stands, if not all that is done; the outputs are ready for the rest then.
+
+        Raises
+        ------
+        OutputUnwritable
+            If a ledger is gone.
+        """
+        self._journal.check_in_place()
+        held = self._held(plan, retry=False)
+        if len(held.parts) == done.sum():
+            return None
+        assert self._context is not None
+        self._sink.setup(replace(self._context, resume=True, overwrite=False))
+        return held
+
+    def drop_all_but(self, blocks: Collection[int]) -> None:
+        """Remove what blocks wrote that were then given up, and let nothing be written any more."""
+        if self._sink.follows_changes:
+            self._journal.retire_staging()
+            self._sink.retain(sorted(blocks))
 
     def _change(self, plan: Plan, kept: int) -> ArchiveChange | None:
         """Return what changed in the archive: now, or before a run that did not come to its end."""

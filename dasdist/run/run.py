@@ -7,6 +7,7 @@
                           '------- BlockEvent -------'----> progress bar, page, log
 """
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +18,7 @@ from distributed import Client
 
 from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.callbacks.sink import SinkCallback
-from dasdist.errors import DataWarning, InvalidInput
+from dasdist.errors import DataWarning, InvalidInput, RunInterrupted, TooManyFailures
 from dasdist.executors.block_task import BlockTask, RunSpec
 from dasdist.executors.clients import synchronous
 from dasdist.executors.cluster import ClusterExecutor
@@ -40,6 +41,11 @@ from dasdist.sources import array_selection
 from dasdist.units import count_of
 
 __all__ = ["run"]
+
+_log = logging.getLogger("dasdist")
+
+_ATTEMPTS = 3
+"""How often a block is computed whose results vanish from the output."""
 
 
 def run(request: Request, callback: DASAnnotateCallback) -> RunReport:
@@ -68,7 +74,7 @@ def run(request: Request, callback: DASAnnotateCallback) -> RunReport:
         held = journal.begin(plan, request.context(plan))
         state = RunState(plan, callback, journal, held)
         with journal.reporting(state):
-            _compute(request, plan, callback, client, state, most)
+            _compute_all(request, plan, callback, client, state, most)
             callback.finalize(state.result())
     report = state.report()
     _warn_of(report)
@@ -95,6 +101,34 @@ def _journal(request: Request, callback: DASAnnotateCallback) -> AnyJournal:
             "are kept in memory. Pass out=, or leave retry_failed out."
         )
     return MemoryJournal(callback)
+
+
+def _compute_all(
+    request: Request,
+    plan: Plan,
+    callback: DASAnnotateCallback,
+    client: Client | None,
+    state: RunState,
+    most: MaxFailures,
+) -> None:
+    """Compute until all that is said to be in the outputs is there."""
+    for _ in range(_ATTEMPTS):
+        try:
+            _compute(request, plan, callback, client, state, most)
+        except (RunInterrupted, TooManyFailures):
+            state.settle()
+            raise
+        gone = state.look_again()
+        if not gone:
+            break
+        _log.warning("What %s wrote is gone from the output.", count_of(len(gone), "block"))
+    else:
+        state.give_up(
+            gone,
+            f"It was computed {_ATTEMPTS} times, and what it wrote was gone from the output when "
+            "the run looked again: see what else removes files there.",
+        )
+    state.settle()
 
 
 def _compute(

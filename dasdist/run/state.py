@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from dasdist.block_events import BlockEvent, Listener
 from dasdist.callbacks.base import DASAnnotateCallback
+from dasdist.executors.block_task import failure
 from dasdist.journal.run_journal import AnyJournal, Held
 from dasdist.planning.plan import Plan
 from dasdist.report import BlockResult, Failure, Partial, RunReport
 from dasdist.run.reduction import Reduction
+from dasdist.units import count_of
 
 __all__ = ["RunState"]
 
@@ -44,21 +46,50 @@ class RunState:
         self, plan: Plan, callback: DASAnnotateCallback, journal: AnyJournal, held: Held
     ) -> None:
         self.plan = plan
-        self.done: NDArray[np.bool_] = np.zeros(len(plan), dtype=bool)
-        self.failures = dict(held.failures)
-        self.partial: dict[int, Partial] = dict(held.partial)
         self._callback, self._journal = callback, journal
-        self._reduction = Reduction(callback.combine)
-        for block, part in held.parts.items():
-            self.done[block] = True
-            self._reduction.add(part)
         self.before = len(held.parts)
         self._change = held.change
-        self.finished = self.before
+        self._hold(held)
         self._seconds: dict[str, float] = {}
         self._peak = 0
         self._notes: dict[str, None] = {}
         self._started = time.monotonic()
+
+    def _hold(self, held: Held) -> None:
+        self.done: NDArray[np.bool_] = np.zeros(len(self.plan), dtype=bool)
+        self.done[list(held.parts)] = True
+        self.failures = dict(held.failures)
+        self.partial: dict[int, Partial] = dict(held.partial)
+        self.finished = len(held.parts)
+        self._reduction = Reduction(self._callback.combine)
+        for part in held.parts.values():
+            self._reduction.add(part)
+
+    def look_again(self) -> list[int]:
+        """Return the blocks whose results are gone since they were written; they are left again."""
+        held = self._journal.look_again(self.plan, self.done)
+        if held is None:
+            return []
+        done = self.done
+        self._hold(held)
+        gone = [int(block) for block in np.flatnonzero(done & ~self.done)]
+        self._notes[
+            f"{count_of(len(gone), 'block')} had to be computed again, because what "
+            f"{'it' if len(gone) == 1 else 'they'} had written to the output was gone."
+        ] = None
+        return gone
+
+    def give_up(self, blocks: list[int], why: str) -> None:
+        """Take note that blocks are not in the output, and will not be."""
+        for index in blocks:
+            told = failure(self.plan.block(index), why, "error")
+            self.failures[index] = told
+            self._journal.add_failure(told)
+
+    def settle(self) -> None:
+        """Let the output hold what is done and nothing of blocks that were given up."""
+        if self.failures:
+            self._journal.drop_all_but([int(block) for block in np.flatnonzero(self.done)])
 
     @property
     def left(self) -> list[int]:

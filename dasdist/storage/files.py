@@ -28,6 +28,7 @@ from dasdist.errors import DasdistError, InvalidInput, OutputUnwritable, RunSupe
 
 __all__ = [
     "check_own_folder",
+    "check_writable",
     "make_folder",
     "open_own",
     "put_in_place",
@@ -40,6 +41,7 @@ __all__ = [
 
 _GONE = (errno.ENOENT, errno.ESTALE)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_LONGEST = 200  # bytes of a name, of 255, that leave room for what is added to it
 _ANYONE = 0o666  # what the process's umask leaves of it, as for any new file
 
 
@@ -267,10 +269,28 @@ def _reason(error: OSError, target: Any, staging: Path | None) -> str:
     resumes = "then the same call or command resumes."
     if error.errno == errno.EXDEV:
         return f"{fact}: {staging} lies on another file system. Choose a folder within one of them."
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{fact}. Choose a shorter one, of at most {_LONGEST} bytes for what a run adds."
+    folder = next((p for p in [staging, *Path(target).parents] if p and p.exists()), Path())
+    if not folder.is_dir():
+        return f"{fact}: {folder} is a file. Choose another path, or move the file away."
     if error.errno not in _FULL:
         return f"{fact}. See that the folder is there and that you may write to it; {resumes}"
-    folder = next((p for p in [staging, *Path(target).parents] if p and p.is_dir()), Path())
     free = "an unknown number of"
     with suppress(OSError):
         free = f"{shutil.disk_usage(folder).free:,}"
     return f"{fact}; {free} bytes are free where {folder} lies. Make space there; {resumes}"
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure that files can be put into a folder, whatever its permissions say.
+
+    Raises
+    ------
+    OutputUnwritable
+        If they cannot.
+    """
+    inside = folder / f".{secrets.token_hex(8)}"
+    with writing(inside):
+        inside.mkdir()  # no reader of the folder takes it for data
+        inside.rmdir()

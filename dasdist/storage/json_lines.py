@@ -15,10 +15,12 @@ lines are numbered, need not be as strict: :mod:`dasdist.journal.ledger`.
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dasdist.errors import OutputUnwritable
 from dasdist.storage.files import open_own, writing
 from dasdist.storage.seal import Damaged, seal, unseal
 from dasdist.units import count_of
@@ -156,6 +158,22 @@ class JsonLines:
     def fileno(self) -> int:
         """Return the file descriptor, for locks."""
         return self._file.fileno()
+
+    def check_in_place(self) -> None:
+        """Make sure that the file is where it was.
+
+        Raises
+        ------
+        OutputUnwritable
+            If it was removed or replaced since it was opened: what was written is nowhere then.
+        """
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path)):
+                return
+        raise OutputUnwritable(
+            f"{self._path} was removed or replaced while it was written, so that nothing says any "
+            "more what is done. Leave it alone, and call again."
+        )
 
     def cut(self, size: int) -> None:
         """Keep so many bytes of the file, of what is trusted, and nothing behind them."""

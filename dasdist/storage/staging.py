@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dasdist.errors import InvalidInput
 from dasdist.storage.files import removed_on_error, write_synced, writing
 
 __all__ = ["Staging", "journal_of"]
@@ -28,13 +29,21 @@ __all__ = ["Staging", "journal_of"]
 def journal_of(path: Path) -> Path:
     """Return the journal of an output: beside it, and where it really is if it is a link.
 
+    Raises
+    ------
+    InvalidInput
+        If this can be the name of no folder.
+
     Examples
     --------
     >>> journal_of(Path("/data/prob.zarr")).as_posix()
     '/data/prob.zarr.dasdist'
     """
-    real = path.resolve()
-    return real.with_name(f"{real.name}.dasdist")
+    try:
+        real = path.resolve()
+        return real.with_name(f"{real.name}.dasdist")
+    except (ValueError, RuntimeError) as error:  # "/", NUL; before Python 3.13, links in a circle
+        raise InvalidInput(f"{path} cannot be an output ({error}); name another path.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import xdas
 
+from dasdist.errors import InvalidInput
 from dasdist.storage.files import make_folder, replacing
 
 __all__ = ["START", "TRUTH", "ArchiveFiles", "archive_files", "beside", "truth_rows"]
@@ -153,4 +154,6 @@ def truth_rows(arrivals: pd.DataFrame, dx: float) -> pa.Table:
 
 def beside(folder: Path, suffix: str) -> Path:
     """Return the path of what lies beside an archive's folder."""
+    if not folder.name:
+        raise InvalidInput(f"{folder} cannot be made: name a folder in it.")
     return folder.with_name(f"{folder.name}.{suffix}")
