@@ -12,6 +12,7 @@ from distributed import Client
 
 from dasdist.errors import InvalidInput, OutputUnwritable
 from dasdist.executors.clients import current_client, synchronous
+from dasdist.safe_text import shown
 from dasdist.units import count_of
 
 if TYPE_CHECKING:  # xdas takes seconds to import
@@ -62,9 +63,10 @@ class ArchiveIndex:
         if self.unlooked:
             text += f"; not looked at: {by_ending(self.unlooked)}"
         if not len(self.problems):
-            return text
+            return shown(text)
         kinds = self.problems["kind"].value_counts()
-        return f"{text}; problems: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        problems = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        return shown(f"{text}; problems: {problems}")
 
     @classmethod
     def read(cls, path: PathLike) -> "ArchiveIndex":
