@@ -10,6 +10,7 @@ import zarr
 from dasdist.callbacks.zarr_template import FORMAT, RUN
 from dasdist.coordinates import axis_from_attrs, coordinate
 from dasdist.errors import InvalidInput
+from dasdist.sources.trusted import check_codecs
 
 __all__ = ["open_annotations"]
 
@@ -86,6 +87,8 @@ def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None)
     axes = [axis_from_attrs(attrs) for attrs in json.loads(group.attrs["axes"])]
     dims = [axis.name for axis in axes]
     keys: list[str] = json.loads(group.attrs["keys"])
+    for _, array in group.arrays():
+        check_codecs(array)
     if chunks == "shards":
         time, distance = group[keys[0]].shards
         count = -(-axes[0].size // time) * -(-axes[1].size // distance)

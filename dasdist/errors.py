@@ -4,6 +4,8 @@ Each message states the fact, the limit it broke and the remedy.  Every class al
 built-in class that a caller would expect, so that ``except ValueError`` works.
 """
 
+from dasdist.safe_text import shown
+
 __all__ = [
     "BlockTooLarge",
     "ClusterLost",
@@ -26,6 +28,9 @@ __all__ = [
 
 class DasdistError(Exception):
     """Base of all errors of dasdist."""
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class InvalidInput(DasdistError, ValueError):
@@ -86,3 +91,6 @@ class RunInterrupted(DasdistError, KeyboardInterrupt):
 
 class DataWarning(UserWarning):
     """Part of the data is left out of the result; the run's report lists it."""
+
+    def __str__(self) -> str:
+        return shown(super().__str__())

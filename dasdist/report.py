@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dasdist.geometry import Axis, Region
+from dasdist.safe_text import one_line, shown
 from dasdist.units import count_of, readable_time, times_real_time
 
 __all__ = [
@@ -55,7 +56,7 @@ class Missing:
         first, last = self.channels[0], self.channels[1] - 1
         channels = f"channel {first}" if first == last else f"channels {first} to {last}"
         file = "" if not self.path or self.path in self.what else f" (file {self.path})"
-        return (
+        return one_line(
             f"{readable_time(self.start)} to {readable_time(self.stop)}, {channels}: "
             f"{self.what}{file}"
         )
@@ -129,7 +130,8 @@ class Skipped:
     reason: str
 
     def __str__(self) -> str:
-        return f"{time_span(self.time)}, {count_of(self.distance.size, 'channel')}: {self.reason}"
+        channels = count_of(self.distance.size, "channel")
+        return one_line(f"{time_span(self.time)}, {channels}: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ class BlocksAgain:
     def __str__(self) -> str:
         name = f"block {self.first}" if self.first == self.last else f"blocks {self.first} to "
         last = "" if self.first == self.last else str(self.last)
-        return f"{name}{last}, {self.start} to {self.stop}: {self.reason}"
+        return one_line(f"{name}{last}, {self.start} to {self.stop}: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,7 @@ class ArchiveChange:
 
     def __str__(self) -> str:
         kinds = [self._of_kind(kind, count) for kind, count in self.counts.items() if count]
-        return (
+        return one_line(
             f"the archive changed since earlier blocks were computed: {'; '.join(kinds)}. "
             f"{self.blocks:,} blocks are done again, {self.kept:,} are kept"
         )
@@ -332,13 +334,13 @@ class RunReport:
         if self.facts:
             lines += ["  " + "; ".join(f"{name} {fact}" for name, fact in self.facts.items())]
         lines += [f"  {self.change}"] if self.change else []
-        lines += [f"  note: {note}" for note in self.notes]
+        lines += [f"  note: {one_line(note)}" for note in self.notes]
         if self.unreached:
             lines.append(f"  not covered: {self.unreached}: no window of the model reaches it")
         lines += [f"  left out: {skipped}" for skipped in self.skipped]
         lines += [f"  block {failure.block} failed: {failure.error}" for failure in self.failures]
         lines += [f"  block {m.block} lacks {m}" for m in self.missing]
-        return "\n".join(lines)
+        return shown("\n".join(lines))
 
 
 def time_span(axis: Axis) -> str:

@@ -20,8 +20,8 @@ from dasdist.archive.reader import read_header
 from dasdist.cli import app
 from dasdist.geometry import Region, Span
 from dasdist.sources import open_recording
-from dasdist.sources.checked import CHECKED
 from dasdist.sources.engines import engine_names, open_file
+from dasdist.sources.trusted import CHECKED
 from dasdist.sources.unopened import Refused
 
 from . import vendor_files

@@ -71,6 +71,7 @@ def annotate(
     pbar: Any = True,
     on_event: Listener | None = None,
     on_error: Literal["raise", "skip"] | None = None,
+    engine: str | None = None,
     **kwargs: Any,
 ) -> Any:
     """Annotate a recording with a model.
@@ -112,6 +113,9 @@ def annotate(
         and one at a time.
     on_error : {"raise", "skip"}, optional
         Another name for ``max_failures=0`` and ``max_failures="any"``.
+    engine : str, optional
+        Engine of xdas that you trust with files of others although it may run what they hold, such
+        as ``"miniseed"``: index and tiles may name it then.  Most readers need not be named.
     batch_size : int, optional
         Patches per batch; None (the default) chooses for the device.
     optimize : bool or "compile"
@@ -175,6 +179,7 @@ def annotate(
         pbar=pbar,
         on_event=on_event,
         on_error=on_error,
+        engine=engine,
     )
     if callback is None:
         return _lazy(model, data, options, kwargs)
@@ -199,13 +204,15 @@ def classify(
     pbar: Any = True,
     on_event: Listener | None = None,
     on_error: Literal["raise", "skip"] | None = None,
+    engine: str | None = None,
     **kwargs: Any,
 ) -> ClassifyOutput:
     """Apply a model and its default callback, such as picking, to a recording.
 
     Parameters
     ----------
-    model, data, client, block, overwrite, max_failures, retry_failed, block_timeout, pbar, on_event
+    model, data, client, block, overwrite, max_failures, retry_failed, block_timeout, pbar, \
+on_event, on_error, engine
         As for :func:`annotate`.
     out : str or Path, optional
         Folder of a Parquet dataset that the workers write the picks to; see
@@ -244,6 +251,7 @@ def classify(
         pbar=pbar,
         on_event=on_event,
         on_error=on_error,
+        engine=engine,
     )
     das_model = as_das_model(model)
     kind, given = _classify_callback(das_model), dict(kwargs)
@@ -277,13 +285,14 @@ def plan(
     *,
     client: Client | Literal[False] | None = None,
     block: Mapping[str, int] | None = None,
+    engine: str | None = None,
     **kwargs: Any,
 ) -> Plan:
     """Plan what ``classify`` would do with the same arguments, without running it.
 
     Parameters
     ----------
-    model, data, client, block, **kwargs
+    model, data, client, block, engine, **kwargs
         As for :func:`classify`.
 
     Returns
@@ -301,7 +310,7 @@ def plan(
     >>> plan(model, data).recompute_factor  # doctest: +SKIP
     """
     checked = {name: kwargs.get(name) for name in _CHECKED}
-    options = RunOptions.of(client=client, block=block, **checked)
+    options = RunOptions.of(client=client, block=block, engine=engine, **checked)
     das_model = as_das_model(model)
     try:
         kind = _classify_callback(das_model)

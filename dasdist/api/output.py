@@ -7,6 +7,7 @@ import pandas as pd
 
 from dasdist.callbacks.parquet import StoredPicks
 from dasdist.report import RunReport
+from dasdist.safe_text import as_html, shown
 from dasdist.units import count_of
 
 __all__ = ["ClassifyOutput"]
@@ -55,12 +56,12 @@ class ClassifyOutput:
     def __repr__(self) -> str:
         picks = self._results.get("picks")
         if isinstance(picks, StoredPicks):
-            return f"{picks}\n{self.report}"
+            return shown(f"{picks}\n{self.report}")
         if not isinstance(picks, pd.DataFrame):
-            return f"{self.creator}: {', '.join(self._results)}\n{self.report}"
+            return shown(f"{self.creator}: {', '.join(self._results)}\n{self.report}")
         counts = picks["phase"].value_counts().sort_index()
         phases = ", ".join(f"{n:,} {phase}" for phase, n in counts.items()) or "none"
-        return (
+        return shown(
             f"{count_of(len(picks), 'pick')} "
             f"({phases})\n{picks.to_string(max_rows=10)}\n{self.report}"
         )
@@ -69,5 +70,5 @@ class ClassifyOutput:
         picks = self._results.get("picks")
         table = picks.to_html(max_rows=10) if isinstance(picks, pd.DataFrame) else ""
         if isinstance(picks, StoredPicks):
-            table = f"<pre>{picks}</pre>"
-        return f"{table}<pre>{self.report}</pre>"
+            table = f"<pre>{as_html(picks)}</pre>"
+        return f"{table}<pre>{as_html(self.report)}</pre>"

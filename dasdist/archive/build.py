@@ -22,8 +22,8 @@ from dasdist.archive.changes import SAME_STEP, and_more, changes
 from dasdist.archive.header import Header, Problem, coordinate_of, time_coordinate
 from dasdist.archive.pieces import Piece, overlapping, pieces_of
 from dasdist.errors import InvalidInput
-from dasdist.sources import open_recording
-from dasdist.sources.checked import CHECKED
+from dasdist.sources import checked, open_recording  # noqa: F401 - the engine of indexes
+from dasdist.sources.trusted import CHECKED
 
 __all__ = ["Built", "Columns", "build", "columns_of"]
 

@@ -12,6 +12,7 @@ from distributed import Client
 
 from dasdist.errors import InvalidInput, OutputUnwritable
 from dasdist.executors.clients import current_client, synchronous
+from dasdist.safe_text import shown
 from dasdist.units import count_of
 
 if TYPE_CHECKING:  # xdas takes seconds to import
@@ -62,9 +63,10 @@ class ArchiveIndex:
         if self.unlooked:
             text += f"; not looked at: {by_ending(self.unlooked)}"
         if not len(self.problems):
-            return text
+            return shown(text)
         kinds = self.problems["kind"].value_counts()
-        return f"{text}; problems: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        problems = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        return shown(f"{text}; problems: {problems}")
 
     @classmethod
     def read(cls, path: PathLike) -> "ArchiveIndex":
@@ -104,9 +106,9 @@ class ArchiveIndex:
 
         return file_table(load(self.path), load_places(self.path))
 
-    def open(self) -> Any:
+    def open(self, *, engine: str | None = None) -> Any:
         """Return the arrays, as :func:`dasdist.open_archive` does."""
-        return open_archive(self.path)
+        return open_archive(self.path, engine=engine)
 
 
 def index_archive(
@@ -140,6 +142,7 @@ def index_archive(
     engine : str, optional
         Engine of xdas, or ``"dascore"`` for what DASCore reads.  By default, those that fit the
         first bytes of a file are tried, see :mod:`dasdist.sources.engines`; others must be named.
+        Of these, those that may run what a file holds must be named again to open the index.
     engine_options : mapping, optional
         Options of that engine, such as ``{"overlaps": (25, 25)}`` of ``"febus"``,
         ``{"swapped_dims": True}`` of ``"prodml"`` or ``{"format": "SEGY"}`` of ``"dascore"``.
@@ -189,10 +192,12 @@ def index_archive(
     from dasdist.archive.scan_journal import open_journal
     from dasdist.archive.store import VERSION, asked_of, load, save
     from dasdist.archive.walk import find_files
+    from dasdist.sources.trusted import allow
 
     target = Path(os.path.abspath(out))
     options = dict(engine_options or {})
     _check(target, engine, options, processes, seconds_per_file)
+    allow(engine)
     asked = {"version": VERSION, "engine": engine, **({"options": options} if options else {})}
     asked = json.loads(json.dumps(asked))  # as they are when read again
     same = target.exists() and asked_of(target) == asked
@@ -202,7 +207,7 @@ def index_archive(
     if not found and not problems:
         raise InvalidInput(_nothing(paths, unlooked))
     with open_journal(target, asked) as journal:
-        known = _still_true([*before, *journal.headers.values()], found)
+        known = _still_true([*before, *journal.headers.values()], found, target, engine)
         missing = [path for path in found if path not in known]
         if progress:
             progress(0, len(missing))
@@ -254,13 +259,16 @@ def _nothing(paths: Any, unlooked: Mapping[str, int]) -> str:
     )
 
 
-def open_archive(path: PathLike) -> Any:
+def open_archive(path: PathLike, *, engine: str | None = None) -> Any:
     """Open the arrays of an index lazily, without opening the files of the archive.
 
     Parameters
     ----------
     path : path
         The index.
+    engine : str, optional
+        Engine that was named when the index was made and may run what a file holds, such as
+        ``"miniseed"``: an index cannot grant it that.  Name it only if you trust the files.
 
     Returns
     -------
@@ -272,7 +280,8 @@ def open_archive(path: PathLike) -> Any:
     Raises
     ------
     InvalidInput
-        If there is no such file, it is not an index, or it lists no readable file.
+        If there is no such file, it is not an index, or it lists no readable file; if it names an
+        engine that no file may name, and that is not `engine`.
 
     Examples
     --------
@@ -288,7 +297,7 @@ def open_archive(path: PathLike) -> Any:
     """
     from dasdist.sources.index import read_index
 
-    return read_index(path)
+    return read_index(path, engine)
 
 
 def _check(
@@ -330,12 +339,18 @@ def _check(
         raise InvalidInput(f"processes is {processes!r}; use 1 or more.")
 
 
-def _still_true(headers: Iterable["Header"], found: "Found") -> dict[str, "Header"]:
+def _still_true(
+    headers: Iterable["Header"], found: "Found", target: Path, engine: str | None
+) -> dict[str, "Header"]:
     """Return the headers of files whose size and time of modification have not changed."""
     from dasdist.archive.header import is_current
+    from dasdist.sources.trusted import check_reader
 
     same = [h for h in headers if found.get(h.path) == (h.bytes, h.modified)]
-    current = {form: is_current(json.loads(form)) for form in {h.form for h in same}}
+    forms = {form: json.loads(form) for form in {h.form for h in same}}
+    for form in forms.values():
+        check_reader(form["engine"], f"The index {target}", named=(engine,))
+    current = {text: is_current(form) for text, form in forms.items()}
     return {h.path: h for h in same if current[h.form]}
 
 

@@ -27,6 +27,7 @@ from dasdist.sources import open_recording
 from dasdist.sources.engines import open_file
 from dasdist.sources.guesses import guessed
 from dasdist.sources.stored_axes import as_stored, in_metres
+from dasdist.sources.trusted import allow
 from dasdist.sources.unopened import Refused, why_not
 
 __all__ = ["read_header"]
@@ -111,6 +112,7 @@ class _NotFit(Exception):
 def _opened(
     path: str, engine: str | None, options: Mapping[str, Any]
 ) -> tuple[DataArray, tuple[int, int] | None, tuple[str, ...]]:
+    allow(engine)
     with guessed() as notes:
         data = open_file(path, engine, options)
     if isinstance(data, DataArray):

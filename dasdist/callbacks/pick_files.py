@@ -26,6 +26,7 @@ from dasdist.callbacks.picks import (
 from dasdist.errors import OutputExists, UnreadableData
 from dasdist.geometry.blocks import SegmentGrid
 from dasdist.geometry.numbers import Numbers
+from dasdist.safe_text import one_line
 from dasdist.units import count_of
 
 __all__ = [
@@ -120,7 +121,7 @@ class StoredPicks:
 
     def __str__(self) -> str:
         by_phase = (f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes"))
-        return f"{count_of(len(self), 'pick')} ({', '.join(by_phase)}) in {self.path}"
+        return one_line(f"{count_of(len(self), 'pick')} ({', '.join(by_phase)}) in {self.path}")
 
     def read(self) -> pd.DataFrame:
         """Read all picks into memory, sorted as :class:`DASPickingCallback` sorts them.

@@ -12,6 +12,7 @@ from dasdist.geometry.axis import Axis
 from dasdist.geometry.blocks import SegmentGrid, Span
 from dasdist.geometry.patches import PatchGrid
 from dasdist.geometry.resampling import Ratio
+from dasdist.safe_text import shown
 from dasdist.units import count_of
 
 __all__ = [
@@ -241,4 +242,4 @@ class PickList(Sequence[DASPick]):
             yield DASPick(time, height, position, phase, coordinate=name, unit=unit)
 
     def __repr__(self) -> str:
-        return f"PickList with {count_of(len(self), 'entry', 'entries')}:\n\n{self.table}"
+        return shown(f"PickList with {count_of(len(self), 'entry', 'entries')}:\n\n{self.table}")

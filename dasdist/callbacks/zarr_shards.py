@@ -23,6 +23,7 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 from dasdist.callbacks.zarr_template import RUN, is_complete
 from dasdist.errors import InvalidInput, RunSuperseded
 from dasdist.geometry.blocks import Region
+from dasdist.safe_text import one_line
 from dasdist.storage.files import writing
 from dasdist.storage.staging import Staging
 
@@ -67,7 +68,7 @@ class OwnedStore(WrapperStore[Store]):
             raise OSError(f"{type(error).__name__}: {error}") from error
 
     def __str__(self) -> str:
-        return str(self._store)
+        return one_line(self._store)
 
 
 class StagedStore(OwnedStore):

@@ -14,6 +14,7 @@ from dasdist.cli.compute import computing
 from dasdist.cli.groups import Queue, Where, grouped
 from dasdist.cli.voice import Voice, speaking
 from dasdist.errors import DasdistError, InvalidInput
+from dasdist.safe_text import shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -126,9 +127,9 @@ def finding_table(found: Iterable["Finding"]) -> "Table":
     table.add_column("state", min_width=7)
     table.add_column("finding, and what to do", overflow="fold")
     for finding in found:
-        told = Text(finding.fact)
+        told = Text(shown(finding.fact))
         if finding.remedy:
-            told.append(f"\n{finding.remedy}", style="bold")
+            told.append(f"\n{shown(finding.remedy)}", style="bold")
         state = Text(finding.state, style=COLOURS[finding.state])
         table.add_row(Text(finding.name), state, told)
     return table

@@ -7,6 +7,8 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dasdist.cli.period import arrays_of_index
+from dasdist.cli.stores import is_view, open_netcdf, open_zarr, variable_of
 from dasdist.errors import DataWarning, InvalidInput
 from dasdist.storage.patterns import bracket_hint, matching
 from dasdist.units import count_of
@@ -63,7 +65,7 @@ def open_input(
     if engine_options:
         _check_options(name, files, engine, engine_options)
     if files is None:
-        return _of_zarr(name, variable)
+        return open_zarr(name, variable)
     if files == [name]:
         return _file(Path(name), engine, variable, engine_options or {})
     return _opened(files, engine, engine_options or {})
@@ -122,21 +124,38 @@ def _file(path: Path, engine: str | None, variable: str | None, options: Mapping
     from dasdist.sources.index import is_index
 
     if is_index(path):
-        return path  # so that the report can list what the index lists
+        return _index(path, engine)
     if variable is not None:
-        return _variable(_netcdf(path), str(path), variable)
+        return variable_of(open_netcdf(path), str(path), variable)
     try:
         return _opened([str(path)], engine, options)
     except InvalidInput:
         if engine is not None:
             raise
         try:
-            dataset = _netcdf(path)
+            dataset = open_netcdf(path)
         except InvalidInput:
             dataset = None
-        if dataset is None or all(held.ndim != 2 for held in dataset.data_vars.values()):
+        if dataset is None or is_view(dataset):
             raise
-        return _variable(dataset, str(path), None)
+        if all(held.ndim != 2 for held in dataset.data_vars.values()):
+            raise
+        return variable_of(dataset, str(path), None)
+
+
+def _index(path: Path, engine: str | None) -> Any:
+    """Return the path of an index, so that the report can list what the index lists.
+
+    Or its arrays, where it may name an engine that no file may name: the user names it now.
+    """
+    from dasdist.sources.trusted import ENGINES
+
+    if engine is None or engine in ENGINES:
+        return path
+    from dasdist.sources.engines import check_engine
+
+    check_engine(engine, {})
+    return arrays_of_index(path, engine)
 
 
 def _opened(files: Sequence[str], engine: str | None, options: Mapping[str, Any]) -> Any:
@@ -151,9 +170,11 @@ def _opened(files: Sequence[str], engine: str | None, options: Mapping[str, Any]
     from dasdist.sources.engines import AnyFile, check_engine
     from dasdist.sources.guesses import guessed
     from dasdist.sources.stored_axes import as_stored
+    from dasdist.sources.trusted import allow
     from dasdist.sources.unopened import why_not
 
     check_engine(engine, options)
+    allow(engine)
     opener = AnyFile(engine, options)
     with guessed() as notes:
         _first_opened(opener, files)
@@ -201,56 +222,3 @@ def _unopened(path: str, lost: int, files: int, error: "Refused | None") -> Inva
 
 def _first(files: Sequence[str]) -> str:
     return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-
-
-def _of_zarr(name: str, variable: str | None) -> Any:
-    """Open an array of a Zarr store; without dask if chunks of it may be missing."""
-    from dasdist.sources.xarray_arrays import lacks_chunks
-
-    found = _variable(_zarr(name), name, variable)
-    if not lacks_chunks(found):
-        return found
-    return _variable(_zarr(name, chunks=None), name, variable)
-
-
-def _zarr(name: str, **options: Any) -> Any:
-    import xarray
-
-    try:
-        with warnings.catch_warnings():  # such a store opens all the same
-            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
-            return xarray.open_zarr(name, **options)
-    except Exception as error:
-        raise InvalidInput(
-            f"The Zarr store {name} could not be opened: {type(error).__name__}: {error}. Is it "
-            "one that xarray.open_zarr opens, and is the package for its kind of URL installed?"
-        ) from error
-
-
-def _netcdf(path: Path) -> Any:
-    import xarray
-
-    try:
-        with warnings.catch_warnings():  # HDF5 without dimensions opens all the same
-            warnings.filterwarnings("ignore", "The 'phony_dims' kwarg")
-            return xarray.open_dataset(path)
-    except Exception as error:
-        raise InvalidInput(
-            f"{path} could not be opened: {type(error).__name__}: {error}. Name the format that "
-            "xdas reads with --engine."
-        ) from error
-
-
-def _variable(dataset: Any, name: str, wanted: str | None) -> Any:
-    held = {str(key): value for key, value in dataset.data_vars.items()}
-    fitting = [key for key, value in held.items() if value.ndim == 2]
-    if wanted is not None and wanted not in held:
-        raise InvalidInput(
-            f"{name} has no variable {wanted!r}; it has {', '.join(sorted(held)) or 'none'}."
-        )
-    if wanted is None and len(fitting) != 1:
-        raise InvalidInput(
-            f"{name} has {count_of(len(fitting), 'variable')} of two dimensions "
-            f"({', '.join(sorted(fitting)) or 'none'}); name one with --variable."
-        )
-    return held[wanted or fitting[0]]

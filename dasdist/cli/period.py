@@ -148,9 +148,9 @@ def _no_time(text: str, option: str, hint: str) -> typer.BadParameter:
     )
 
 
-def arrays_of_index(path: "str | os.PathLike[str]") -> Any:
+def arrays_of_index(path: "str | os.PathLike[str]", engine: str | None = None) -> Any:
     """Open the arrays of an index, and warn of what it lists."""
     from dasdist.sources.index import read_index, warn_of_left_out
 
     warn_of_left_out(path)
-    return read_index(path)
+    return read_index(path, engine)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from dasdist.errors import DasdistError, DataWarning, InvalidArgument
+from dasdist.safe_text import one_line, shown, without_secrets
 
 if TYPE_CHECKING:
     from dasdist.block_events import BlockEvent
@@ -61,13 +62,14 @@ class Voice:
     def say(self, thing: object) -> None:
         """Tell people."""
         if not self.quiet and not self.as_json:
-            self.out.print(str(thing), markup=False)
+            self.out.print(shown(thing), markup=False)
 
     def event(self, name: str, **facts: Any) -> None:
         """Tell programs."""
         if self.as_json:
             line = {"event": name, "command": self.command, **facts}
-            sys.stdout.write(json.dumps(line, default=str) + "\n")
+            line = without_secrets(json.loads(json.dumps(line, default=str)))
+            sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
 
     def waiting(self, event: "BlockEvent") -> None:
@@ -77,7 +79,7 @@ class Voice:
 
     def wrong(self, text: object) -> None:
         """Say what is wrong, in any case."""
-        self.err.print(str(text), markup=False)
+        self.err.print(shown(text), markup=False)
 
     def details(self, text: str, about: str = "") -> None:
         """Say more of what is wrong, if that was asked for."""
@@ -99,11 +101,11 @@ class Voice:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows[:_ROWS]:
-            table.add_row(*(Text(str(cell)) for cell in row))
+            table.add_row(*(Text(one_line(cell)) for cell in row))
         console = self.err if self.quiet else self.out
         console.print(table, soft_wrap=False)
         if len(rows) > _ROWS:
-            console.print(f"... and {len(rows) - _ROWS} more: {more}", markup=False)
+            console.print(f"... and {len(rows) - _ROWS} more: {shown(more)}", markup=False)
 
     def lines(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], more: str
@@ -116,7 +118,7 @@ class Voice:
         for line in aligned([columns, *rows[:_ROWS]]):
             console.print(line, markup=False)
         if len(rows) > _ROWS:
-            console.print(f"... and {len(rows) - _ROWS} more: {more}", markup=False)
+            console.print(f"... and {len(rows) - _ROWS} more: {shown(more)}", markup=False)
 
     def view(self) -> "ProgressView":
         """Return what shows a run's progress."""
@@ -174,7 +176,7 @@ def aligned(rows: Sequence[Sequence[object]]) -> list[str]:
     >>> aligned([("block", "error"), (3, "No file"), (12345, "No such file")])
     ['block  error', '3      No file', '12345  No such file']
     """
-    texts = [[str(cell) for cell in row] for row in rows]
+    texts = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in texts]
 
@@ -258,7 +260,7 @@ def plain_warnings(voice: Voice) -> Iterator[None]:
             if issubclass(category, DataWarning):
                 voice.wrong(f"Warning: {message}")
             else:
-                usual(message, category, filename, lineno, file, line)
+                usual(shown(message), category, filename, lineno, file, line)
 
         warnings.showwarning = show
         yield

@@ -15,7 +15,6 @@ is removed; the logs stay for 14 days (`dasdist.cluster.old_folders`).
 """
 
 import json
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from dasdist.cluster.certificates import check_ours, private_folder, security_of
 from dasdist.cluster.jobs import user_name
 from dasdist.cluster.old_folders import LOCK, remove_old_folders
 from dasdist.errors import InvalidInput
+from dasdist.safe_text import logger
 from dasdist.storage.files import write_atomically
 from dasdist.storage.lock import holder_of
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEDULER_FILE", "connect", "facts_of", "new_folder", "running", "write_facts"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 SCHEDULER_FILE = "scheduler.json"
 

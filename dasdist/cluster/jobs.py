@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from dasdist.errors import InvalidInput
+from dasdist.safe_text import one_line
 
 __all__ = ["JobState", "cancel_jobs", "job_name", "jobs_of", "node_addresses", "tail", "user_name"]
 
@@ -58,7 +59,7 @@ class JobState:
     def __str__(self) -> str:
         where = f" on {self.nodes}" if self.nodes else ""
         why = f" ({self.reason})" if self.reason not in ("", "None") else ""
-        return f"{self.state}{why}{where}"
+        return one_line(f"{self.state}{why}{where}")
 
 
 def user_name() -> str:

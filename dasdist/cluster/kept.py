@@ -12,7 +12,6 @@ Whether a departure was to be expected is for the scheduler to say; it makes no 
 """
 
 import asyncio
-import logging
 import os
 import subprocess
 import sys
@@ -36,12 +35,13 @@ from dasdist.cluster.network import tunnel
 from dasdist.cluster.old_folders import LOCK
 from dasdist.executors.clients import PROMISED
 from dasdist.executors.worker_events import DESERTED
+from dasdist.safe_text import logger
 from dasdist.storage.lock import Lock
 from dasdist.units import count_of
 
 __all__ = ["KeptCluster", "KeptJob", "look_interval"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 _FEWEST = 3
 """Jobs that must have failed in a row before no more are submitted."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dasdist.cluster.forking import forked_workers
 from dasdist.errors import DasdistError
+from dasdist.safe_text import logger
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -18,7 +19,7 @@ __all__ = ["local_client"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """What workers run first: Ctrl-C reaches all processes of a terminal, and theirs should finish

@@ -11,17 +11,17 @@ when its link is up again, or when a scheduler has started again at the same add
 of a node load this module as a preload of Dask's (``--preload-nanny``).
 """
 
-import logging
 from typing import TYPE_CHECKING
 
 from dasdist.executors import lost_links
+from dasdist.safe_text import logger
 
 if TYPE_CHECKING:
     from distributed import Nanny
 
 __all__ = ["DEATH_TIMEOUT", "dask_setup"]
 
-_log = logging.getLogger("distributed.dasdist.worker")  # shown as Dask shows its own
+_log = logger("distributed.dasdist.worker")  # shown as Dask shows its own
 
 DEATH_TIMEOUT = 300.0
 """Seconds that workers wait for their scheduler, at first and again, where nothing else is said."""

@@ -6,7 +6,6 @@ memory never exceeds the job's.
 """
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -16,10 +15,11 @@ from dasdist.cluster import pinning, rejoining
 from dasdist.cluster.allocation import SPARE_BYTES, Workers, find_allocation, workers_for
 from dasdist.cluster.network import address_towards
 from dasdist.errors import InvalidInput
+from dasdist.safe_text import logger
 
 __all__ = ["main"]
 
-_log = logging.getLogger("distributed.dasdist.worker")  # shown as Dask shows its own
+_log = logger("distributed.dasdist.worker")  # shown as Dask shows its own
 
 _OF_COMPUTE_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

@@ -216,7 +216,7 @@ def run_demo(
         )
 
     with timed(clock, "plan"):
-        data = xdas.open_mfdataarray(f"{archive}/*.nc", vtype="tiles")
+        data = xdas.open_mfdataarray(f"{archive}/*.nc", engine="xdas", vtype="tiles")
         model = dasdist.from_pretrained("demo")
         say(dasdist.plan(model, data, client=client, thresholds=threshold))
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Literal, ParamSpec
 
+from dasdist.safe_text import shown
+
 __all__ = ["Finding", "NotChecked", "Outcome", "SiteReport", "check", "named_few", "ok"]
 
 State = Literal["ok", "warning", "wrong", "not checked"]
@@ -51,7 +53,7 @@ class Finding:
 
     def __str__(self) -> str:
         remedy = f"\n    {self.remedy}" if self.remedy else ""
-        return f"{self.state:>11}  {self.name}: {self.fact}{remedy}"
+        return shown(f"{self.state:>11}  {self.name}: {self.fact}{remedy}")
 
 
 @dataclass(frozen=True, slots=True)

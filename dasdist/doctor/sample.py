@@ -48,7 +48,7 @@ def pick(folder: str, client: Client | None = None) -> "pd.DataFrame":
 def _opened(folder: str) -> Any:
     import xdas
 
-    return xdas.open_mfdataarray(f"{folder}/*.nc", vtype="tiles")
+    return xdas.open_mfdataarray(f"{folder}/*.nc", engine="xdas", vtype="tiles")
 
 
 @check("Two blocks on every node")

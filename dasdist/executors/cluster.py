@@ -13,7 +13,6 @@ from one death; a block that kills three workers on which it is alone is to blam
 """
 
 import asyncio
-import logging
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
@@ -38,10 +37,11 @@ from dasdist.executors.waiting import Patience
 from dasdist.executors.worker_events import Died, Hung, Running, WorkerEvents
 from dasdist.executors.worker_plugin import RunPlugin, delivered, halt
 from dasdist.report import BlockResult, Failure
+from dasdist.safe_text import logger
 
 __all__ = ["ClusterExecutor"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 _DEATHS = 2
 """Workers that die with a block before it waits for a worker of its own."""

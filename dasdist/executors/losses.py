@@ -1,17 +1,17 @@
 """What a run says of workers that it loses: a line in the log at once, and a note in its report."""
 
-import logging
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from dasdist.executors.block_task import Outcome
 from dasdist.executors.worker_events import Died
 from dasdist.report import BlockResult
+from dasdist.safe_text import logger
 from dasdist.units import count_of
 
 __all__ = ["Losses"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 
 class Losses:

@@ -9,7 +9,6 @@ Either way the run ends in :class:`~dasdist.errors.RunInterrupted`, and what is 
 """
 
 import _thread
-import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -18,10 +17,11 @@ from types import FrameType
 from typing import Any
 
 from dasdist.errors import RunInterrupted
+from dasdist.safe_text import logger
 
 __all__ = ["Stop", "stopping"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 
 class Stop:

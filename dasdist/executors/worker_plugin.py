@@ -9,7 +9,6 @@ When the run ends the plugin is taken back, so that a cluster that lives long co
 """
 
 import asyncio
-import logging
 import signal
 import threading
 import time
@@ -28,11 +27,12 @@ from dasdist.executors.names import TOPIC, plugin_name
 from dasdist.executors.telemetry import BlockTelemetry
 from dasdist.executors.watchdog import Watchdog
 from dasdist.inference.replica import remember
+from dasdist.safe_text import logger
 from dasdist.sources import Selection
 
 __all__ = ["RunPlugin", "delivered", "halt", "plugin_here"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 _SPACING = 0.05
 """Seconds between two messages of a worker about its blocks: a message takes about a millisecond of

@@ -7,7 +7,6 @@
 Nothing here knows of other blocks, of dask or of where the result goes.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,12 +31,13 @@ from dasdist.inference.preprocess import Prepared, prepare
 from dasdist.inference.stopwatch import Stopwatch
 from dasdist.inference.telling import model_faults, what_is_missing
 from dasdist.report import BlockResult, Missing, Partial
+from dasdist.safe_text import logger
 from dasdist.sources import Selection
 from dasdist.sources.absence import Reading, filled
 
 __all__ = ["Recipe", "process_block"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Apply a model on its device to batches of one constant shape."""
 
-import logging
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -25,11 +24,12 @@ from dasdist.inference.variant import (
     largest_difference,
 )
 from dasdist.models import FoldedNetwork, ModelSpec
+from dasdist.safe_text import logger
 from dasdist.signal import FKFilter, full_precision
 
 __all__ = ["Predictor"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 _KEPT = 8
 """Folded networks that a predictor keeps: as many as there are arguments in use at a time."""

@@ -3,7 +3,6 @@
 On a CPU by compiled loops, on a GPU by torch (`dasdist.signal.on_device`).
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,11 +17,12 @@ from dasdist.geometry import Block
 from dasdist.inference.cuda import to_device
 from dasdist.inference.device import give_back, out_of_memory
 from dasdist.inference.prefetch import computed_ahead
+from dasdist.safe_text import logger
 from dasdist.signal import causal_filter, filter_tensor, padded, resample_span, resample_tensor
 
 __all__ = ["Prepared", "prepare", "prepare_tensor"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 _CPU = torch.device("cpu")
 

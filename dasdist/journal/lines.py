@@ -6,6 +6,7 @@ from typing import Any, get_args, get_type_hints
 
 from dasdist.geometry import Region, Span
 from dasdist.report import BlockResult, Failure, Missing, Partial
+from dasdist.safe_text import without_secrets
 
 __all__ = ["NOT_A_LINE", "PLACE", "Line", "Place", "described"]
 
@@ -98,7 +99,7 @@ class Line:
 def described(outcome: BlockResult | Failure) -> dict[str, Any]:
     """Return the line on what came of a block, as JSON."""
     if isinstance(outcome, Failure):
-        failed = asdict(outcome)
+        failed = without_secrets(asdict(outcome))
         del failed["worker"]  # an address means nothing once its cluster is gone
         return {"block": outcome.block, "failed": failed}
     return {
@@ -115,7 +116,7 @@ def _lacking(partial: Partial | None) -> dict[str, Any]:
     if partial is None:
         return {}
     return {
-        "missing": [asdict(missing) for missing in partial.missing],
+        "missing": without_secrets([asdict(missing) for missing in partial.missing]),
         "uncovered": [[*_ends(r.time), *_ends(r.distance)] for r in partial.uncovered],
     }
 

@@ -14,6 +14,7 @@ from dasdist.journal.changes import change_from
 from dasdist.journal.coverage import Hole, holes
 from dasdist.planning.plan import Plan, readable_bytes
 from dasdist.report import Failure, Missing, Partial, RunReport
+from dasdist.safe_text import one_line, shown, without_secrets
 from dasdist.units import readable_time, results_of, times_real_time
 
 __all__ = ["as_text", "change_lines", "summarise", "versions"]
@@ -78,7 +79,7 @@ def summarise(
     missing = holes(plan.grids, plan.skipped, report.failures, done, report.partial)
     computed = report.finished - report.before
     share = computed / report.blocks if report.blocks else 0.0
-    return {
+    summary = {
         "format": 1,
         "state": state,
         "reason": reason,
@@ -115,6 +116,8 @@ def summarise(
         "arguments": fingerprint["arguments"],
         "versions": versions(),
     }
+    public: dict[str, Any] = without_secrets(summary)
+    return public
 
 
 def _covered(plan: Plan, done: NDArray[np.bool_], partial: Mapping[int, Partial]) -> float:
@@ -210,7 +213,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
     lines += _listed("failed", [_failure_line(f) for f in summary["failures"]])
     lines += _listed("missing", [f"block {m['block']}: {Missing(**m)}" for m in summary["missing"]])
     lines.append("versions   " + ", ".join(f"{k} {v}" for k, v in summary["versions"].items()))
-    return "\n".join(lines) + "\n"
+    return shown("\n".join(lines)) + "\n"
 
 
 def change_lines(described: Mapping[str, Any] | None) -> list[str]:
@@ -253,4 +256,4 @@ def _listed(title: str, rows: list[str]) -> list[str]:
     if not rows:
         return []
     more = [f"  ... and {len(rows) - _LISTED} more in report.json"] if len(rows) > _LISTED else []
-    return [f"{title} ({len(rows)}):", *(f"  {row}" for row in rows[:_LISTED]), *more]
+    return [f"{title} ({len(rows)}):", *(f"  {one_line(row)}" for row in rows[:_LISTED]), *more]

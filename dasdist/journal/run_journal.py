@@ -11,7 +11,6 @@
 """
 
 import json
-import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,12 +35,13 @@ from dasdist.journal.model_identity import describe_model
 from dasdist.journal.report_file import as_text, summarise
 from dasdist.planning.plan import Plan
 from dasdist.report import ArchiveChange, BlockResult, Failure, Partial, RunReport
+from dasdist.safe_text import logger
 from dasdist.sources import Recording
 from dasdist.units import count_of
 
 __all__ = ["AnyJournal", "Held", "MemoryJournal", "RunJournal", "RunSoFar"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 FORMAT = 1  # of run.json
 

@@ -15,6 +15,7 @@ from dasdist.journal.coverage import Coverage, cover
 from dasdist.journal.reading import grids_of, read_fingerprint, read_history
 from dasdist.journal.report_file import change_lines
 from dasdist.report import ArchiveChange, Failure, Missing, Partial
+from dasdist.safe_text import one_line, shown
 from dasdist.storage.lock import holder_of
 from dasdist.storage.staging import journal_of
 from dasdist.units import count_of, results_of
@@ -128,13 +129,13 @@ class Status:
         ]
         for failure in self.failures[:_LISTED]:
             error, _, _ = failure.error.partition("\n")
-            lines.append(f"  block {failure.block} ({failure.kind}): {error}")
+            lines.append(f"  block {failure.block} ({failure.kind}): {one_line(error)}")
         if len(self.failures) > _LISTED:
             lines.append(f"  ... and {len(self.failures) - _LISTED} more")
         lines += [f"  block {m.block} lacks {m}" for m in self.missing[:_LISTED]]
         if len(self.missing) > _LISTED:
             lines.append(f"  ... and {len(self.missing) - _LISTED} more (--json has all)")
-        return "\n".join(lines)
+        return shown("\n".join(lines))
 
 
 def status(path: str | Path) -> Status:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from math import inf, log2
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.geometry.choose import recompute_factor, samples_read
 from dasdist.planning.speed import Speed
 from dasdist.report import Skipped, time_span
+from dasdist.safe_text import as_html, one_line
 from dasdist.units import count_of
 
 if TYPE_CHECKING:  # with torch, which whoever scans an archive does not need
@@ -251,12 +251,12 @@ class Plan:
         return inputs * sum(sorted(copies)[-2:])
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name:<18} {value}" for name, value in self._rows())
+        return "\n".join(f"{name:<18} {one_line(value)}" for name, value in self._rows())
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th>"
-            f"<td style='text-align:left'>{escape(value)}</td></tr>"
+            f"<tr><th style='text-align:left'>{as_html(name)}</th>"
+            f"<td style='text-align:left'>{as_html(value)}</td></tr>"
             for name, value in self._rows()
         )
         return f"<table><caption>dasdist plan</caption>{cells}</table>"

@@ -1,14 +1,14 @@
 """One stream of block events for all who listen: progress bar, page, log, the user's own view."""
 
-import logging
 import threading
 from collections.abc import Iterable
 
 from dasdist.block_events import BlockEvent, Listener
+from dasdist.safe_text import logger
 
 __all__ = ["EventStream"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 
 class EventStream:

@@ -45,6 +45,8 @@ class RunOptions:
         Whether to show progress, or where.
     listeners : tuple of callable
         Take the events of blocks.
+    engine : str, optional
+        Engine that the data may be read with although no file may name it.
     """
 
     client: Client | Literal[False] | None = None
@@ -55,6 +57,7 @@ class RunOptions:
     block_timeout: float = inf
     pbar: Any = True
     listeners: tuple[Listener, ...] = ()
+    engine: str | None = None
 
     @classmethod
     def of(

@@ -5,7 +5,6 @@ Progress counts output samples, those of running blocks included, so that it mov
     blocks     0 done   1 computing, 40%   2 waiting        share = (1 + 0.4) / 3
 """
 
-import logging
 import time
 from dataclasses import dataclass
 from math import inf
@@ -17,10 +16,11 @@ import numpy as np
 from dasdist.block_events import BlockEvent
 from dasdist.errors import InvalidInput
 from dasdist.planning.plan import Plan
+from dasdist.safe_text import logger
 
 __all__ = ["NoView", "Progress", "ProgressView", "RunProgress", "progress_view"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 _SURE = 0.02
 """Share of the outputs after which the time left is told: the first say little of it."""

@@ -96,6 +96,7 @@ class Request:
             data,
             channel_coord_name=arguments.get("channel_coord_name"),
             tolerance=arguments.get("tolerance", 0.25),
+            engine=options.engine,
         )
         client = current_client() if options.client is None else options.client or None
         here = None if client else str(getattr(das_model, "device", torch.device("cpu")))

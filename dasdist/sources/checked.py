@@ -13,11 +13,9 @@ from xdas.io import Engine
 
 # engines of dasdist's own, which an index may name: importing them makes them known to xdas
 from dasdist.sources import dascore_files, dasdae  # noqa: F401
+from dasdist.sources.trusted import CHECKED, check_reader
 
-__all__ = ["CHECKED", "CheckedEngine", "check_size"]
-
-CHECKED = "dasdist"
-"""Name of the engine among those of xdas."""
+__all__ = ["CheckedEngine", "check_size"]
 
 
 def check_size(path: str, size: int) -> None:
@@ -67,10 +65,13 @@ class CheckedEngine(Engine, name=CHECKED):  # type: ignore[call-arg, misc]
 
         Raises
         ------
+        Untrusted
+            If the engine is one that no index may name.
         OSError
             If the file is missing, or has another size.
         """
         del modified, chunk
+        check_reader(engine, path)
         check_size(path, bytes)
         constants = dict(engine)
         values: NDArray[Any] = Engine[constants.pop("name")].load_tile(path, selection, **constants)

@@ -6,8 +6,8 @@
     block    the samples that it asks for, by their       DASCore's read(time=..., distance=...)
              coordinates
 
-Only formats of the list below are opened, also where an index names another: some of DASCore's
-unpickle what a file holds.
+Only formats of the list in `trusted` are opened, also where an index names another: some of
+DASCore's unpickle what a file holds.
 """
 
 import os
@@ -26,44 +26,17 @@ from dasdist.errors import InvalidInput
 from dasdist.sources.lines import even_times, line, times
 from dasdist.sources.positions import in_metres
 from dasdist.sources.spectra import refuse_spectra_of_febus
+from dasdist.sources.trusted import DASCORE, DETECTED, FORMATS
 from dasdist.sources.unopened import Refused
 from dasdist.spelling import unknown
 
 __all__ = [
-    "FORMATS",
-    "NAME",
     "DascoreEngine",
     "check_options",
     "detect",
     "open_dascore",
     "whole_traces",
 ]
-
-NAME = "dascore"
-
-_DETECTED = (
-    "GDR_DAS",
-    "DASHDF5",
-    "NEUBREXDAS",
-    "SILIXA_H5",
-    "UPTECH_H5",
-    "OPTODAS",
-    "TERRA15",
-)
-"""Formats that HDF5 files are tried with, in this order."""
-
-FORMATS = (
-    *_DETECTED,
-    "APSENSING",
-    "FEBUS",
-    "NEUBREXRFS",
-    "PRODML",
-    "SEGY",
-    "SENTEK",
-    "SINTELA_BINARY",
-    "TDMS",
-)
-"""All that may be opened."""
 
 _WHOLE_TRACES = ("SEGY",)
 _AT_ONCE = 2**25  # bytes of whole traces to hold at once
@@ -119,7 +92,7 @@ def check_options(format: str | None = None, version: str | None = None) -> None
 
 def detect(path: str) -> tuple[str, str] | None:
     """Return format and version of an HDF5 file, if DASCore knows them; never raise."""
-    for format in _DETECTED:
+    for format in DETECTED:
         found = _version(path, format)
         if found:
             return format, found
@@ -152,17 +125,17 @@ def open_dascore(path: str, format: str | None = None, version: str | None = Non
     if version is None:
         raise Refused(f"it is no file of DASCore's format {format}")
     header = _header(path, format, version)
-    engine = {"name": NAME, "format": format, "version": version}
+    engine = {"name": DASCORE, "format": format, "version": version}
     tiles = TileArray.from_tiles(path, header.shape, header.dtype, engine)
     return DataArray(tiles, {axis.name: _coordinate(axis) for axis in header.axes})
 
 
 def whole_traces(engine: Mapping[str, Any]) -> bool:
     """Return whether reading any sample of a trace reads all of it."""
-    return engine["name"] == NAME and engine["format"] in _WHOLE_TRACES
+    return engine["name"] == DASCORE and engine["format"] in _WHOLE_TRACES
 
 
-class DascoreEngine(Engine, name=NAME):  # type: ignore[call-arg, misc]
+class DascoreEngine(Engine, name=DASCORE):  # type: ignore[call-arg, misc]
     """Engine of xdas for tiles of files that DASCore reads."""
 
     @staticmethod

@@ -26,11 +26,10 @@ from xdas.virtual import TileArray
 from dasdist.errors import InvalidInput
 from dasdist.sources.lines import line, times
 from dasdist.sources.positions import in_metres
+from dasdist.sources.trusted import DASDAE
 from dasdist.sources.unopened import Refused
 
-__all__ = ["NAME", "DasdaeEngine", "is_dasdae", "open_dasdae"]
-
-NAME = "dasdae"
+__all__ = ["DasdaeEngine", "is_dasdae", "open_dasdae"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +86,13 @@ def open_dasdae(path: str) -> DataArray:
             raise Refused("its times are no dates, so that its samples have no time")
         shape = [0, 0]
         shape[axis], shape[1 - axis] = len(stamps), len(positions)
-        tiles = TileArray.from_tiles(path, tuple(shape), first.data.dtype.newbyteorder("="), NAME)
+        tiles = TileArray.from_tiles(path, tuple(shape), first.data.dtype.newbyteorder("="), DASDAE)
         positions = in_metres(positions, _units(first.group).get(channel))
         coords = {"time": times(stamps, "time"), channel: line(positions, channel)}
     return DataArray(tiles, {dim: coords[dim] for dim in dims})
 
 
-class DasdaeEngine(Engine, name=NAME):  # type: ignore[call-arg, misc]
+class DasdaeEngine(Engine, name=DASDAE):  # type: ignore[call-arg, misc]
     """Engine of xdas for tiles of DASDAE files."""
 
     @staticmethod

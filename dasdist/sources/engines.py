@@ -1,7 +1,8 @@
 """Open a file with the engine that is named, or with one of a short list that its bytes allow.
 
-A file never chooses its reader: what detection may try stands here, by name, and nothing in the
-list unpickles or runs what a file holds.  All others must be named::
+A file never chooses its reader: what detection may try stands here, by name, and is on the lists of
+`trusted`, as is what a view of xdas may name for the files that it shows.  All others must be
+named by the user::
 
     first bytes      tried
     HDF5             what its groups look like, then the other engines of xdas; DASDAE; DASCore's
@@ -20,21 +21,33 @@ from typing import Any
 import h5py
 from xdas import DataArray
 from xdas.io import Engine
+from xdas.virtual import TileArray
+from xdas.virtual.tiles import TILING
 
 from dasdist.errors import InvalidInput
 from dasdist.sources import dascore_files, dasdae
 from dasdist.sources.first_bytes import SEGY_ENDINGS, SINTELA, TDMS, first_bytes
 from dasdist.sources.formats import known_formats
+from dasdist.sources.trusted import (
+    CHECKED,
+    DASCORE,
+    DASDAE,
+    ENGINES,
+    Untrusted,
+    allow,
+    check_reader,
+    unregistered,
+)
 from dasdist.sources.unopened import Refused, why_not
 from dasdist.spelling import unknown
 
-__all__ = ["AnyFile", "check_engine", "engine_names", "open_file"]
+__all__ = ["AnyFile", "check_engine", "engine_names", "open_file", "trust"]
 
 Options = Mapping[str, Any]
 
 _OWN: dict[str, Callable[..., DataArray]] = {
-    dasdae.NAME: dasdae.open_dasdae,
-    dascore_files.NAME: dascore_files.open_dascore,
+    DASDAE: dasdae.open_dasdae,
+    DASCORE: dascore_files.open_dascore,
 }
 
 _LAYOUTS: dict[str, Callable[[Any], bool]] = {
@@ -45,7 +58,7 @@ _LAYOUTS: dict[str, Callable[[Any], bool]] = {
     "asn": lambda file: "cableSpec" in file and "demodSpec" in file,
     "apsensing": lambda file: "ProcessingServer" in file and "DAQ" in file,
     "aragon": lambda file: "StrainRate/StrainRate_Data" in file,
-    dasdae.NAME: dasdae.is_dasdae,
+    DASDAE: dasdae.is_dasdae,
 }
 """The engines that HDF5 files may be tried with, and how their files are known."""
 
@@ -57,7 +70,7 @@ _last: list[str] = []
 
 def engine_names() -> list[str]:
     """Return the names of all engines, those that detection never tries included."""
-    return sorted({*Engine._registry, *Engine._aliases, *_OWN} - {"dasdist"})
+    return sorted({*Engine._registry, *Engine._aliases, *_OWN} - {CHECKED})
 
 
 def check_engine(engine: str | None, options: Options) -> None:
@@ -82,10 +95,16 @@ def check_engine(engine: str | None, options: Options) -> None:
         if name not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
             raise InvalidInput(f"The engine {engine!r} has no option {name!r}; {takes}.")
-    if engine == dascore_files.NAME:
+    if engine == DASCORE:
         dascore_files.check_options(**options)
     elif engine not in _OWN:
         _instance(engine, options)
+
+
+def trust(engine: str) -> None:
+    """Take an engine that the user has named, in this process, if there is such a one."""
+    check_engine(engine, {})
+    allow(engine)
 
 
 def _parameters(engine: str) -> Iterator[str]:
@@ -152,6 +171,8 @@ def open_file(path: str, engine: str | None = None, options: Options | None = No
     Refused
         If no engine reads it; it has the reason of the engine whose format it is, and apart from
         it, those of all.
+    Untrusted
+        If it names an engine for its samples that no file may name, and that is not this one.
     """
     if engine is None:
         return _opened_by_any(path)
@@ -166,7 +187,25 @@ def open_file(path: str, engine: str | None = None, options: Options | None = No
 def _opened_by(path: str, engine: str, options: Options) -> DataArray:
     if engine in _OWN:
         return _OWN[engine](path, **options)
-    return _instance(engine, options).open_dataarray(path)
+    if engine not in ENGINES and _is_view(path):
+        opener = _instance("xdas", {})  # the engine is that of the files that it shows
+    else:
+        opener = _instance(engine, options)
+    try:
+        found = opener.open_dataarray(path)
+    except KeyError as error:
+        raise unregistered(error, path) or error from error
+    if isinstance(found.data, TileArray):
+        check_reader(found.data.engine, path, named=(engine,))
+    return found
+
+
+def _is_view(path: str) -> bool:
+    """Return whether a file holds no samples, but names other files and their engine."""
+    if not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return any(TILING in node.attrs for node in file.values())
 
 
 def _opened_by_any(path: str) -> DataArray:
@@ -176,6 +215,8 @@ def _opened_by_any(path: str) -> DataArray:
         label = options.get("format", engine)
         try:
             data = _opened_by(path, engine, options)
+        except Untrusted:
+            raise
         except Exception as error:  # noqa: BLE001 - the next engine may read it
             refusals[label] = error
             fitting = fitting or (label if fits else "")
@@ -205,7 +246,7 @@ def _candidates(path: str) -> Iterator[tuple[str, Options, bool]]:
             )
         if not find_spec("dascore"):
             raise Refused(_NEEDS_DASCORE.format(format))
-        yield dascore_files.NAME, {"format": format}, True
+        yield DASCORE, {"format": format}, True
 
 
 def _binary_format(path: str, start: bytes) -> str:
@@ -219,13 +260,13 @@ def _hdf5_candidates(path: str) -> Iterator[tuple[str, Options, bool]]:
     """Yield first the engine that read the last file, then those of this layout, then the rest."""
     with h5py.File(path, "r") as file:  # one error that says why, if it cannot even be opened
         fitting = [name for name, fits in _LAYOUTS.items() if _quietly(fits, file)]
-    others = [name for name in _LAYOUTS if name not in fitting and name != dasdae.NAME]
+    others = [name for name in _LAYOUTS if name not in fitting and name != DASDAE]
     names = sorted([*fitting, *others], key=lambda name: name not in _last)
     yield from ((name, {}, name in fitting) for name in names)
     if find_spec("dascore"):
         found = dascore_files.detect(path)
         if found:
-            yield dascore_files.NAME, dict(zip(("format", "version"), found, strict=True)), True
+            yield DASCORE, dict(zip(("format", "version"), found, strict=True)), True
 
 
 def _quietly(fits: Callable[[Any], bool], file: Any) -> bool:

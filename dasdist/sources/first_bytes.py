@@ -3,9 +3,10 @@
 import os
 import stat
 
-__all__ = ["HDF5", "SEGY_ENDINGS", "SINTELA", "TDMS", "first_bytes", "is_recording"]
+__all__ = ["HDF5", "NETCDF3", "SEGY_ENDINGS", "SINTELA", "TDMS", "first_bytes", "is_recording"]
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
+NETCDF3 = b"CDF"
 TDMS = b"TDSm"
 SINTELA = b"\x44\x33\x22\x11"
 

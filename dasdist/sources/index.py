@@ -13,8 +13,9 @@ import xdas
 from xdas.virtual import TileArray
 
 from dasdist.errors import DataWarning, InvalidInput
-from dasdist.sources.checked import CHECKED
+from dasdist.sources import checked  # noqa: F401 - the engine that indexes name
 from dasdist.sources.stored_axes import check_indexed
+from dasdist.sources.trusted import CHECKED, allow, check_reader, unregistered
 from dasdist.sources.unopened import why_not
 from dasdist.units import count_of
 
@@ -108,13 +109,15 @@ def is_index(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def read_index(path: str | os.PathLike[str]) -> Any:
+def read_index(path: str | os.PathLike[str], engine: str | None = None) -> Any:
     """Return the arrays of an index, lazily.
 
     Parameters
     ----------
     path : path
         The index.
+    engine : str, optional
+        Engine that the index may name although no file may, because the user named it now.
 
     Returns
     -------
@@ -126,6 +129,8 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     InvalidInput
         If there is no such file, it is not an index, or the index lists no readable file; if it is
         an old one that took channels for samples, or another unit for metres.
+    Untrusted
+        If it names another engine that no file may name.
     """
     where = os.fspath(path)
     if not os.path.exists(where):
@@ -152,8 +157,14 @@ def read_index(path: str | os.PathLike[str]) -> Any:
             )
         version = json.loads(file[TABLE].attrs["asked"]).get("version", 0)
         moved = Moved.of(file, where)
-    found = xdas.open_datacollection(where, group=ARRAYS)
+    try:
+        found = xdas.open_datacollection(where, group=ARRAYS)
+    except KeyError as error:
+        raise unregistered(error, f"The index {where}") or error from error
     members = [found[key] for key in sorted(found, key=int)] if found.ismapping() else list(found)
+    for member in members:
+        check_reader(member.data.engine, f"The index {where}", named=(engine,))
+    allow(engine)
     members = [_where_it_is(member, moved) for member in members]
     if version < _ASKED:
         for member in members:

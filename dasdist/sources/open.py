@@ -27,7 +27,11 @@ __all__ = ["open_recording"]
 
 
 def open_recording(
-    data: Any, *, channel_coord_name: str | None = None, tolerance: float = 0.25
+    data: Any,
+    *,
+    channel_coord_name: str | None = None,
+    tolerance: float = 0.25,
+    engine: str | None = None,
 ) -> Recording:
     """Open labelled arrays of samples and channels as a recording, without reading samples.
 
@@ -48,6 +52,8 @@ dascore.BaseSpool, path or range
     tolerance : float
         Largest deviation from uniform spacing that does not end a segment, in samples or channels;
         from 0 to less than 1.  From a half on, a single missing sample may pass for jitter.
+    engine : str, optional
+        Engine that the user trusts, which index and tiles may then name although no file may.
 
     Returns
     -------
@@ -75,13 +81,17 @@ dascore.BaseSpool, path or range
         raise InvalidInput(
             f"tolerance is {tolerance!r} samples; use 0 to less than 1, such as 0.25."
         )
+    if engine is not None:
+        from dasdist.sources.engines import trust
+
+        trust(engine)
     within = data if isinstance(data, TimeRange) else TimeRange(data)
     chosen = within.data if isinstance(within.data, ChannelRange) else ChannelRange(within.data)
     data = chosen.data
     if isinstance(data, str | os.PathLike):
         from dasdist.sources.index import read_index
 
-        data = read_index(data)
+        data = read_index(data, engine)
     if is_dascore(data, "BaseSpool"):
         data = JoinedFiles(patches_of(data))
     arrays = [_labelled(array) for array in _arrays(data)]

@@ -23,7 +23,6 @@ from xdas.coordinates import Coordinate
 from xdas.virtual import TileArray, VirtualSource, VirtualStack
 
 from dasdist.errors import InvalidInput
-from dasdist.sources.checked import CHECKED
 from dasdist.sources.chunks import beside
 from dasdist.sources.lengths import metres
 from dasdist.sources.stated import (
@@ -32,6 +31,7 @@ from dasdist.sources.stated import (
     positions_of_prodml,
     time_axis_of_prodml,
 )
+from dasdist.sources.trusted import CHECKED
 
 __all__ = ["Stored", "as_stored", "check_indexed", "in_metres", "stored_as"]
 

@@ -25,13 +25,14 @@ from xdas.virtual import TileArray
 
 from dasdist.geometry import Region, Span
 from dasdist.sources.absence import Absence, Reading
-from dasdist.sources.checked import CHECKED, check_size
+from dasdist.sources.checked import check_size
 from dasdist.sources.chunks import storage_chunks
 from dasdist.sources.dascore_files import whole_traces
 from dasdist.sources.declared import Declared, first_declared
 from dasdist.sources.foreign import foreign
 from dasdist.sources.hdf5 import Piece, linked_files, read_pieces, turned
 from dasdist.sources.selection import file_identity
+from dasdist.sources.trusted import CHECKED, allow, beyond, check_reader
 
 __all__ = ["TileSource", "first_path", "first_plain", "tile_source"]
 
@@ -43,9 +44,11 @@ def tile_source(
     array: TileArray, time_axis: int, dtype: np.dtype[Any] | None = None
 ) -> "TileSource":
     """Return the source of a tile array; its samples may be of another type than is stored."""
+    check_reader(array.engine, "The data")
     time, distance = array.shape[time_axis], array.shape[1 - time_axis]
     window = Region(Span(0, time), Span(0, distance))
-    return TileSource(_Tiles(array, time_axis), window, dtype or np.dtype(array.dtype))
+    named = beyond(array.engine)
+    return TileSource(_Tiles(array, time_axis), window, dtype or np.dtype(array.dtype), named)
 
 
 class _Tiles:
@@ -115,22 +118,25 @@ class TileSource:
         Its samples and channels.
     dtype : numpy.dtype
         Type of the samples.
+    named : tuple of str
+        Engines that no file may name and the user named.
     """
 
     tiles: _Tiles
     window: Region
     dtype: np.dtype[Any]
+    named: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., "TileSource"], tuple[Any, ...]]:
         start, section = self.tiles.section(self.window.time)
         window = Region(self.window.time.shift(-start), self.window.distance)
-        return _travelled, (section.packed, section.time_axis, window, self.dtype)
+        return _travelled, (section.packed, section.time_axis, window, self.dtype, self.named)
 
     def select(self, region: Region) -> "TileSource":
         """Return a window of this one."""
         time = region.time.shift(self.window.time.start)
         channels = region.distance.shift(self.window.distance.start)
-        return TileSource(self.tiles, Region(time, channels), self.dtype)
+        return TileSource(self.tiles, Region(time, channels), self.dtype, self.named)
 
     def read(self) -> NDArray[Any]:
         """Read tile by tile."""
@@ -138,6 +144,8 @@ class TileSource:
 
     def reading(self) -> Reading:
         """Read tile by tile, and tell what was never written, or is declared missing."""
+        # not where it is unpickled: an error there ends the worker's connection
+        check_reader(self.tiles.array.engine, "The data", named=self.named)
         start, section = self.tiles.section(self.window.time)
         rows, columns = self.window.time.shift(-start), self.window.distance
         if section.plain is None:
@@ -261,8 +269,12 @@ def _states(root: str, paths: NDArray[Any], stated: NDArray[Any] | None) -> Iter
         yield b"\0".join(known[path] for path in names)
 
 
-def _travelled(packed: bytes, time_axis: int, window: Region, dtype: np.dtype[Any]) -> TileSource:
-    return TileSource(_unpacked(packed, time_axis), window, dtype)
+def _travelled(
+    packed: bytes, time_axis: int, window: Region, dtype: np.dtype[Any], named: tuple[str, ...]
+) -> TileSource:
+    for engine in named:
+        allow(engine)
+    return TileSource(_unpacked(packed, time_axis), window, dtype, named)
 
 
 @lru_cache(maxsize=16)

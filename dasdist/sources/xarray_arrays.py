@@ -23,6 +23,7 @@ from dasdist.sources.hdf5_behind import lack_of_hdf5, unwritten_in_hdf5
 from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
 from dasdist.sources.selection import file_identity
 from dasdist.sources.source import Source
+from dasdist.sources.trusted import check_codecs
 from dasdist.sources.views import view_of
 from dasdist.sources.zarr_chunks import lack_of_zarr, unwritten_in_zarr, zarr_array
 from dasdist.sources.zones import holds_times, in_utc
@@ -44,6 +45,9 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
     graph = data.data if data.chunks is not None and is_graph(data.data) else None
     variable, as_read = data.variable, graph is None and not data.variable._in_memory
     stored = None if graph is None else opened_by(graph)
+    array = _zarr_behind(variable if stored is None else stored.variable)
+    if array is not None:
+        check_codecs(array)
     if stored is not None and len(data.dims) == 2:
         as_read = as_read or stored.alone
         lack = lack_behind(stored.variable, data.encoding)
@@ -259,8 +263,14 @@ def opened_by(graph: Any) -> _Opened | None:
 
 
 def _store(variable: xarray.Variable) -> Any:
-    """Return the address of the Zarr array at the bottom of xarray's wrappers, if there is one."""
+    """Return the address of the Zarr array behind a variable, if there is one."""
+    return getattr(_zarr_behind(variable), "store_path", None)
+
+
+def _zarr_behind(variable: xarray.Variable) -> Any:
+    """Return the Zarr array at the bottom of xarray's wrappers, if there is one."""
     inner = variable._data
     while hasattr(inner, "array"):
         inner = inner.array
-    return getattr(getattr(inner, "_array", None), "store_path", None)
+    array = getattr(inner, "_array", None)
+    return array if hasattr(array, "store_path") else None

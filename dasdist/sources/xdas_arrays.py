@@ -22,6 +22,7 @@ from dasdist.sources.restamp import restamped
 from dasdist.sources.selection import Source
 from dasdist.sources.stored_axes import as_stored, stored_as
 from dasdist.sources.tiles import first_path, first_plain, tile_source
+from dasdist.sources.trusted import check_reader
 
 __all__ = ["labelled_xdas"]
 
@@ -34,7 +35,11 @@ def labelled_xdas(data: DataArray) -> Labelled:
     InvalidInput
         If its values are of a kind that cannot be sent to a worker, or a part was selected of an
         array whose axes xdas mistook for each other.
+    Untrusted
+        If its files are to be read by an engine that no file may name, and that no user named.
     """
+    if isinstance(data.data, TileArray):
+        check_reader(data.data.engine, "The data")
     stored = stored_as(data)
     data = as_stored(data, stored)
     unit = stored.unit if stored else None

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.errors import OutputUnwritable
+from dasdist.safe_text import one_line
 from dasdist.storage.files import open_own, writing
 from dasdist.storage.seal import Damaged, seal, unseal
 from dasdist.units import count_of
@@ -52,7 +53,7 @@ class Damage:
 
     def __str__(self) -> str:
         lines = count_of(self.lines, "line")
-        return (
+        return one_line(
             f"{self.path} is damaged from line {self.line:,} on, which {self.reason}: {lines} "
             f"({self.size:,} bytes) cannot be trusted"
         )

@@ -12,7 +12,6 @@ clocks of two machines are never compared, as they differ.
 import errno
 import fcntl
 import json
-import logging
 import os
 import socket
 import threading
@@ -22,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.errors import OutputInUse
+from dasdist.safe_text import logger
 from dasdist.storage.files import open_own, writing
 
 __all__ = ["Lock", "holder_of", "refuse_held"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 BEAT = 2.0
 """Seconds between two beats."""
