@@ -19,6 +19,7 @@ from zarr.abc.store import Store
 from zarr.core.sync import collect_aiterator, sync
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
+from dasdist.callbacks.zarr_root import open_root, understood
 from dasdist.callbacks.zarr_template import RUN, is_complete
 from dasdist.errors import InvalidInput, RunSuperseded
 from dasdist.geometry.blocks import Region
@@ -131,9 +132,10 @@ def lost_blocks(path: Any, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
     if not is_complete(path):
         return [*parts]
     shards, sizes = Counter[int](), Counter[int]()
-    for block, _, _, size in _owned(path):
-        shards[block] += 1
-        sizes[block] += size
+    with understood(path):
+        for block, _, _, size in _owned(path):
+            shards[block] += 1
+            sizes[block] += size
     in_folder = isinstance(path, Path)
     return [
         block
@@ -160,7 +162,7 @@ def remove_others(path: Any, blocks: Collection[int]) -> None:
 
 def _owned(path: Any, mode: Literal["r", "r+"] = "r") -> Iterator[tuple[int, Any, str, int]]:
     """Yield the shards that are there: block, array, name in it, and size as of `_stored`."""
-    root: Any = zarr.open_group(path, mode=mode)
+    root = open_root(path, mode)
     for name in json.loads(root.attrs["segments"]) or [""]:
         group = root[name] if name else root
         first, *core = json.loads(group.attrs["blocks"])

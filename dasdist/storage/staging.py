@@ -22,7 +22,10 @@ from typing import Any
 
 from dasdist.storage.files import removed_on_error, write_synced, writing
 
-__all__ = ["Staging", "journal_of"]
+__all__ = ["ROOT_COPY", "Staging", "had_a_run", "journal_of"]
+
+ROOT_COPY = "zarr-copy.json"
+"""In the journal of a store: its root metadata once more."""
 
 
 def journal_of(path: Path) -> Path:
@@ -35,6 +38,16 @@ def journal_of(path: Path) -> Path:
     """
     real = path.resolve()
     return real.with_name(f"{real.name}.dasdist")
+
+
+def had_a_run(path: Path) -> bool:
+    """Tell whether the journal of an output says that a run wrote there, however damaged both are.
+
+    Also while a run that replaces it has laid the journal aside.
+    """
+    folder = journal_of(path)
+    names = ("run.json", "ledger.jsonl")
+    return any((at / name).is_file() for at in (folder / "before", folder) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
