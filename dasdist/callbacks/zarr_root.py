@@ -151,7 +151,7 @@ def _damaged(path: Any, why: str) -> UnreadableData:
     folder = _folder(path)
     remedy = "Begin it anew with overwrite=True (--overwrite)."
     if folder is not None and _copy(journal_of(folder)) is not None:
-        remedy = "The run puts its copy back when the same call or command is given again."
+        remedy = "dasdist verify, or the same call or command, puts its copy back."
     return UnreadableData(f"{path}/zarr.json {why}. {remedy}")
 
 

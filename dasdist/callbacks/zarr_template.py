@@ -46,6 +46,7 @@ __all__ = [
     "is_complete",
     "make",
     "stored",
+    "write_values",
 ]
 
 FORMAT = 1  # version of all this; a store's attribute dasdist_format
@@ -121,7 +122,7 @@ def make(
         sync(store.set(_join(path, name), data))
     for name, grid in zip(groups, context.grids, strict=True):
         for axis in _stored_axes(grid, context):
-            _write_values(store, _join(path, name, axis.name), axis)
+            write_values(store, _join(path, name, axis.name), axis)
     buffer = default_buffer_prototype().buffer
     sync(store.set(_join(path, "zarr.json"), buffer.from_bytes(last)))
     for name, grid in zip(groups, context.grids, strict=True):
@@ -166,7 +167,7 @@ def _stored_axes(grid: SegmentGrid, context: Context) -> list[Axis]:
     return [axis for axis in _axes(grid, context) if not axis.is_time or axis.size <= TIME_LIMIT]
 
 
-def _write_values(store: Store, path: str, axis: Axis) -> None:
+def write_values(store: Store, path: str, axis: Axis) -> None:
     """Write a coordinate, never holding all of it."""
     array: Any = zarr.open_array(store, path=path, mode="r+", zarr_format=3)
     for start in range(0, axis.size, _PIECE):

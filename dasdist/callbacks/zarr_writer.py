@@ -32,6 +32,7 @@ from dasdist.callbacks.zarr_root import keep_copy, mend, understood
 from dasdist.callbacks.zarr_shards import lost_blocks, open_store, remove_others, write_core
 from dasdist.errors import DasdistError, DataWarning, InvalidInput, RunMismatch
 from dasdist.geometry.blocks import Block
+from dasdist.storage.checksum import CHECKSUM
 from dasdist.storage.files import writing
 from dasdist.storage.staging import Staging, journal_of
 
@@ -229,7 +230,8 @@ class WriteBlock:
                 name = "/".join(filter(None, (path, group, key)))
                 array = zarr.open_array(store, path=name, mode="r+", **options)
                 write_core(array, block.core, values)
-        return {"blocks": 1, "shards": store.files, "bytes": store.bytes}
+        counts = {"blocks": 1, "shards": store.files, "bytes": store.bytes}
+        return {**counts, CHECKSUM: store.checksum}
 
 
 def _journal(path: Any) -> Path | None:

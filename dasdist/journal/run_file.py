@@ -11,7 +11,7 @@ from dasdist.journal.fingerprint import grid_from_description
 from dasdist.storage.files import write_atomically
 from dasdist.storage.seal import Damaged, seal, unseal
 
-__all__ = ["COPY", "NAME", "RunFile", "grids_of", "mend", "read", "write"]
+__all__ = ["COPY", "NAME", "RunFile", "grids_of", "mend", "mend_both", "read", "write"]
 
 NAME, COPY = "run.json", "run-copy.json"
 
@@ -80,6 +80,22 @@ def mend(folder: Path) -> str:
     if found.damage:
         write(folder, found.run)
     return found.damage
+
+
+def mend_both(folder: Path) -> str:
+    """Mend ``run.json`` or its copy, whichever is damaged; return what was wrong, if anything."""
+    told = mend(folder)
+    found = read(folder)
+    if told or found is None:
+        return told
+    try:
+        _read(folder / COPY)
+    except (FileNotFoundError, Damaged):
+        if "taken_back" not in found.run:  # of an earlier version, which kept none
+            return ""
+        write(folder, found.run)
+        return f"{folder / COPY} was damaged, and is written anew."
+    return ""
 
 
 def grids_of(fingerprint: Mapping[str, Any]) -> tuple[SegmentGrid, ...]:

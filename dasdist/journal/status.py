@@ -14,12 +14,13 @@ from dasdist.journal.coverage import Coverage, cover
 from dasdist.journal.reading import grids_of, read_fingerprint, read_history
 from dasdist.journal.report_file import change_lines
 from dasdist.report import ArchiveChange, Failure, Missing, Partial
+from dasdist.storage.checksum import CHECKSUM
 from dasdist.storage.lock import holder_of
 from dasdist.storage.seal import unseal
 from dasdist.storage.staging import journal_of
 from dasdist.units import count_of, results_of
 
-__all__ = ["Status", "is_complete", "status"]
+__all__ = ["Status", "is_complete", "journal_folder", "no_run", "status"]
 
 _PICTURE = (16, 64)  # cells along the fibre and along time
 _LISTED = 10
@@ -165,10 +166,7 @@ def status(path: str | Path) -> Status:
     folder = journal_folder(path)
     found = run_file.read(folder) if folder else None
     if folder is None or found is None:
-        raise InvalidInput(
-            f"{path} holds no run of dasdist; give the path that was passed as out (-o), or to "
-            "WriterCallback. A run that is still being planned has written nothing yet."
-        )
+        raise no_run(path)
     fingerprint = found.run
     grids = grids_of(fingerprint)
     total = sum(map(len, grids))
@@ -181,7 +179,8 @@ def status(path: str | Path) -> Status:
     counts: dict[str, int] = {}
     for part in history.parts.values():
         for name, count in part.items():
-            counts[name] = counts.get(name, 0) + count
+            if name != CHECKSUM:
+                counts[name] = counts.get(name, 0) + count
     return Status(
         path=str(path),
         state=_state(
@@ -202,6 +201,14 @@ def status(path: str | Path) -> Status:
         damage=" ".join(filter(None, (found.damage, history.damage))),
         partial=history.partial,
         change=changed[0] if changed else None,
+    )
+
+
+def no_run(path: str | Path) -> InvalidInput:
+    """Return the error of a path where no run wrote."""
+    return InvalidInput(
+        f"{path} holds no run of dasdist; give the path that was passed as out (-o), or to "
+        "WriterCallback. A run that is still being planned has written nothing yet."
     )
 
 
