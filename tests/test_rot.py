@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from importlib.resources import files
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import dasdist
+from dasdist.api import naming
 from dasdist.callbacks.parquet import StoredPicks
 from dasdist.journal import changes, origins_file
 from dasdist.report import ArchiveChange, FileChange
@@ -269,3 +272,65 @@ def test_a_flipped_bit_gives_no_other_probabilities(data, tmp_path):
             refused += 1
         shard.write_bytes(written)
     assert refused > 90
+
+
+# ---------------------------------------------------------------- weights
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Weights of a model, in a pair of files."""
+    torch.manual_seed(0)
+    torch.save(Toy(gain=2.0).state_dict(), tmp_path / "toy.pt")
+    (tmp_path / "toy.json").write_text('{"model_args": {}}')
+    return tmp_path / "toy.pt"
+
+
+@pytest.mark.parametrize("rounds", [100, pytest.param(1000, marks=pytest.mark.deep)])
+def test_a_flipped_bit_in_weights_gives_no_other_model(saved, rounds):
+    written, refused = saved.read_bytes(), 0
+    for bit in bits(saved, rounds, seed=9):
+        flipped(saved, int(bit))
+        try:
+            assert Toy.from_pretrained(saved).gain == 2.0
+        except dasdist.InvalidInput:
+            refused += 1
+        saved.write_bytes(written)
+    assert refused > rounds / 10  # the rest is padding, and what nobody reads
+
+
+def test_torch_alone_would_not_notice(saved):
+    """If this fails, torch has begun to look, and need not be helped any more."""
+    data = bytearray(saved.read_bytes())
+    data[data.index(np.float32(2.0).tobytes() + b"PK")] ^= 1
+    saved.write_bytes(data)
+    assert torch.load(saved, weights_only=True)["gain"] != 2.0
+    with pytest.raises(dasdist.InvalidInput, match=r"toy\.pt is damaged: the checksum of .*data/0"):
+        Toy.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("name", ["demo.pt", "demo.json"])
+def test_the_picker_that_comes_with_dasdist_is_what_was_trained(monkeypatch, tmp_path, name):
+    for file in ("demo.pt", "demo.json", "demo.sha256"):
+        shutil.copy(files("dasdist.demo") / file, tmp_path)
+    monkeypatch.setattr(naming, "files", lambda _: tmp_path)
+    before = dasdist.from_pretrained("demo").state_dict()
+    assert before.keys() == torch.load(tmp_path / "demo.pt", weights_only=True).keys()
+    flipped(tmp_path / name, 8 * 400)
+    with pytest.raises(dasdist.InvalidInput, match=f"{name} is damaged: .* installing dasdist"):
+        dasdist.from_pretrained("demo")
+
+
+@pytest.mark.seisbench
+def test_weights_in_the_cache_of_seisbench_are_checked(shared_data, monkeypatch, tmp_path):
+    models = pytest.importorskip("seisbench.models")
+    cached = models.PhaseNet._model_path() / "original.pt.v1"
+    if not cached.is_file():
+        pytest.skip("no weights of PhaseNet in the cache")
+    shutil.copytree(cached.parent, tmp_path / "phasenet")
+    monkeypatch.setattr(models.PhaseNet, "_model_path", lambda: tmp_path / "phasenet")
+    assert dasdist.from_pretrained("seisbench:PhaseNet/original").annotate_keys
+    file = tmp_path / "phasenet" / "original.pt.v1"
+    flipped(file, 4 * file.stat().st_size)
+    with pytest.raises(dasdist.InvalidInput, match=r"original\.pt\.v1 is damaged"):
+        dasdist.from_pretrained("seisbench:PhaseNet/original")
