@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from dasdist.geometry.blocks import Block, Region, Span
     from dasdist.geometry.patches import PatchCoordinate, PatchingStructure
     from dasdist.journal.status import Status, status
+    from dasdist.journal.verification import Verification, verify
     from dasdist.sources.array import SourceArray
     from dasdist.sources.formats import open_files, register_format
 
@@ -90,6 +91,7 @@ __all__ = [
     "Status",
     "TooManyFailures",
     "UnreadableData",
+    "Verification",
     "WriterCallback",
     "__version__",
     "annotate",
@@ -105,6 +107,7 @@ __all__ = [
     "register_format",
     "slurm_cluster",
     "status",
+    "verify",
 ]
 
 _HOMES = {
@@ -147,6 +150,7 @@ _HOMES = {
     "geometry.blocks": ("Block", "Region", "Span"),
     "geometry.patches": ("PatchCoordinate", "PatchingStructure"),
     "journal.status": ("Status", "status"),
+    "journal.verification": ("Verification", "verify"),
     "sources.array": ("SourceArray",),
     "sources.formats": ("open_files", "register_format"),
 }

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
-import zarr
 
+from dasdist.callbacks.zarr_root import CHECK, open_root, understood
 from dasdist.callbacks.zarr_template import FORMAT, RUN
 from dasdist.coordinates import axis_from_attrs, coordinate
 from dasdist.errors import InvalidInput
@@ -46,6 +46,8 @@ def open_annotations(
         If there is nothing at the path.
     InvalidInput
         If it holds something else, or was written by a later version of dasdist.
+    UnreadableData
+        If its metadata are damaged.
 
     Examples
     --------
@@ -61,7 +63,7 @@ def open_annotations(
     >>> ds["P"].sel(time=slice("2024-03-01T00:00:10", "2024-03-01T00:00:19")).shape
     (1000, 4)
     """
-    root: Any = zarr.open(path, mode="r")
+    root = open_root(path)
     if "dasdist_format" not in root.attrs:
         raise InvalidInput(
             f"{path} does not hold annotations that dasdist wrote; open other Zarr stores with "
@@ -76,7 +78,8 @@ def open_annotations(
         raise InvalidInput(
             f"{path} was not created completely: its run ended too early. Run annotate again."
         )
-    names = json.loads(root.attrs["segments"])
+    with understood(path):
+        names = json.loads(root.attrs["segments"])
     if not names:
         return _open_segment(root, path, chunks)
     nodes = {name: _open_segment(root[name], path, chunks) for name in names}
@@ -84,13 +87,14 @@ def open_annotations(
 
 
 def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None) -> xr.Dataset:
-    axes = [axis_from_attrs(attrs) for attrs in json.loads(group.attrs["axes"])]
-    dims = [axis.name for axis in axes]
-    keys: list[str] = json.loads(group.attrs["keys"])
-    for _, array in group.arrays():
-        check_codecs(array)
-    if chunks == "shards":
+    with understood(path):
+        axes = [axis_from_attrs(attrs) for attrs in json.loads(group.attrs["axes"])]
+        dims = [axis.name for axis in axes]
+        keys: list[str] = json.loads(group.attrs["keys"])
+        for _, array in group.arrays():
+            check_codecs(array)
         time, distance = group[keys[0]].shards
+    if chunks == "shards":
         count = -(-axes[0].size // time) * -(-axes[1].size // distance)
         chunks = {dims[0]: time * -(-count // _MOST_CHUNKS), dims[1]: distance}
     options: dict[str, Any] = {"chunks": chunks, "consolidated": True, "zarr_format": 3}
@@ -104,5 +108,5 @@ def _open_segment(group: Any, path: Any, chunks: Mapping[str, int] | str | None)
 
 def _provenance(group: Any) -> dict[str, Any]:
     """Return the attributes except those that describe the store."""
-    own = ("axes", "blocks", "dasdist_format", "keys", "segments", RUN)
+    own = ("axes", "blocks", "dasdist_format", "keys", "segments", RUN, CHECK)
     return {name: value for name, value in group.attrs.items() if name not in own}

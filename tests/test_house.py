@@ -57,6 +57,7 @@ PUBLIC = (
     "Status",
     "TooManyFailures",
     "UnreadableData",
+    "Verification",
     "WriterCallback",
     "__version__",
     "annotate",
@@ -72,6 +73,7 @@ PUBLIC = (
     "register_format",
     "slurm_cluster",
     "status",
+    "verify",
 )
 
 

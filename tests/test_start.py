@@ -24,7 +24,7 @@ HEAVY = {
     *("torch", "numba", "xdas", "distributed"),
     *("h5py", "pandas", "pyarrow", "scipy", "tqdm", "xarray", "zarr"),
 }
-COMMANDS = ("demo", "synth", "index", "plan", "classify", "annotate", "status", "doctor")
+COMMANDS = ("demo", "synth", "index", "plan", "classify", "annotate", "status", "verify", "doctor")
 
 TELLING = """
 import atexit, sys

@@ -363,6 +363,10 @@ def test_opening_something_else(tmp_path, callback, grid):
     with pytest.raises(InvalidInput, match="does not hold annotations"):
         open_annotations(tmp_path / "other")
     callback.setup(make_context(grid))
-    zarr.open_group(callback.path, mode="r+").update_attributes({"dasdist_format": 2})
+    group = zarr.open_group(callback.path, mode="r+")
+    group.update_attributes({"mine": "a note"})
+    assert open_annotations(callback.path).attrs["mine"] == "a note"
+    del group.attrs["dasdist_crc32"]
+    group.update_attributes({"dasdist_format": 2})
     with pytest.raises(InvalidInput, match="format 2"):
         open_annotations(callback.path)

@@ -9,6 +9,7 @@ from typing import Any
 from dasdist.api.model_names import check_name, is_pair, near, of_seisbench
 from dasdist.api.pretrained import build_model, named_class, read_pair
 from dasdist.errors import InvalidInput
+from dasdist.models.weights import check_sums, check_tensors
 
 __all__ = ["named_model"]
 
@@ -34,8 +35,9 @@ def named_model(name: str | Path) -> Any:
     check_name(name)
     text = str(name)
     if text == "demo":
-        with as_file(files("dasdist.demo") / "demo.json") as path:
-            pair = read_pair(path)
+        with as_file(files("dasdist.demo")) as folder:
+            check_sums(folder / "demo.sha256")
+            pair = read_pair(folder / "demo.json")
         return build_model(named_class(pair), pair)
     if is_pair(name):
         pair = read_pair(name)
@@ -67,7 +69,7 @@ def _of_seisbench(name: str) -> Any:
             f"{_in_cache(here)}"
         )
     try:
-        return model_class.from_pretrained(weights)
+        model = model_class.from_pretrained(weights)
     except (OSError, ValueError) as error:  # no network, or no such weights
         raise InvalidInput(
             f"SeisBench could not load the weights {weights!r} of {class_name} "
@@ -75,6 +77,9 @@ def _of_seisbench(name: str) -> Any:
             f"there, call seisbench.models.{class_name}.from_pretrained({weights!r}) where there "
             "is a network; SEISBENCH_CACHE_ROOT names the cache's folder."
         ) from error
+    for file in model_class._model_path().glob(f"{weights}.pt*"):
+        check_tensors(file)
+    return model
 
 
 def _in_cache(weights: Iterable[str]) -> str:

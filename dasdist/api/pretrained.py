@@ -15,6 +15,7 @@ import torch
 
 from dasdist.api.model_names import pair_files
 from dasdist.errors import InvalidInput
+from dasdist.models.weights import check_tensors
 
 __all__ = ["Pair", "build_model", "named_class", "read_pair"]
 
@@ -44,9 +45,10 @@ def read_pair(path: str | Path) -> Pair:
     Raises
     ------
     InvalidInput
-        If either is missing or is not what it should be.
+        If either is missing, damaged or not what it should be.
     """
     description_path, weights_path = pair_files(path)
+    check_tensors(weights_path)
     try:
         description = json.loads(description_path.read_text())
         weights = torch.load(weights_path, map_location="cpu", weights_only=True)

@@ -41,6 +41,7 @@ from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry.blocks import Block
 from dasdist.geometry.numbers import Numbers
 from dasdist.geometry.patches import Patch
+from dasdist.storage.checksum import CHECKSUM, crc32c
 from dasdist.storage.files import check_writable, writing
 from dasdist.storage.staging import Staging, journal_of
 
@@ -253,7 +254,8 @@ class _BlockFile:
     def part(self) -> Counts:
         table: PickTable = self.picks.part()
         target = self.to.path / part_name(self.number)
-        size = self.to.staging.write(target, encode(table, schema_of(self.to.attrs, self.to.place)))
+        data = encode(table, schema_of(self.to.attrs, self.to.place))
+        size = self.to.staging.write(target, data)
         keys = [key for key, _ in self.to.picking.thresholds]
         counts = {key: int(np.count_nonzero(table["phase"] == key)) for key in keys}
-        return {"picks": len(table["phase"]), **counts, "bytes": size}
+        return {"picks": len(table["phase"]), **counts, "bytes": size, CHECKSUM: crc32c(data)}

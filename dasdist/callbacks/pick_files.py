@@ -27,6 +27,7 @@ from dasdist.errors import OutputExists, UnreadableData
 from dasdist.geometry.blocks import SegmentGrid
 from dasdist.geometry.numbers import Numbers
 from dasdist.safe_text import one_line
+from dasdist.storage.staging import had_a_run
 from dasdist.units import count_of
 
 __all__ = [
@@ -261,7 +262,8 @@ def check_free(path: Path, overwrite: bool) -> list[Path]:
         )
     found = sorted(path.iterdir())
     parts = [entry for entry in found if _NAME.fullmatch(entry.name)]
-    ours = found == parts and all(map(_is_ours, parts[:1]))
+    known = not parts or any(map(_is_ours, parts)) or had_a_run(path)  # the first may be damaged
+    ours = found == parts and known
     if found and not (overwrite and ours):
         strange = [entry for entry in found if entry not in parts] or found
         raise OutputExists(
@@ -274,5 +276,5 @@ def check_free(path: Path, overwrite: bool) -> list[Path]:
 def _is_ours(part: Path) -> bool:
     try:
         return b"dasdist_format" in (pq.read_schema(part).metadata or {})
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
         return False

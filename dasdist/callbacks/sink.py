@@ -11,7 +11,8 @@ What makes such a run safe to kill and to repeat:
 
 * A block writes only what it owns, whole or not at all, and the same bytes each time: write into
   ``staging-<run>`` of the journal and rename (:class:`dasdist.storage.staging.Staging`).
-* A part is a mapping of names to counts: the ledger keeps it for every finished block.
+* A part is a mapping of names to counts: the ledger keeps it for every finished block.  One named
+  "crc32c" is no count but the sum of the checksums of the block's files.
 * :meth:`SinkCallback.settings` holds all that results depend on besides model and data; a run with
   other settings is refused.
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.callbacks.base import DASAnnotateCallback
+from dasdist.storage.checksum import CHECKSUM
 
 __all__ = ["Counts", "Output", "SinkCallback"]
 
@@ -109,8 +111,9 @@ class SinkCallback(DASAnnotateCallback):
         return part
 
     def combine(self, parts: Sequence[Any]) -> Any:
-        """Add the counts."""
+        """Add the counts; checksums of blocks are none."""
         total: Counter[str] = Counter()
         for part in parts:
             total.update(part)
+        total.pop(CHECKSUM, None)
         return dict(total)

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from dasdist.callbacks import zarr_template as template
 from dasdist.callbacks.base import Context
+from dasdist.callbacks.zarr_root import open_root
 from dasdist.callbacks.zarr_shards import open_store
 from dasdist.coordinates import axis_from_attrs
 from dasdist.geometry import SegmentGrid
@@ -44,7 +44,7 @@ def rebuild(path: Path, context: Context) -> None:
     """
     following, _ = _beside(path)
     _clear(following)
-    old: Any = zarr.open_group(path, mode="r")
+    old = open_root(path)
     held = [_Held(old[name] if name else old) for name in _groups(old)]
     names = template.group_names(context.grids, len(context.grids) > 1)
     sources = [[h for h in held if h.serves(grid)] for grid in context.grids]
@@ -91,8 +91,7 @@ def _swap(path: Path) -> None:
 
 def _remove(old: Path, path: Path) -> None:
     """Remove a store that was replaced; what is not ours moves to the one in its place."""
-    group: Any = zarr.open_group(old, mode="r")
-    ours = {"zarr.json", *group}
+    ours = {"zarr.json", *open_root(old)}
     for entry in old.iterdir():
         if entry.name not in ours and not (path / entry.name).exists():
             os.replace(entry, path / entry.name)

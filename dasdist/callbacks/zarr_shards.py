@@ -20,10 +20,12 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.sync import collect_aiterator, sync
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
+from dasdist.callbacks.zarr_root import open_root, understood
 from dasdist.callbacks.zarr_template import RUN, is_complete
 from dasdist.errors import InvalidInput, RunSuperseded
 from dasdist.geometry.blocks import Region
 from dasdist.safe_text import one_line
+from dasdist.storage.checksum import crc32c
 from dasdist.storage.files import writing
 from dasdist.storage.staging import Staging
 
@@ -32,17 +34,18 @@ __all__ = [
     "StagedStore",
     "lost_blocks",
     "open_store",
+    "owned",
     "remove_others",
     "write_core",
 ]
 
 
 class OwnedStore(WrapperStore[Store]):
-    """A store that counts what is written, and whose errors say what to do."""
+    """A store that counts and sums what is written, and whose errors say what to do."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.files, self.bytes = 0, 0
+        self.files, self.bytes, self.checksum = 0, 0, 0
 
     async def set(self, key: str, value: Any) -> None:
         """Write a shard."""
@@ -50,6 +53,7 @@ class OwnedStore(WrapperStore[Store]):
             await self._put(key, value)
         self.files += 1
         self.bytes += len(value)
+        self.checksum = (self.checksum + crc32c(value.as_numpy_array())) % 2**32
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -141,9 +145,10 @@ def lost_blocks(path: Any, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
     if not is_complete(path):
         return [*parts]
     shards, sizes = Counter[int](), Counter[int]()
-    for block, _, _, size in _owned(path):
-        shards[block] += 1
-        sizes[block] += size
+    with understood(path):
+        for block, _, _, size in owned(path):
+            shards[block] += 1
+            sizes[block] += size
     in_folder = isinstance(path, Path)
     return [
         block
@@ -162,15 +167,15 @@ def remove_others(path: Any, blocks: Collection[int]) -> None:
     blocks : collection of int
         The blocks.
     """
-    for block, array, name, _ in list(_owned(path, "r+")):
+    for block, array, name, _ in list(owned(path, "r+")):
         if block not in blocks:
             where = array.store_path
             sync(where.store.delete(f"{where.path}/c/{name}".lstrip("/")))
 
 
-def _owned(path: Any, mode: Literal["r", "r+"] = "r") -> Iterator[tuple[int, Any, str, int]]:
+def owned(path: Any, mode: Literal["r", "r+"] = "r") -> Iterator[tuple[int, Any, str, int]]:
     """Yield the shards that are there: block, array, name in it, and size as of `_stored`."""
-    root: Any = zarr.open_group(path, mode=mode)
+    root = open_root(path, mode)
     for name in json.loads(root.attrs["segments"]) or [""]:
         group = root[name] if name else root
         first, *core = json.loads(group.attrs["blocks"])

@@ -21,16 +21,18 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.core.buffer import Buffer
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from dasdist.callbacks.base import Context
 from dasdist.callbacks.zarr_layout import layout
+from dasdist.callbacks.zarr_root import checked, open_root
 from dasdist.coordinates import axis_attrs, axis_from_attrs
-from dasdist.errors import OutputExists, RunMismatch
+from dasdist.errors import OutputExists, RunMismatch, UnreadableData
 from dasdist.geometry.axis import Axis
 from dasdist.geometry.blocks import SegmentGrid
+from dasdist.storage.staging import had_a_run
 
 __all__ = [
     "FORMAT",
@@ -44,6 +46,7 @@ __all__ = [
     "is_complete",
     "make",
     "stored",
+    "write_values",
 ]
 
 FORMAT = 1  # version of all this; a store's attribute dasdist_format
@@ -111,7 +114,7 @@ def make(
     with catch_warnings():  # zarr: its format may change; without it, xarray: it is missing
         filterwarnings("ignore", "Consolidated metadata is currently not part", UserWarning)
         zarr.consolidate_metadata(draft, zarr_format=3)
-    last = drafts.pop("zarr.json")
+    last = checked(drafts.pop("zarr.json").to_bytes())
     for name in (name for name, shapes in layouts.items() if shapes is None):
         for key in context.annotate_keys:
             sync(store.delete_dir(_join(path, name, key)))
@@ -119,8 +122,9 @@ def make(
         sync(store.set(_join(path, name), data))
     for name, grid in zip(groups, context.grids, strict=True):
         for axis in _stored_axes(grid, context):
-            _write_values(store, _join(path, name, axis.name), axis)
-    sync(store.set(_join(path, "zarr.json"), last))
+            write_values(store, _join(path, name, axis.name), axis)
+    buffer = default_buffer_prototype().buffer
+    sync(store.set(_join(path, "zarr.json"), buffer.from_bytes(last)))
     for name, grid in zip(groups, context.grids, strict=True):
         if grid.out_time.size > TIME_LIMIT:  # it may have been there when it was shorter
             sync(store.delete_dir(_join(path, name, context.dims[0])))
@@ -163,7 +167,7 @@ def _stored_axes(grid: SegmentGrid, context: Context) -> list[Axis]:
     return [axis for axis in _axes(grid, context) if not axis.is_time or axis.size <= TIME_LIMIT]
 
 
-def _write_values(store: Store, path: str, axis: Axis) -> None:
+def write_values(store: Store, path: str, axis: Axis) -> None:
     """Write a coordinate, never holding all of it."""
     array: Any = zarr.open_array(store, path=path, mode="r+", zarr_format=3)
     for start in range(0, axis.size, _PIECE):
@@ -177,7 +181,7 @@ def _write_values(store: Store, path: str, axis: Axis) -> None:
 def is_complete(path: Any) -> bool:
     """Tell whether a path holds annotations whose form was written to its end."""
     with suppress(FileNotFoundError):
-        node: Any = zarr.open(path, mode="r")
+        node = open_root(path)
         found = "dasdist_format" in node.attrs and isinstance(node, zarr.Group)
         return found and node.metadata.consolidated_metadata is not None
     return False
@@ -191,7 +195,7 @@ def stored(path: Any, context: Context) -> tuple[list[str], Layouts]:
     RunMismatch
         If the store cannot become what the run needs.
     """
-    root: Any = zarr.open_group(path, mode="r")
+    root = open_root(path)
     there: list[str] = json.loads(root.attrs["segments"]) or [""]
     groups = group_names(context.grids, there != [""] or len(context.grids) > 1)
     if root.attrs["dasdist_format"] != FORMAT or groups[: len(there)] != there:
@@ -256,12 +260,15 @@ def check_free(path: Any, overwrite: bool) -> None:
             "path, or move the file away."
         )
     found, ours = set[str](), set[str]()
-    with suppress(FileNotFoundError):
-        node: Any = zarr.open(path, mode="r")
+    with suppress(FileNotFoundError, UnreadableData):
+        node: Any = open_root(path)
         ours = {"zarr.json", *node} if "dasdist_format" in node.attrs else set()
         found = ours or {str(path)}
     if isinstance(path, Path) and path.exists():
-        found = {entry.name for entry in path.iterdir()}
+        entries = [*path.iterdir()]
+        found = {entry.name for entry in entries}
+        if had_a_run(path):  # however damaged it is
+            ours |= {"zarr.json", *(e.name for e in entries if (e / "zarr.json").is_file())}
     if found and not (overwrite and found <= ours):
         raise OutputExists(
             f"{path} already holds {', '.join(sorted(found)[:5])}; choose another path"

@@ -11,6 +11,7 @@ Every shard of an array (a file) lies in one block, along time and along the fib
 are written without locks, in any order and twice.  Readers fetch inner chunks of about 2 MiB.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,9 +28,11 @@ from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.sink import Counts, Output, SinkCallback
 from dasdist.callbacks.stacking import MapStacked, Stacking, check_stacking
 from dasdist.callbacks.zarr_rebuild import finish, rebuild
+from dasdist.callbacks.zarr_root import keep_copy, mend, understood
 from dasdist.callbacks.zarr_shards import lost_blocks, open_store, remove_others, write_core
-from dasdist.errors import DasdistError, InvalidInput, RunMismatch
+from dasdist.errors import DasdistError, DataWarning, InvalidInput, RunMismatch
 from dasdist.geometry.blocks import Block
+from dasdist.storage.checksum import CHECKSUM
 from dasdist.storage.files import writing
 from dasdist.storage.staging import Staging, journal_of
 
@@ -132,8 +135,10 @@ class WriterCallback(SinkCallback):
         with writing(self.path):
             if context.resume and isinstance(self.path, Path):
                 finish(self.path)
+                self._mend(self.path)
             if context.resume and template.is_complete(self.path):
-                groups, layouts = self._stored(context)
+                with understood(self.path):
+                    groups, layouts = self._stored(context)
             else:
                 overwrite = self.overwrite or context.overwrite or context.resume
                 template.check_free(self.path, overwrite)
@@ -145,9 +150,16 @@ class WriterCallback(SinkCallback):
             if staging is None:
                 context = replace(context, attrs={**context.attrs, template.RUN: context.run})
             template.make(*open_store(self.path, staging), context, groups, layouts)
+            if isinstance(self.path, Path) and self._journal is not None:
+                keep_copy(self.path, self._journal)
         several = groups != [""]
         self._groups, self.written = groups, None
         self._write = WriteBlock(self.path, staging, context.run, several)
+
+    def _mend(self, path: Path) -> None:
+        told = "" if self._journal is None else mend(path, self._journal)
+        if told:
+            warnings.warn(told, DataWarning, stacklevel=2)
 
     def _stored(self, context: Context) -> tuple[list[str], template.Layouts]:
         """Return the groups that the run needs, and the layout of those that are there."""
@@ -218,7 +230,8 @@ class WriteBlock:
                 name = "/".join(filter(None, (path, group, key)))
                 array = zarr.open_array(store, path=name, mode="r+", **options)
                 write_core(array, block.core, values)
-        return {"blocks": 1, "shards": store.files, "bytes": store.bytes}
+        counts = {"blocks": 1, "shards": store.files, "bytes": store.bytes}
+        return {**counts, CHECKSUM: store.checksum}
 
 
 def _journal(path: Any) -> Path | None:

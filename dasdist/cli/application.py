@@ -12,7 +12,7 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
 _ORDER = (
-    *("demo", "synth", "index", "plan", "classify", "annotate", "status"),
+    *("demo", "synth", "index", "plan", "classify", "annotate", "status", "verify"),
     *("cluster", "doctor"),
 )
 
@@ -60,7 +60,7 @@ app = typer.Typer(
         "dasdist classify fibre.nc --model demo -o picks.parquet --workers 4",
         "dasdist status picks.parquet",
         "Exit codes: 0 all done, 1 bad usage or input, 2 finished with failed blocks or stopped "
-        "for too many of them, 130 interrupted.",
+        "for too many of them, or (verify) found damage, 130 interrupted.",
     ),
     no_args_is_help=True,
     add_completion=False,

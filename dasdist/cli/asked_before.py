@@ -57,7 +57,7 @@ def said_so(voice: Voice, asked: Asked) -> bool:
         found = [status(output) for output in asked.outputs]
     except DasdistError:
         return False
-    if any(each.state != "complete" for each in found) or _lost(asked):
+    if any(each.state != "complete" or each.damage for each in found) or _lost(asked):
         return False
     first = found[0]
     seconds = (first.report or {}).get("data", {}).get("seconds", 0.0)

@@ -1,6 +1,5 @@
 """What changed in an archive while a run lasted, kept beside its output until all is done again."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from dasdist.report import ArchiveChange, BlocksAgain, FileChange
 from dasdist.storage.files import write_atomically
+from dasdist.storage.seal import Damaged, seal, unseal
 
 __all__ = ["change_from", "last", "note", "settle"]
 
@@ -20,14 +20,17 @@ def note(folder: Path, change: ArchiveChange) -> None:
 def settle(folder: Path) -> None:
     """Write down that all blocks that a change concerned are done again, or given up."""
     found = _read(folder)
-    if found and not found["settled"]:
+    if found and not found.get("settled"):
         _write(folder, {**found, "settled": True})
 
 
 def last(folder: Path) -> tuple[ArchiveChange, bool] | None:
     """Return the last change, and whether its blocks are done again; None if there was none."""
     found = _read(folder)
-    return None if found is None else (change_from(found), bool(found["settled"]))
+    try:
+        return None if found is None else (change_from(found), bool(found["settled"]))
+    except (KeyError, TypeError, AttributeError):  # damaged, and of a version without checksums
+        return None
 
 
 def change_from(described: Mapping[str, Any]) -> ArchiveChange:
@@ -42,12 +45,11 @@ def change_from(described: Mapping[str, Any]) -> ArchiveChange:
 
 
 def _write(folder: Path, described: Mapping[str, Any]) -> None:
-    write_atomically(folder / "changes.json", json.dumps(described, indent=1))
+    write_atomically(folder / "changes.json", seal(described, indent=1))
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads((folder / "changes.json").read_text())
-    except (OSError, ValueError):
+        return unseal((folder / "changes.json").read_bytes())[0]
+    except (OSError, Damaged):
         return None
-    return found

@@ -90,7 +90,10 @@ def _compared(
         return Compared(KeptSamples.first(until, samples), found.files if found else ()), []
     if then is None:
         noted = now.followed and any(now.origins.paths)
-        why = "the output does not say from which files it was computed, so what changed is unknown"
+        why = (
+            "the output does not say from which files it was computed, or that is damaged, so what "
+            "changed is unknown"
+        )
         return None, [why] * noted
     if found is None:
         return None, ["not one of its files is what it was, or has the name and time that it had"]

@@ -4,6 +4,7 @@
 
     picks.parquet.dasdist/   or   prob.zarr.dasdist/
         run.json          the fingerprint of the run: what it must be to go on
+        run-copy.json     the same once more, for disks rot
         files-….npz       the files that the run computed from
         ledger.jsonl      blocks that are done, and those that were given up
         changes.json      what changed in the archive since the run began
@@ -15,7 +16,6 @@ A run that begins moves the staging folders of earlier ones away.  A task of the
 somewhere then has nothing left to rename: nothing late gets into the output.
 """
 
-import json
 import os
 import shutil
 import warnings
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
-from dasdist.journal import changes, origins_file
+from dasdist.journal import changes, origins_file, run_file
 from dasdist.journal.comparing import Now, follow_recording
 from dasdist.journal.following import Followed, renumbered
 from dasdist.journal.ledger import History, Ledger, read_ledger
@@ -36,13 +36,16 @@ from dasdist.journal.reading import bounds, grids_of, read_fingerprint
 from dasdist.report import ArchiveChange, BlockResult, Failure
 from dasdist.storage.files import check_own_folder, make_folder, write_atomically, writing
 from dasdist.storage.lock import Lock
+from dasdist.storage.seal import seal
+from dasdist.storage.staging import ROOT_COPY
 
 if TYPE_CHECKING:
     from dasdist.callbacks.sink import Output
 
 __all__ = ["Journal"]
 
-_KEPT = ("run.json", "ledger.jsonl", "report.json", "report.txt", "changes.json")
+_REPORTS = ("report.json", "report.txt")
+_KEPT = (run_file.NAME, run_file.COPY, "ledger.jsonl", "changes.json", ROOT_COPY, *_REPORTS)
 _NAMED = 12  # differences in a message; the rest is counted
 
 
@@ -62,6 +65,8 @@ class Journal:
     ------
     OutputInUse
         On entering, if another run holds one of them.
+    UnreadableData
+        On entering, if what they hold is damaged beyond repair.
     """
 
     def __init__(self, outputs: "Sequence[Output]", run: str, *, overwrite: bool) -> None:
@@ -80,6 +85,9 @@ class Journal:
                 self._new += [folder] if _make(folder) else []
                 stack.enter_context(Lock(folder / "lock", self._run))
                 _fence(folder, self._run)
+                told = "" if self._overwrite else run_file.mend(folder)
+                if told:
+                    warnings.warn(told, DataWarning, stacklevel=2)
             self._held = stack.pop_all()
         return self
 
@@ -99,8 +107,10 @@ class Journal:
         RunMismatch
             If some of them do and some do not.
         """
+        if self._overwrite or self.half_begun:
+            return False
         held = [read_fingerprint(folder) is not None for folder in self._folders]
-        if self._overwrite or self.half_begun or not any(held):
+        if not any(held):
             return False
         if not all(held):
             old = [str(o.path) for o, h in zip(self._outputs, held, strict=True) if h]
@@ -194,7 +204,7 @@ class Journal:
             if not origins_file.saved(folder, identity) and any(now.origins.paths):
                 origins_file.save(folder, identity, now.origins)
             run = {**fingerprint, **followed.described(blocks), "taken_back": ledger.again}
-            write_atomically(folder / "run.json", json.dumps(run, indent=1))
+            run_file.write(folder, run)
             origins_file.remove_others(folder, identity)
             (folder / "begun").unlink(missing_ok=True)
             shutil.rmtree(folder / "before", ignore_errors=True)
@@ -263,10 +273,10 @@ class Journal:
         for folder in self._folders:
             changes.settle(folder)
 
-    def report(self, as_json: str, as_text: str) -> None:
+    def report(self, summary: Mapping[str, Any], as_text: str) -> None:
         """Leave the report of this run."""
         for folder in self._folders:
-            write_atomically(folder / "report.json", as_json)
+            write_atomically(folder / "report.json", seal(summary, indent=1))
             write_atomically(folder / "report.txt", as_text)
 
 

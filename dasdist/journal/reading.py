@@ -1,26 +1,28 @@
 """What a journal says of its run, read without any library of data: status is asked often."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dasdist.geometry import SegmentGrid
-from dasdist.journal.fingerprint import grid_from_description
+from dasdist.journal import run_file
 from dasdist.journal.following import Followed, numbers_of, placed, renumbered
 from dasdist.journal.ledger import History, read_ledger
+from dasdist.journal.run_file import grids_of
 
 __all__ = ["bounds", "grids_of", "read_fingerprint", "read_history"]
 
 
 def read_fingerprint(folder: Path) -> dict[str, Any] | None:
-    """Return the fingerprint of the run that a journal belongs to, if it got past setting up."""
-    try:
-        found: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    except FileNotFoundError:
-        return None
-    return found
+    """Return the fingerprint of the run that a journal belongs to, if it got past setting up.
+
+    Raises
+    ------
+    UnreadableData
+        If it is damaged, and so is its copy.
+    """
+    found = run_file.read(folder)
+    return None if found is None else found.run
 
 
 def read_history(folder: Path, fingerprint: Mapping[str, Any]) -> History:
@@ -54,8 +56,3 @@ def bounds(folder: Path) -> tuple[int | None, int | None]:
         return None, None
     _, number = numbers_of(fingerprint, sum(map(len, grids_of(fingerprint))))
     return number, fingerprint.get("taken_back")
-
-
-def grids_of(fingerprint: Mapping[str, Any]) -> tuple[SegmentGrid, ...]:
-    """Return the segments, with their blocks, of a run."""
-    return tuple(map(grid_from_description, fingerprint["segments"]))

@@ -10,9 +10,8 @@
     leave    report, give the lock back
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
@@ -185,9 +184,11 @@ class RunJournal:
         self._context: Context | None = None
 
     def __enter__(self) -> Self:
-        self._journal.__enter__()
-        self._grids = self._journal.grids()
-        self._cores = HeldCores(self._grids)
+        with ExitStack() as stack:  # what is refused here gives the outputs back
+            stack.enter_context(self._journal)
+            self._grids = self._journal.grids()
+            self._cores = HeldCores(self._grids)
+            stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -361,7 +362,7 @@ class RunJournal:
                 ended=_now(),
             )
             try:
-                self._journal.report(json.dumps(summary, indent=1), as_text(summary))
+                self._journal.report(summary, as_text(summary))
                 if how in ("complete", "failures"):
                     self._journal.settle_change()
             except OutputUnwritable as error:

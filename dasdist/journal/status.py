@@ -1,6 +1,5 @@
 """What an output holds: asked from another process, while a run writes it or after it died."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -10,17 +9,19 @@ from typing import Any
 import numpy as np
 
 from dasdist.errors import InvalidInput
-from dasdist.journal import changes
+from dasdist.journal import changes, run_file
 from dasdist.journal.coverage import Coverage, cover
 from dasdist.journal.reading import grids_of, read_fingerprint, read_history
 from dasdist.journal.report_file import change_lines
 from dasdist.report import ArchiveChange, Failure, Missing, Partial
 from dasdist.safe_text import one_line, shown
+from dasdist.storage.checksum import CHECKSUM
 from dasdist.storage.lock import holder_of
+from dasdist.storage.seal import unseal
 from dasdist.storage.staging import journal_of
 from dasdist.units import count_of, results_of
 
-__all__ = ["Status", "is_complete", "status"]
+__all__ = ["Status", "is_complete", "journal_folder", "no_run", "status"]
 
 _PICTURE = (16, 64)  # cells along the fibre and along time
 _LISTED = 10
@@ -56,7 +57,7 @@ class Status:
     change : ArchiveChange or None
         What changed in the archive since earlier blocks were computed, the last time that it did.
     damage : str
-        What is wrong with the ledger, if anything; the rest of this is what can be vouched for.
+        What is wrong with the journal, if anything; the rest of this is what can be vouched for.
     """
 
     path: str
@@ -156,18 +157,18 @@ def status(path: str | Path) -> Status:
     ------
     InvalidInput
         If no run wrote there.
+    UnreadableData
+        If what says which run that was is damaged, and so is its copy.
 
     Examples
     --------
     >>> print(dasdist.status("picks.parquet"))  # doctest: +SKIP
     """
     folder = journal_folder(path)
-    fingerprint = read_fingerprint(folder) if folder else None
-    if folder is None or fingerprint is None:
-        raise InvalidInput(
-            f"{path} holds no run of dasdist; give the path that was passed as out (-o), or to "
-            "WriterCallback. A run that is still being planned has written nothing yet."
-        )
+    found = run_file.read(folder) if folder else None
+    if folder is None or found is None:
+        raise no_run(path)
+    fingerprint = found.run
     grids = grids_of(fingerprint)
     total = sum(map(len, grids))
     history = read_history(folder, fingerprint)
@@ -179,7 +180,8 @@ def status(path: str | Path) -> Status:
     counts: dict[str, int] = {}
     for part in history.parts.values():
         for name, count in part.items():
-            counts[name] = counts.get(name, 0) + count
+            if name != CHECKSUM:
+                counts[name] = counts.get(name, 0) + count
     return Status(
         path=str(path),
         state=_state(
@@ -197,9 +199,17 @@ def status(path: str | Path) -> Status:
         coverage=cover(grids, done, failed, _PICTURE, history.partial),
         holder=holder,
         report=_report(folder),
-        damage=history.damage,
+        damage=" ".join(filter(None, (found.damage, history.damage))),
         partial=history.partial,
         change=changed[0] if changed else None,
+    )
+
+
+def no_run(path: str | Path) -> InvalidInput:
+    """Return the error of a path where no run wrote."""
+    return InvalidInput(
+        f"{path} holds no run of dasdist; give the path that was passed as out (-o), or to "
+        "WriterCallback. A run that is still being planned has written nothing yet."
     )
 
 
@@ -246,6 +256,5 @@ def _state(done: int, failed: int, total: int, *, running: bool, partly: bool) -
 
 def _report(folder: Path) -> dict[str, Any] | None:
     with suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads((folder / "report.json").read_text())
-        return found
+        return unseal((folder / "report.json").read_bytes())[0]
     return None

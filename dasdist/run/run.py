@@ -7,7 +7,6 @@
                           '------- BlockEvent -------'----> progress bar, page, log
 """
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -37,12 +36,13 @@ from dasdist.run.options import MaxFailures
 from dasdist.run.progress import RunProgress, progress_view
 from dasdist.run.request import Request
 from dasdist.run.state import RunState
+from dasdist.safe_text import logger
 from dasdist.sources import array_selection
 from dasdist.units import count_of
 
 __all__ = ["run"]
 
-_log = logging.getLogger("dasdist")
+_log = logger()
 
 _ATTEMPTS = 3
 """How often a block is computed whose results vanish from the output."""

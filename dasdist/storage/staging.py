@@ -23,7 +23,10 @@ from typing import Any
 from dasdist.errors import InvalidInput
 from dasdist.storage.files import removed_on_error, write_synced, writing
 
-__all__ = ["Staging", "journal_of"]
+__all__ = ["ROOT_COPY", "Staging", "had_a_run", "journal_of"]
+
+ROOT_COPY = "zarr-copy.json"
+"""In the journal of a store: its root metadata once more."""
 
 
 def journal_of(path: Path) -> Path:
@@ -44,6 +47,16 @@ def journal_of(path: Path) -> Path:
         return real.with_name(f"{real.name}.dasdist")
     except (ValueError, RuntimeError) as error:  # "/", NUL; before Python 3.13, links in a circle
         raise InvalidInput(f"{path} cannot be an output ({error}); name another path.") from error
+
+
+def had_a_run(path: Path) -> bool:
+    """Tell whether the journal of an output says that a run wrote there, however damaged both are.
+
+    Also while a run that replaces it has laid the journal aside.
+    """
+    folder = journal_of(path)
+    names = ("run.json", "ledger.jsonl")
+    return any((at / name).is_file() for at in (folder / "before", folder) for name in names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from dasdist.demo.network import CLASSES, WINDOW, PickNetwork
+from dasdist.models.weights import sums_of
 from dasdist.synthetic.noise import NoiseLevels, draw_cable
 from dasdist.synthetic.physics import Fibre, arrival_times
 from dasdist.synthetic.scene import Scene, draw_event, draw_vehicle
@@ -270,6 +271,7 @@ def main(
         "scores": {phase: asdict(score) for phase, score in scores.items()},
     }
     (out / "demo.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    (out / "demo.sha256").write_text(sums_of(out / "demo.json", out / "demo.pt"))
 
 
 if __name__ == "__main__":
