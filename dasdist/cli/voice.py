@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -56,6 +56,7 @@ class Voice:
 
         self.out = Console(highlight=False, soft_wrap=True)
         self.err = Console(highlight=False, soft_wrap=True, stderr=True)
+        self._json = sys.stdout
         self._started = time.monotonic()
         self._facts: dict[str, Any] = {}
 
@@ -69,8 +70,8 @@ class Voice:
         if self.as_json:
             line = {"event": name, "command": self.command, **facts}
             line = without_secrets(json.loads(json.dumps(line, default=str)))
-            sys.stdout.write(json.dumps(line) + "\n")
-            sys.stdout.flush()
+            self._json.write(json.dumps(line) + "\n")
+            self._json.flush()
 
     def waiting(self, event: "BlockEvent") -> None:
         """Tell programs what a run waits for; people read it in the log."""
@@ -187,7 +188,9 @@ def speaking(
 ) -> Iterator[Voice]:
     """Run a command: what it raises becomes a message and an exit code."""
     voice = Voice(command, quiet=quiet, as_json=as_json, verbose=verbose)
-    with plain_warnings(voice), terminable():
+    # what models and libraries print is not among the JSON
+    elsewhere = redirect_stdout(sys.stderr) if as_json else nullcontext()
+    with elsewhere, plain_warnings(voice), terminable():
         try:
             yield voice
         except KeyboardInterrupt as error:  # also a run that was stopped in an orderly way

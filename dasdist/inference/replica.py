@@ -13,6 +13,7 @@ import hashlib
 import os
 import sys
 import threading
+import uuid
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from itertools import chain
@@ -26,6 +27,7 @@ import torch
 from dasdist.errors import DasdistError
 from dasdist.inference import Predictor
 from dasdist.inference.malloc import keep_freed_memory
+from dasdist.inference.packing import here_only, packed, refusal
 
 __all__ = ["Payload", "pack", "predictor_of", "remember"]
 
@@ -48,12 +50,15 @@ class Payload:
     folder : str or None
         Where modules of the model lie if that is the folder that the client works in.  Workers
         look there last of all, and only for a model that needs it.
+    here : Module or None
+        The model itself where it cannot be pickled, and need not travel.
     """
 
     token: str
     data: bytes = field(repr=False)
     device: str | None = None
     folder: str | None = None
+    here: torch.nn.Module | None = field(default=None, repr=False)
 
 
 _lock = threading.Lock()
@@ -72,11 +77,22 @@ def pack(model: torch.nn.Module, device: str | None = None) -> Payload:
     model : torch.nn.Module
         Left as it is.
     device : str, optional
-        Where replicas go; None takes a GPU where there is one.
+        Where replicas go, in this process; None for those of workers, which take a GPU where there
+        is one.
+
+    Raises
+    ------
+    InvalidInput
+        If it must travel and cannot.
     """
     tensors = chain(model.parameters(), model.buffers())
     on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
-    data = cloudpickle.dumps(model if on_cpu else copy.deepcopy(model).cpu())
+    try:
+        data = packed(model if on_cpu else copy.deepcopy(model).cpu())
+    except Exception as error:
+        if device is None:
+            raise refusal(model, error) from error
+        return Payload(uuid.uuid4().hex[:16], b"", device, here=here_only(model))
     token = hashlib.sha256(data + str(device).encode()).hexdigest()[:16]
     return Payload(token, data, device, _folder_of(model))
 
@@ -119,6 +135,6 @@ def _build(token: str) -> Predictor:
     keep_freed_memory()
     if payload.folder and payload.folder not in sys.path:
         sys.path.append(payload.folder)
-    model: Any = cloudpickle.loads(payload.data)
+    model: Any = cloudpickle.loads(payload.data) if payload.here is None else payload.here
     device = payload.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Predictor(model.to(device).eval())

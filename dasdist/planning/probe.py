@@ -1,6 +1,7 @@
 """Try a model before the run: choose its batches, check its outputs, weigh its memory."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from time import perf_counter, process_time
@@ -181,6 +182,18 @@ def first_pass(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -
     return FirstPass(each + (threads - 1) * kept, seconds / number)
 
 
+def _as_written(model: torch.nn.Module) -> AbstractContextManager[Any]:
+    """Return a context in which layers under torch.compile run as they were written.
+
+    Hooks would be compiled with them, and then see no tensors with a size.
+    """
+    compiled = any(hasattr(module, "_orig_mod") for module in model.modules())
+    if not compiled or not hasattr(torch.compiler, "set_stance"):  # of torch 2.6
+        return nullcontext()
+    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return eager
+
+
 def _traced(
     predictor: Predictor, grid: SegmentGrid, shape: tuple[int, ...], arguments: Mapping[str, Any]
 ) -> tuple[dict[str, torch.Tensor], list[int]]:
@@ -190,9 +203,9 @@ def _traced(
     def note(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
         sizes.extend(t.nbytes for t in tensors_in(output))
 
-    leaves = [m for m in predictor.model.modules() if not any(m.children())]
+    leaves = [m for m in predictor.model.modules() if next(m.children(), None) is None]
     # another run in this process must not be traced along with this one
-    with predictor.lock:
+    with predictor.lock, _as_written(predictor.model):
         hooks = [module.register_forward_hook(note) for module in leaves]
         try:
             zeros = torch.zeros(shape)
