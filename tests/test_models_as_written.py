@@ -17,6 +17,7 @@ from dasdist.cli import app
 
 from .toys import Toy, noise, recording
 
+ROOT = Path(__file__).parents[1]
 OPTIONS = {"thresholds": 0.5, "blinding": (1, 1), "pbar": False}
 
 
@@ -153,7 +154,7 @@ def test_lambdas_and_classes_of_a_script_travel_unless_they_hold_a_lock(data, cl
     script.write_text(SCRIPT.replace("ADDRESS", client.scheduler_info()["address"]))
     run = subprocess.run(
         [sys.executable, script],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
+        capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
     count = str(len(dasdist.classify(Toy(), data, client=False, **OPTIONS).picks))
     lines = run.stdout.splitlines()
@@ -181,4 +182,16 @@ def test_what_a_model_prints_is_not_among_the_json(tmp_path):
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events[-1]["event"] == "end"
     assert "a factory says" in done.stderr
+    assert "a model says" in done.stderr
+
+
+@pytest.mark.slow
+def test_what_a_model_prints_on_a_worker_is_not_among_the_json(tmp_path):
+    recording(noise(1000, 4)).to_netcdf(tmp_path / "a.nc")
+    words = [sys.executable, "-m", "dasdist", "classify", tmp_path / "a.nc", "--workers", "1"]
+    words += ["--model", "tests.test_models_as_written:talks", "--threshold", "0.5"]
+    words += ["--set", "blinding=[1,1]", "-o", tmp_path / "picks", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()][-1]["event"] == "end"
     assert "a model says" in done.stderr

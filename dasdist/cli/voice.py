@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shlex
 import signal
 import sys
@@ -9,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -56,7 +57,7 @@ class Voice:
 
         self.out = Console(highlight=False, soft_wrap=True)
         self.err = Console(highlight=False, soft_wrap=True, stderr=True)
-        self._json = sys.stdout
+        self.json: TextIO = sys.stdout
         self._started = time.monotonic()
         self._facts: dict[str, Any] = {}
 
@@ -70,8 +71,8 @@ class Voice:
         if self.as_json:
             line = {"event": name, "command": self.command, **facts}
             line = without_secrets(json.loads(json.dumps(line, default=str)))
-            self._json.write(json.dumps(line) + "\n")
-            self._json.flush()
+            self.json.write(json.dumps(line) + "\n")
+            self.json.flush()
 
     def waiting(self, event: "BlockEvent") -> None:
         """Tell programs what a run waits for; people read it in the log."""
@@ -188,8 +189,7 @@ def speaking(
 ) -> Iterator[Voice]:
     """Run a command: what it raises becomes a message and an exit code."""
     voice = Voice(command, quiet=quiet, as_json=as_json, verbose=verbose)
-    # what models and libraries print is not among the JSON
-    elsewhere = redirect_stdout(sys.stderr) if as_json else nullcontext()
+    elsewhere = _kept_for_json(voice) if as_json else nullcontext()
     with elsewhere, plain_warnings(voice), terminable():
         try:
             yield voice
@@ -209,6 +209,21 @@ def speaking(
             voice.end(1, error=told, kind=type(error).__name__)
         else:
             voice.end(0)
+
+
+@contextmanager
+def _kept_for_json(voice: Voice) -> Iterator[None]:
+    """Print on stderr what models and libraries print, also in workers that begin meanwhile."""
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stdout(sys.stderr))
+        if voice.json is sys.__stdout__:  # and not what a test put in its place
+            voice.json.flush()
+            kept = os.dup(1)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 1)
+            voice.json = stack.enter_context(open(os.dup(1), "w", encoding="utf-8"))
+            os.dup2(2, 1)
+        yield
 
 
 _ONES_OWN_TO_MEND = {
