@@ -54,6 +54,7 @@ READING = {
     "annotate": ("annotate", "shut.nc", *MODEL, "-o", "prob3.zarr"),
     "model": ("plan", "fibre.nc", "--model", "shut.json"),
     "status": ("status", "shut picks"),
+    "verify": ("verify", "shut picks"),
     "cluster stop": ("cluster", "stop", "shut"),
     "cluster status": ("cluster", "status", "shut"),
 }

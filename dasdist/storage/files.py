@@ -271,7 +271,8 @@ def _reason(error: OSError, target: Any, staging: Path | None) -> str:
         return f"{fact}: {staging} lies on another file system. Choose a folder within one of them."
     if error.errno == errno.ENAMETOOLONG:
         return f"{fact}. Choose a shorter one, of at most {_LONGEST} bytes for what a run adds."
-    folder = next((p for p in [staging, *Path(target).parents] if p and p.exists()), Path())
+    above = Path(target).parents if isinstance(target, str | Path) else ()
+    folder = next((p for p in [staging, *above] if p and p.exists()), Path())
     if not folder.is_dir():
         return f"{fact}: {folder} is a file. Choose another path, or move the file away."
     if error.errno not in _FULL:
