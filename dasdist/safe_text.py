@@ -26,8 +26,8 @@ def shown(text: object) -> str:
 
     Examples
     --------
-    >>> print(shown("a\x1b[31m.nc\tis\r\nthere"))
-    a\x1b[31m.nc	is\x0d
+    >>> print(shown("a\x1b[31m.nc is\r\nthere"))
+    a\x1b[31m.nc is\x0d
     there
     >>> shown("s3://ana:secret@host/a.zarr cannot be opened")
     's3://host/a.zarr cannot be opened'

@@ -130,7 +130,7 @@ def is_printing(name):
     last = name.rpartition(".")[2]
     return (
         last in ("print", "echo", "secho", "showwarning", "print_exc", "print_json", "rule")
-        or name in ("sys.stdout.write", "sys.stderr.write", "self._json.write", "usual")
+        or name in ("sys.stdout.write", "sys.stderr.write", "self.json.write", "usual")
         or (last == "log" and "console" in name)
     )
 
@@ -150,7 +150,7 @@ def test_every_place_that_prints_makes_its_text_fit():
             what = ast.unparse(call.func)
             if is_printing(what) and not FIT & set(calls(call)):
                 found.add((name, what))
-    json_line = {("cli/voice.py", "self._json.write")}  # `without_secrets`, in the line above
+    json_line = {("cli/voice.py", "self.json.write")}  # `without_secrets`, in the line above
     assert found == PRINTS | json_line
 
 

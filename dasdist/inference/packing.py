@@ -36,7 +36,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it ships no types
             torch.jit.save(obj, buffer)
             return _scripted, (buffer.getvalue(),)
         if isinstance(obj, torch.nn.Module) and parametrize.is_parametrized(obj):
-            return _plain(obj).__reduce_ex__(4)
+            return _itself, (_plain(obj),)
         return super().reducer_override(obj)
 
 
@@ -44,11 +44,24 @@ def _scripted(data: bytes) -> Any:
     return torch.jit.load(io.BytesIO(data))
 
 
+def _itself(layer: torch.nn.Module) -> torch.nn.Module:
+    return layer
+
+
 def _plain(module: Any) -> torch.nn.Module:
-    """Return a copy of a layer with the weights that it computes with after training."""
-    plain: torch.nn.Module = copy.deepcopy(module).eval()
-    for name in list(module.parametrizations):
-        parametrize.remove_parametrizations(plain, name, leave_parametrized=True)
+    """Return a layer with the weights that this one computes with after training.
+
+    Not by torch's `remove_parametrizations`, which takes them from the class, which copies share.
+    """
+    twin = copy.deepcopy(module).eval()
+    with torch.no_grad():
+        weights = {name: getattr(twin, name).clone() for name in module.parametrizations}
+    original = module.__class__.__bases__[0]
+    plain: torch.nn.Module = original.__new__(original)
+    vars(plain).update(vars(twin))
+    plain._modules = {k: v for k, v in twin._modules.items() if k != "parametrizations"}
+    for name, weight in weights.items():
+        plain.register_parameter(name, torch.nn.Parameter(weight, requires_grad=False))
     return plain
 
 

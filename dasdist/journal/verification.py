@@ -32,6 +32,7 @@ from dasdist.journal.ledger import Ledger, read_ledger
 from dasdist.journal.reading import bounds, grids_of
 from dasdist.journal.status import journal_folder, no_run
 from dasdist.planning.plan import readable_bytes
+from dasdist.safe_text import shown
 from dasdist.storage.checksum import CHECKSUM, crc32c_of
 from dasdist.storage.lock import Lock
 from dasdist.units import count_of
@@ -113,7 +114,7 @@ class Verification:
             lines.append(f"{blocks} marked: the same call or command does them again")
         elif not self.mended:
             lines.append("nothing is damaged")
-        return "\n".join(lines)
+        return shown("\n".join(lines))
 
 
 def verify(path: str | Path, *, progress: Progress | None = None) -> Verification:

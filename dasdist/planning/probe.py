@@ -203,7 +203,12 @@ def _traced(
     def note(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
         sizes.extend(t.nbytes for t in tensors_in(output))
 
-    leaves = [m for m in predictor.model.modules() if next(m.children(), None) is None]
+    leaves = [
+        module
+        for module in predictor.model.modules()
+        if next(module.children(), None) is None
+        and not isinstance(module, torch.jit.ScriptModule)  # which take no hooks
+    ]
     # another run in this process must not be traced along with this one
     with predictor.lock, _as_written(predictor.model):
         hooks = [module.register_forward_hook(note) for module in leaves]
