@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping
 
-__all__ = ["all_done", "count_of", "duration", "readable_time", "results_of", "times_real_time"]
+__all__ = [
+    "all_done",
+    "count_of",
+    "duration",
+    "readable_bytes",
+    "readable_time",
+    "results_of",
+    "times_real_time",
+]
 
 
 def count_of(number: int, one: str, many: str = "") -> str:
@@ -99,3 +107,18 @@ def times_real_time(speed: float) -> str:
     ('4,512x real time', '3.1x real time', '0x real time')
     """
     return f"{speed:,.0f}x real time" if speed >= 10 else f"{speed:.2g}x real time"
+
+
+def readable_bytes(size: float) -> str:
+    """Return a number of bytes with a decimal unit.
+
+    Examples
+    --------
+    >>> readable_bytes(1_250_000)
+    '1.2 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000:
+            return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
+        size /= 1000
+    return f"{size:.1f} PB"

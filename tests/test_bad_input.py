@@ -83,7 +83,7 @@ def test_a_block_too_large_for_the_worker(model):
     from dasdist.callbacks import Needs
     from dasdist.inference.replica import predictor_of
     from dasdist.planning.fit import make_plan
-    from dasdist.planning.plan import Resources
+    from dasdist.planning.resources import Resources
     from dasdist.run.options import RunOptions
     from dasdist.run.request import Request
 

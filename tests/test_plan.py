@@ -18,7 +18,7 @@ from dasdist.geometry.choose import Work, choose_core, samples_read
 from dasdist.inference.replica import predictor_of
 from dasdist.planning import trial
 from dasdist.planning.fit import make_plan
-from dasdist.planning.plan import Resources
+from dasdist.planning.resources import Resources
 from dasdist.planning.speed import Speed
 from dasdist.run.options import RunOptions
 from dasdist.run.request import Request

@@ -11,9 +11,9 @@ import xarray as xr
 
 import dasdist
 from dasdist.api import naming
+from dasdist.archive_changes import ArchiveChange, FileChange
 from dasdist.callbacks.parquet import StoredPicks
 from dasdist.journal import changes, origins_file
-from dasdist.report import ArchiveChange, FileChange
 from dasdist.sources.origins import Origins
 from tests.toys import Toy, noise, recording
 

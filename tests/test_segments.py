@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dasdist.geometry import Stretch, uniform_stretches
-from dasdist.geometry.segments import simplest_fraction
+from dasdist.geometry.straight_lines import simplest_fraction
 
 MS = 10**6  # nanoseconds
 EPOCH = 1_700_000_000 * 10**9

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import xarray as xr
 from distributed import Client
 
-from dasdist.api.defaults import options_of_callback, told_of_callback
+from dasdist.api.default_callback import arguments_of, callback_of, default_callback
+from dasdist.api.defaults import told_of_callback
+from dasdist.api.lazy import lazily
 from dasdist.api.output import ClassifyOutput
 from dasdist.block_events import Listener
 from dasdist.callbacks import (
@@ -19,17 +20,11 @@ from dasdist.callbacks import (
     PicksWriterCallback,
     WriterCallback,
     adapt_callback,
-    check_thresholds,
 )
-from dasdist.callbacks.stacking import MapStacked, check_stacking
-from dasdist.coordinates import coordinate
 from dasdist.errors import InvalidInput
 from dasdist.executors.clients import synchronous
-from dasdist.geometry.choose import Limits
-from dasdist.inference import Recipe
-from dasdist.models import ModelSpec, WaveformWrapper, as_das_model
+from dasdist.models import as_das_model
 from dasdist.planning.plan import Plan
-from dasdist.run.lazy_arrays import lazy_annotations, stacked
 from dasdist.run.options import MaxFailures, RunOptions
 from dasdist.run.request import Request
 from dasdist.run.run import run
@@ -52,9 +47,6 @@ _NOT_OF_ANNOTATE = {
 """Arguments of classify, for those who give them to annotate."""
 
 _NOT_OF_CLASSIFY = {"callback": "It belongs to annotate; classify uses the model's own."}
-
-_MOST_CHUNKS = 20_000
-"""Chunks of lazy annotations: each is an entry of a graph that is held in memory."""
 
 
 def annotate(
@@ -182,7 +174,10 @@ def annotate(
         engine=engine,
     )
     if callback is None:
-        return _lazy(model, data, options, kwargs)
+        elsewhere = {**_own(annotate), **_NOT_OF_ANNOTATE}
+        also = frozenset({"stacking"})
+        request = Request.of(model, data, options, kwargs, also, elsewhere)
+        return lazily(request, kwargs.get("stacking", "weighted"))
     consumer = adapt_callback(callback)
     elsewhere = {**_own(annotate), **_NOT_OF_ANNOTATE, "stacking": _OF_STACKING}
     request = Request.of(model, data, options, kwargs, elsewhere=elsewhere)
@@ -254,7 +249,7 @@ on_event, on_error, engine
         engine=engine,
     )
     das_model = as_das_model(model)
-    kind, given = _classify_callback(das_model), dict(kwargs)
+    kind, given = default_callback(das_model), dict(kwargs)
     if out is not None:
         if kind is not DASPickingCallback:
             raise InvalidInput(
@@ -267,9 +262,9 @@ on_event, on_error, engine
             "annotations= goes with out=: name a folder for the picks too, or pass "
             "WriterCallback to annotate."
         )
-    accepted = _arguments_of(kind)
+    accepted = arguments_of(kind)
     for_model = {key: value for key, value in given.items() if key not in accepted}
-    callback, told = _callback(das_model, kind, given)
+    callback, told = callback_of(das_model, kind, given)
     elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
     request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
     request = replace(request, told=told)
@@ -313,14 +308,14 @@ def plan(
     options = RunOptions.of(client=client, block=block, engine=engine, **checked)
     das_model = as_das_model(model)
     try:
-        kind = _classify_callback(das_model)
+        kind = default_callback(das_model)
     except InvalidInput:  # it can be annotated
         kind = None
-    accepted = _arguments_of(kind) if kind else frozenset[str]()
+    accepted = arguments_of(kind) if kind else frozenset[str]()
     for_model = {key: value for key, value in kwargs.items() if key not in accepted | _OF_RUNS}
     needs, told = Needs(), dict[str, str]()
     if kind:
-        callback, told = _callback(das_model, kind, kwargs)
+        callback, told = callback_of(das_model, kind, kwargs)
         needs = adapt_callback(callback).needs
     elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
     request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
@@ -333,88 +328,3 @@ def _own(function: Any) -> dict[str, str]:
     """Return a function's own arguments, of which a misspelt one may be meant."""
     parameters = inspect.signature(function).parameters.values()
     return {p.name: "" for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def _callback(model: Any, kind: type, given: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
-    """Make a model's callback; return it, and where its options come from.
-
-    Thresholds that the model has no use for are refused before any data is looked at.
-    """
-    options, told = options_of_callback(model, kind, given)
-    callback = kind(**options)
-    if isinstance(callback, DASPickingCallback | PicksWriterCallback):
-        spec = ModelSpec.of(model)
-        check_thresholds(callback.settings["thresholds"], spec.annotate_keys, spec.phases)
-    return callback, told
-
-
-def _arguments_of(kind: type) -> frozenset[str]:
-    """Return the names of the arguments that a callback takes."""
-    return frozenset(inspect.signature(kind).parameters)
-
-
-def _lazy(
-    model: Any, data: Any, options: RunOptions, kwargs: Mapping[str, Any]
-) -> xr.Dataset | xr.DataTree:
-    elsewhere = {**_own(annotate), **_NOT_OF_ANNOTATE}
-    request = Request.of(model, data, options, kwargs, frozenset({"stacking"}), elsewhere)
-    recording, keys = request.recording, request.spec.annotate_keys
-    stacking = kwargs.get("stacking", "weighted")
-    check_stacking(stacking)
-    most = options.most_failures(lasting=False)
-    if most not in (0, "any"):
-        raise InvalidInput(
-            f'max_failures is {most!r}, but lazy annotations count no failures: pass 0, or "any" '
-            "for NaN where data cannot be read."
-        )
-    # they are looked at piece by piece: small blocks, though more is computed twice
-    samples = recording.shape[0] * recording.shape[1]
-    look = Limits(recompute=1.3, work=max(10**7, 2 * samples // _MOST_CHUNKS))
-    with synchronous(request.client) as found:
-        lazy_plan = request.plan(Needs(held_outputs=3), found, limits=look)
-    # any scheduler may compute them, on as many cores as it has threads
-    batching = replace(lazy_plan.batching, cores=1)
-    arguments = {k: v for k, v in request.arguments.items() if k != "stacking"}
-    mapper = MapStacked(stacked, stacking, keys)
-    nodes: dict[str, xr.Dataset] = {}
-    for grid in lazy_plan.grids:
-        arrays = lazy_annotations(
-            recording,
-            grid,
-            Recipe(
-                batching,
-                arguments,
-                lazy_plan.sections[grid.index],
-                mapper,
-                amplitude=lazy_plan.amplitude,
-            ),
-            request.payload,
-            keys,
-            skip_errors=most == "any",
-        )
-        dims = (recording.time_name, recording.channel_name)
-        axes = (replace(grid.out_time, name=dims[0]), replace(grid.out_distance, name=dims[1]))
-        node = xr.Dataset(
-            {key: (dims, values) for key, values in arrays.items()}, attrs=request.attributes
-        ).assign_coords(coordinate(*axes))
-        node[dims[1]].attrs["units"] = recording.channel_unit
-        nodes[f"segment_{grid.index:04d}"] = node
-    if len(nodes) == 1:
-        return nodes.popitem()[1]
-    return xr.DataTree.from_dict(nodes)
-
-
-def _classify_callback(model: Any) -> type:
-    """Return the class of a model's default callback; SeisBench's picking becomes ours."""
-    if isinstance(model, WaveformWrapper):
-        return DASPickingCallback
-    try:
-        named: type = model.classify_callback
-    except NotImplementedError as error:
-        raise InvalidInput(
-            f"{type(model).__name__} has no classify_callback: override that property, or call "
-            "annotate with a callback."
-        ) from error
-    if named.__module__.startswith("seisbench.") and named.__name__ == "DASPickingCallback":
-        return DASPickingCallback
-    return named

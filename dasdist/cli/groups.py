@@ -167,7 +167,8 @@ def failures(word: str | None) -> int | Literal["any"] | None:
 
 def check_worker(memory: int) -> None:
     """Refuse workers that Dask would pause before their first block."""
-    from dasdist.planning.plan import PAUSE, WORKER_BYTES, readable_bytes
+    from dasdist.planning.resources import PAUSE, WORKER_BYTES
+    from dasdist.units import readable_bytes
 
     if memory * PAUSE < WORKER_BYTES:
         raise BlockTooLarge(

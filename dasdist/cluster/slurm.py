@@ -28,7 +28,7 @@ from dasdist.cluster.network import LOOPBACK, listening_address
 from dasdist.cluster.partition import Node, nodes_of
 from dasdist.errors import InvalidInput
 from dasdist.executors.lost_links import told_in_a_line
-from dasdist.planning.plan import Resources
+from dasdist.planning.resources import Resources
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMCluster

@@ -8,7 +8,7 @@ from distributed.system import MEMORY_LIMIT
 
 from dasdist.executors.clients import PROMISED
 from dasdist.inference.cuda import STREAMS
-from dasdist.planning.plan import WORKER_BYTES, Resources
+from dasdist.planning.resources import WORKER_BYTES, Resources
 
 __all__ = ["resident_bytes", "resources_of", "resources_of_cluster"]
 

@@ -10,8 +10,7 @@ from typing import Any
 from dask.base import get_annotations
 from distributed import Client
 
-from dasdist.planning.plan import readable_bytes
-from dasdist.units import count_of
+from dasdist.units import count_of, readable_bytes
 
 __all__ = ["FIRST", "Patience"]
 

@@ -21,7 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stretch", "simplest_fraction", "uniform_stretches"]
+from dasdist.geometry.straight_lines import (
+    allowance,
+    fitting_slope,
+    moved,
+    off_line,
+    shift,
+    simplest_fraction,
+    slope,
+)
+
+__all__ = ["Stretch", "uniform_stretches"]
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
@@ -96,24 +106,24 @@ def uniform_stretches(
     run, rise = indices.copy(), values.copy()
     run -= np.repeat(indices[starts], counts)
     rise -= np.repeat(values[starts], counts)
-    off = _off_line(run, rise, usual)
+    off = off_line(run, rise, usual)
     low, high = np.minimum.reduceat(off, starts), np.maximum.reduceat(off, starts)
-    fits = high - low <= 2 * _allowance(usual, tolerance, rounding)
-    shift = _shift(low, high, _allowance(usual, tolerance, rounding))
+    fits = high - low <= 2 * allowance(usual, tolerance, rounding)
+    by_each = shift(low, high, allowance(usual, tolerance, rounding))
 
     found: list[Stretch] = []
     for start, stop, first, by, tie, count, fit in zip(
         indices[starts].tolist(),
         stops.tolist(),
         values[starts].tolist(),
-        shift.tolist(),
+        by_each.tolist(),
         starts.tolist(),
         counts.tolist(),
         fits.tolist(),
         strict=True,
     ):
         if fit:
-            found.append(Stretch(start, stop, _moved(first, by), usual))
+            found.append(Stretch(start, stop, moved(first, by), usual))
         else:
             ties = slice(tie, tie + count)
             found += _lines(indices[ties], values[ties], usual, tolerance, rounding)
@@ -131,7 +141,7 @@ def _usual_step(indices: _Ints, values: NDArray[Any], rounding: float) -> Fracti
     order = np.argsort(rise / span, kind="stable")
     weight = np.cumsum(span[order])
     median = order[np.searchsorted(2 * weight, weight[-1])]
-    return simplest_fraction(_slope(rise[median], span[median]), rounding / int(span[median]))
+    return simplest_fraction(slope(rise[median], span[median]), rounding / int(span[median]))
 
 
 def _refined(usual: Fraction, indices: _Ints, values: NDArray[Any], rounding: float) -> Fraction:
@@ -144,7 +154,7 @@ def _refined(usual: Fraction, indices: _Ints, values: NDArray[Any], rounding: fl
     """
     if indices.size <= 2:
         return usual
-    chord = _fit(indices, values, 0.0, rounding)
+    chord = fitting_slope(indices, values, 0.0, rounding)
     return _without_drift(usual, indices, values) if chord is None else chord
 
 
@@ -154,12 +164,12 @@ def _without_drift(usual: Fraction, indices: _Ints, values: NDArray[Any]) -> Fra
     Then it is the simplest fraction that jitter cannot tell from the line of least squares.
     """
     run, rise = indices - indices[0], values - values[0]
-    chord = _slope(rise[-1], run[-1])
-    off = _off_line(run, rise, chord)
+    chord = slope(rise[-1], run[-1])
+    off = off_line(run, rise, chord)
     about = run - run.mean()
     turn = float(about @ off / (about @ about))
     jitter = float(np.ptp(off - turn * run))
-    if np.ptp(_off_line(run, rise, usual)) <= 1.5 * jitter:
+    if np.ptp(off_line(run, rise, usual)) <= 1.5 * jitter:
         return usual
     return simplest_fraction(chord + Fraction(turn), jitter / int(run[-1]))
 
@@ -218,9 +228,9 @@ def _lines(
         if count < indices.size and indices[count] - indices[count - 1] > 1:
             # the next stretch begins inside a linear piece, just after the tie that ended this one
             last = count - 1
-            slope = _slope(values[count] - values[last], indices[count] - indices[last])
+            rise_of_one = slope(values[count] - values[last], indices[count] - indices[last])
             indices[last] += 1
-            values[last] = _moved(values[last].item(), float(slope))
+            values[last] = moved(values[last].item(), float(rise_of_one))
             indices, values = indices[last:], values[last:]
         else:
             indices, values = indices[count:], values[count:]
@@ -233,7 +243,7 @@ def _reach(
     """Return how many ties from the first one on lie on one straight line."""
 
     def fits(count: int) -> bool:
-        return _fit(indices[:count], values[:count], tolerance, rounding) is not None
+        return fitting_slope(indices[:count], values[:count], tolerance, rounding) is not None
 
     if indices.size <= 2 or (whole and fits(indices.size)):
         return indices.size
@@ -253,107 +263,12 @@ def _line(
     """Return the stretch along ties that lie on one straight line."""
     start, stop = int(indices[0]), int(indices[-1]) + 1
     run, rise = indices - indices[0], values - values[0]
-    step, allowed = usual, _allowance(usual, tolerance, rounding)
-    off = _off_line(run, rise, step)
+    step, allowed = usual, allowance(usual, tolerance, rounding)
+    off = off_line(run, rise, step)
     if np.ptp(off) > 2 * allowed:
-        own = _fit(indices, values, tolerance, rounding)
+        own = fitting_slope(indices, values, tolerance, rounding)
         assert own is not None, "these ties were found to lie on a line"
-        step, allowed = own, _allowance(own, tolerance, rounding)
-        off = _off_line(run, rise, step)
-    by = _shift(off.min(), off.max(), allowed)
-    return Stretch(start, stop, _moved(values[0].item(), float(by)), step)
-
-
-def _fit(
-    indices: _Ints, values: NDArray[Any], tolerance: float, rounding: float
-) -> Fraction | None:
-    """Return a slope with which a line passes all ties within the tolerance, if there is one.
-
-    By how much the spread of the ties about a line exceeds what is allowed (a share of its slope)
-    is convex in the slope, and each slope tried gives a line below that function; the next one to
-    try is where the two nearest of these meet (Kelley's cutting planes), until the excess is gone
-    or provably stays.
-    """
-    if indices.size < 2:
-        return Fraction(1)
-    run, rise = indices - indices[0], values - values[0]
-    length = int(run[-1])
-    chord = simplest_fraction(_slope(rise[-1], run[-1]), rounding / length)
-    off = _off_line(run, rise, chord)
-    # here slopes are counted from the chord's
-    allowed = 2 * _allowance(chord, tolerance, rounding)
-    share = 2 * tolerance * float(np.sign(float(chord))) if allowed > 2 * rounding else 0.0
-    turn = 0.0
-    left, right = (-length - share, -allowed), (length - share, -allowed)  # slope, offset
-    for _ in range(64):
-        now = off - turn * run
-        high, low = int(now.argmax()), int(now.argmin())
-        excess = float(now[high] - now[low]) - allowed - share * turn
-        if excess <= 0:
-            return simplest_fraction(chord + Fraction(turn), rounding / length) if turn else chord
-        fall = float(run[low] - run[high]) - share
-        if fall < 0:
-            left = (fall, excess - fall * turn)
-        elif fall > 0:
-            right = (fall, excess - fall * turn)
-        else:
-            return None
-        turn = (right[1] - left[1]) / (left[0] - right[0])
-        if left[0] * turn + left[1] > 0:
-            return None
-    return None
-
-
-# ---------------------------------------------------------------- exact arithmetic
-
-
-def _off_line(run: _Ints, rise: NDArray[Any], step: Fraction) -> _Floats:
-    """Return how far values lie above the line: small numbers, from large ones without loss."""
-    if rise.dtype.kind == "f":
-        off: _Floats = rise - run * float(step)
-        return off
-    whole = step.numerator // step.denominator
-    # int64 wraps, and wraps back: the difference is small
-    return (rise - run * whole).astype(np.float64) - run * float(step - whole)
-
-
-def _allowance(step: Fraction, tolerance: float, rounding: float) -> float:
-    return max(tolerance * abs(float(step)), rounding)
-
-
-def _shift(low: Any, high: Any, allowed: float) -> Any:
-    """Return by how much to move a line that starts at the first tie: if possible, not at all."""
-    return np.where(np.maximum(-low, high) <= allowed, 0.0, (low + high) / 2)
-
-
-def _moved(value: Any, by: float) -> Any:
-    """Return the value, moved: an integer stays one."""
-    if isinstance(value, int):
-        return Fraction(value + round(by))
-    return Fraction(value + by)
-
-
-def _slope(rise: Any, run: Any) -> Fraction:
-    return Fraction(rise.item()) / int(run)
-
-
-def simplest_fraction(value: Fraction, width: float) -> Fraction:
-    """Return the fraction with the smallest denominator within half of ``width`` of a value.
-
-    Examples
-    --------
-    >>> simplest_fraction(Fraction(0.1), 1e-16)
-    Fraction(1, 10)
-    """
-    half = Fraction(width) / 2
-    denominator = _simplest_between(value - half, value + half).denominator
-    return Fraction(round(value * denominator), denominator)
-
-
-def _simplest_between(low: Fraction, high: Fraction) -> Fraction:
-    whole = low.numerator // low.denominator
-    if low in (whole, high):
-        return low
-    if whole + 1 <= high:
-        return Fraction(whole + 1)
-    return whole + 1 / _simplest_between(1 / (high - whole), 1 / (low - whole))
+        step, allowed = own, allowance(own, tolerance, rounding)
+        off = off_line(run, rise, step)
+    by = shift(off.min(), off.max(), allowed)
+    return Stretch(start, stop, moved(values[0].item(), float(by)), step)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dasdist.archive_changes import FileChange
 from dasdist.geometry.carry import NOT_THERE, KeptSamples
-from dasdist.report import FileChange
 
 if TYPE_CHECKING:  # status shall load no library of data
     from dasdist.sources.origins import Origins

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dasdist.report import ArchiveChange, BlocksAgain, FileChange
+from dasdist.archive_changes import ArchiveChange, BlocksAgain, FileChange
 from dasdist.storage.files import write_atomically
 from dasdist.storage.seal import Damaged, seal, unseal
 

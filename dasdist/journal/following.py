@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dasdist.archive_changes import ArchiveChange, BlocksAgain, FileChange
 from dasdist.geometry import Axis, SegmentGrid, block_at
 from dasdist.geometry.carry import Carried, carry
 from dasdist.geometry.numbers import Numbers
 from dasdist.journal.archive_change import Compared
 from dasdist.journal.ledger import History
-from dasdist.report import ArchiveChange, BlocksAgain, Failure, FileChange, Partial
+from dasdist.report import Failure, Partial
 
 __all__ = ["Followed", "describe_change", "follow", "numbers_of", "placed", "renumbered"]
 

@@ -25,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dasdist.archive_changes import ArchiveChange
 from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.journal import changes, origins_file, run_file
@@ -33,7 +34,7 @@ from dasdist.journal.following import Followed, renumbered
 from dasdist.journal.ledger import History, Ledger, read_ledger
 from dasdist.journal.mismatch import another_model, another_output, other_values
 from dasdist.journal.reading import bounds, grids_of, read_fingerprint
-from dasdist.report import ArchiveChange, BlockResult, Failure
+from dasdist.report import BlockResult, Failure
 from dasdist.storage.files import check_own_folder, make_folder, write_atomically, writing
 from dasdist.storage.lock import Lock
 from dasdist.storage.seal import seal

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from dasdist.journal.changes import change_from
 from dasdist.journal.coverage import Hole, holes
-from dasdist.planning.plan import Plan, readable_bytes
+from dasdist.planning.plan import Plan
 from dasdist.report import Failure, Missing, Partial, RunReport
 from dasdist.safe_text import one_line, shown, without_secrets
-from dasdist.units import readable_time, results_of, times_real_time
+from dasdist.units import readable_bytes, readable_time, results_of, times_real_time
 
 __all__ = ["as_text", "change_lines", "summarise", "versions"]
 

@@ -12,33 +12,35 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from uuid import uuid4
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dasdist.callbacks.base import Context, DASAnnotateCallback
+from dasdist.archive_changes import ArchiveChange
+from dasdist.callbacks.base import Context
 from dasdist.callbacks.sink import SinkCallback
 from dasdist.errors import OutputUnwritable, RunInterrupted
 from dasdist.geometry import SegmentGrid
+from dasdist.journal import agreement
 from dasdist.journal.comparing import HeldCores, Now
 from dasdist.journal.fingerprint import describe_grid, plain
 from dasdist.journal.following import Followed, describe_change, placed, renumbered
 from dasdist.journal.journal import Journal
-from dasdist.journal.ledger import History
+from dasdist.journal.memory_journal import Held, MemoryJournal, RunSoFar
 from dasdist.journal.model_identity import describe_model
 from dasdist.journal.report_file import as_text, summarise
 from dasdist.planning.plan import Plan
-from dasdist.report import ArchiveChange, BlockResult, Failure, Partial, RunReport
+from dasdist.report import BlockResult, Failure
 from dasdist.safe_text import logger
 from dasdist.sources import Recording
 from dasdist.units import count_of
 
-__all__ = ["AnyJournal", "Held", "MemoryJournal", "RunJournal", "RunSoFar"]
+__all__ = ["AnyJournal", "RunJournal"]
 
 _log = logger()
 
@@ -46,94 +48,6 @@ FORMAT = 1  # of run.json
 
 _OF_THE_MACHINE = ("batch_size",)
 """Arguments that no result depends on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What earlier runs did.
-
-    Parameters
-    ----------
-    parts : mapping of int to object
-        Parts of the blocks that are done.
-    failures : mapping of int to Failure
-        Blocks that were given up and are left alone.
-    partial : mapping of int to Partial
-        What blocks that are done could not compute.
-    change : ArchiveChange or None
-        What changed in the archive since earlier runs computed from it.
-    """
-
-    parts: Mapping[int, Any] = field(default_factory=dict)
-    failures: Mapping[int, Failure] = field(default_factory=dict)
-    partial: Mapping[int, Partial] = field(default_factory=dict)
-    change: ArchiveChange | None = None
-
-
-class RunSoFar(Protocol):
-    """What a run has done, as a report needs it."""
-
-    plan: Plan
-    done: NDArray[np.bool_]
-    failures: dict[int, Failure]
-    partial: dict[int, Partial]
-
-    def result(self) -> Any:
-        """Return the parts, combined."""
-
-    def report(self) -> RunReport:
-        """Return the report of the run, so far."""
-
-
-class MemoryJournal:
-    """The journal of a run whose results are in memory: it keeps nothing.
-
-    Parameters
-    ----------
-    callback : DASAnnotateCallback
-        Set up when the run begins.
-    """
-
-    held_core = None
-    scale: float | None = None
-
-    def __init__(self, callback: DASAnnotateCallback) -> None:
-        self._callback = callback
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Leave nothing."""
-
-    def begin(self, plan: Plan, context: Context) -> Held:
-        """Set the callback up."""
-        self._callback.setup(context)
-        return Held()
-
-    def look_again(self, plan: Plan, done: NDArray[np.bool_]) -> Held | None:
-        """Have nothing to look at."""
-        return None
-
-    def drop_all_but(self, blocks: Collection[int]) -> None:
-        """Have nothing to drop."""
-
-    def add(self, result: BlockResult) -> None:
-        """Keep nothing."""
-
-    def add_failure(self, failure: Failure) -> None:
-        """Keep nothing."""
-
-    @contextmanager
-    def reporting(self, state: RunSoFar) -> Iterator[None]:
-        """Report nothing; say so if what was computed is lost."""
-        try:
-            yield
-        except RunInterrupted as error:
-            raise RunInterrupted(
-                f"{error} Their results were in memory and are lost; name an output (out=, or a "
-                "callback that writes) to keep what is done and go on from there."
-            ) from error
 
 
 class RunJournal:
@@ -230,7 +144,7 @@ class RunJournal:
                 o.journal: f.numbers for o, f in zip(self._sink.outputs, self._each, strict=True)
             },
             moved=any(followed.moved for followed in self._each),
-            standing=_standing(self._each),
+            standing=agreement.standing(self._each),
         )
         self._sink.setup(self._context)
         journal.open()
@@ -268,7 +182,7 @@ class RunJournal:
     def _held(self, plan: Plan, *, retry: bool) -> Held:
         """Return what stands; of all else the ledgers let go, and then the outputs."""
         told = self._journal.histories()
-        standing = _agreed([f.standing(h) for f, h in zip(self._each, told, strict=True)])
+        standing = agreement.agreed([f.standing(h) for f, h in zip(self._each, told, strict=True)])
         parts = {block: self._sink.of_outputs(part) for block, part in standing.parts.items()}
         again = set(self._sink.lost(parts))
         if retry:
@@ -280,7 +194,9 @@ class RunJournal:
             if block not in again and block not in parts
         }
         kept = {*parts, *failures}
-        self._journal.forget([_let_go(f, h, kept) for f, h in zip(self._each, told, strict=True)])
+        self._journal.forget(
+            [agreement.let_go(f, h, kept) for f, h in zip(self._each, told, strict=True)]
+        )
         partial = {
             block: renumbered(lacking, block)
             for block, lacking in standing.partial.items()
@@ -372,30 +288,6 @@ class RunJournal:
 
 
 AnyJournal = MemoryJournal | RunJournal
-
-
-def _agreed(each: Sequence[History]) -> History:
-    """Return what all ledgers agree on; a block is given up if any says so."""
-    done = [block for block in each[0].parts if all(block in h.parts for h in each)]
-    agreed = frozenset(done)
-    return History(
-        parts={block: tuple(h.parts[block] for h in each) for block in done},
-        failures={block: failure for h in each for block, failure in h.failures.items()},
-        partial={b: lacking for h in each for b, lacking in h.partial.items() if b in agreed},
-    )
-
-
-def _let_go(followed: Followed, told: History, kept: Collection[int]) -> list[int]:
-    """Return the numbers in a ledger whose blocks are computed again, or are no more."""
-    numbers = {followed.numbers[block] for block in kept}
-    return sorted({*told.parts, *told.failures} - numbers)
-
-
-def _standing(each: Sequence[Followed]) -> NDArray[np.bool_] | None:
-    """Tell for each block whether what it wrote earlier, if anything, is still right."""
-    found = [f.carried.same >= 0 for f in each if f.carried is not None]
-    stands: NDArray[np.bool_] | None = np.logical_and.reduce(found) if found else None
-    return stands
 
 
 def _now() -> str:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from dasdist.archive_changes import ArchiveChange
 from dasdist.errors import InvalidInput
 from dasdist.journal import changes, run_file
 from dasdist.journal.coverage import Coverage, cover
 from dasdist.journal.reading import grids_of, read_fingerprint, read_history
 from dasdist.journal.report_file import change_lines
-from dasdist.report import ArchiveChange, Failure, Missing, Partial
+from dasdist.report import Failure, Missing, Partial
 from dasdist.safe_text import one_line, shown
 from dasdist.storage.checksum import CHECKSUM
 from dasdist.storage.lock import holder_of

@@ -31,11 +31,10 @@ from dasdist.journal.following import numbers_of
 from dasdist.journal.ledger import Ledger, read_ledger
 from dasdist.journal.reading import bounds, grids_of
 from dasdist.journal.status import journal_folder, no_run
-from dasdist.planning.plan import readable_bytes
 from dasdist.safe_text import shown
 from dasdist.storage.checksum import CHECKSUM, crc32c_of
 from dasdist.storage.lock import Lock
-from dasdist.units import count_of
+from dasdist.units import count_of, readable_bytes
 
 __all__ = ["Verification", "verify"]
 

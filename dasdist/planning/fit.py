@@ -24,8 +24,9 @@ from dasdist.planning.amplitude import with_amplitude
 from dasdist.planning.block_size import HeldCore, with_blocks
 from dasdist.planning.distances import check_distances
 from dasdist.planning.overlaps import aligned, warn_of_holes
-from dasdist.planning.plan import Plan, Resources, padding_notes
+from dasdist.planning.plan import Plan, padding_notes
 from dasdist.planning.probe import batching, first_pass, model_bytes
+from dasdist.planning.resources import Resources
 from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
 from dasdist.signal import OFF_RATE, design, nearest_ratio, settling_samples

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, log2
+from math import log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,58 +11,16 @@ from numpy.typing import NDArray
 from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
 from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.geometry.choose import recompute_factor, samples_read
+from dasdist.planning.resources import Resources
 from dasdist.planning.speed import Speed
 from dasdist.report import Skipped, time_span
 from dasdist.safe_text import as_html, one_line
-from dasdist.units import count_of
+from dasdist.units import count_of, readable_bytes
 
 if TYPE_CHECKING:  # with torch, which whoever scans an archive does not need
     from dasdist.inference import Batching
 
-__all__ = ["Plan", "Resources", "padding_notes", "readable_bytes"]
-
-WORKER_BYTES = 650 * 2**20
-"""What a worker holds before its first batch: the interpreter, Dask, torch, numba, xdas, PyArrow.
-645 to 680 MB were measured: peaks of nannies' workers with the demo's picker, picks in memory or in
-Parquet, less batch and block (Linux, Python 3.11, torch 2.13 for CPUs)."""
-
-PAUSE = 0.8
-"""Share of a worker's memory at which Dask pauses it, unless it is configured otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What the run may use.
-
-    Parameters
-    ----------
-    workers, threads : int
-        Worker processes, and task threads of each.
-    cores : int
-        Cores for the batches of one task thread.  On a cluster one: workers have as many task
-        threads as they have cores, and Dask's nannies set OMP_NUM_THREADS to 1.
-    memory : int or None
-        Bytes of memory per worker process; None is no limit.
-    process : int
-        Bytes that such a process holds before its first batch.
-    pause : float
-        Share of the memory that no plan may pass: there Dask pauses a worker.
-    here : bool
-        Whether it is this process that computes, and `process` has the model in it.
-    """
-
-    workers: int = 1
-    threads: int = 1
-    memory: int | None = None
-    cores: int = 1
-    process: int = WORKER_BYTES
-    pause: float = PAUSE
-    here: bool = False
-
-    @property
-    def usable(self) -> float:
-        """Bytes that a worker process may reach."""
-        return self.pause * self.memory if self.memory else inf
+__all__ = ["Plan", "padding_notes"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -315,21 +273,6 @@ def _rate(grid: SegmentGrid) -> str:
     if ratio.is_identity:
         return f"{seen}, as recorded"
     return f"{seen}, of {grid.time.sampling_rate:g} Hz by {ratio.up}/{ratio.down}"
-
-
-def readable_bytes(size: float) -> str:
-    """Return a number of bytes with a decimal unit.
-
-    Examples
-    --------
-    >>> readable_bytes(1_250_000)
-    '1.2 MB'
-    """
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < 1000:
-            return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
-        size /= 1000
-    return f"{size:.1f} PB"
 
 
 def padding_notes(grids: Sequence[SegmentGrid]) -> tuple[str, ...]:

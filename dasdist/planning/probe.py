@@ -18,7 +18,8 @@ from dasdist.inference.malloc import LARGEST_KEPT
 from dasdist.inference.variant import choose_variant
 from dasdist.models import WaveformWrapper
 from dasdist.models.tensors import tensors_in
-from dasdist.planning.plan import Plan, Resources
+from dasdist.planning.plan import Plan
+from dasdist.planning.resources import Resources
 
 __all__ = ["FirstPass", "batching", "first_pass", "model_bytes"]
 

@@ -2,7 +2,8 @@
 
 from math import ceil
 
-from dasdist.planning.plan import Plan, readable_bytes
+from dasdist.planning.plan import Plan
+from dasdist.units import readable_bytes
 
 __all__ = ["too_large"]
 

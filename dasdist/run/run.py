@@ -27,7 +27,8 @@ from dasdist.executors.stopping import stopping
 from dasdist.executors.watchdog import check_timeout
 from dasdist.inference import Recipe
 from dasdist.inference.replica import predictor_of
-from dasdist.journal.run_journal import AnyJournal, MemoryJournal, RunJournal
+from dasdist.journal.memory_journal import MemoryJournal
+from dasdist.journal.run_journal import AnyJournal, RunJournal
 from dasdist.planning.plan import Plan
 from dasdist.report import RunReport
 from dasdist.run.events import EventStream

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from dasdist.block_events import BlockEvent, Listener
 from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.executors.block_task import failure
-from dasdist.journal.run_journal import AnyJournal, Held
+from dasdist.journal.memory_journal import Held
+from dasdist.journal.run_journal import AnyJournal
 from dasdist.planning.plan import Plan
 from dasdist.report import BlockResult, Failure, Partial, RunReport
 from dasdist.run.reduction import Reduction

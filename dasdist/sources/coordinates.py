@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Axis, Span, uniform_stretches
 from dasdist.geometry.axis import DAYS
-from dasdist.geometry.segments import simplest_fraction
+from dasdist.geometry.straight_lines import simplest_fraction
 
 __all__ = ["Run", "Ties", "runs_of", "ties_of_values", "ties_of_xdas"]
 

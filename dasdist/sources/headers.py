@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dasdist.geometry.segments import simplest_fraction
+from dasdist.geometry.straight_lines import simplest_fraction
 
 __all__ = ["STATED", "stated_step"]
 

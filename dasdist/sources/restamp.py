@@ -20,7 +20,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from dasdist.geometry.segments import simplest_fraction
+from dasdist.geometry.straight_lines import simplest_fraction
 from dasdist.sources.coordinates import Ties
 
 __all__ = ["restamped"]

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from xdas.virtual import TileArray
 
 from dasdist.geometry import Region, Span
+from dasdist.sources import tile_manifest
 from dasdist.sources.absence import Absence, Reading
-from dasdist.sources.checked import check_size
 from dasdist.sources.chunks import storage_chunks
 from dasdist.sources.dascore_files import whole_traces
 from dasdist.sources.declared import Declared, first_declared
@@ -34,7 +34,7 @@ from dasdist.sources.hdf5 import Piece, linked_files, read_pieces, turned
 from dasdist.sources.selection import file_identity
 from dasdist.sources.trusted import CHECKED, allow, beyond, check_reader
 
-__all__ = ["TileSource", "first_path", "first_plain", "tile_source"]
+__all__ = ["TileSource", "tile_source"]
 
 _TOGETHER = 32
 """Tiles along time of a section: their paths are sent with every block, some 50 bytes each."""
@@ -75,7 +75,7 @@ class _Tiles:
     @cached_property
     def plain(self) -> "list[tuple[Piece, int | None]] | None":
         """The tiles, and the sizes of their files, if all are plain rectangles of datasets."""
-        return _plain_tiles(self.array)
+        return tile_manifest.plain_tiles(self.array)
 
     @cached_property
     def _stops(self) -> NDArray[np.int64]:
@@ -153,14 +153,14 @@ class TileSource:
             return self._told(values if section.time_axis == 0 else values.T)
         if section.time_axis == 1:
             rows, columns = columns, rows
-        pieces = list(_touched(section.plain, rows, columns))
+        pieces = list(tile_manifest.touched(section.plain, rows, columns))
         reading = read_pieces(pieces, (rows.size, columns.size), self.dtype, exact=True)
         return turned(reading, section.time_axis)
 
     def _told(self, stored: NDArray[Any]) -> Reading:
         """Return what xdas read, unpacked, and which of it is missing."""
         reading = foreign(stored, self.files)
-        first = first_plain(self.tiles.array)
+        first = tile_manifest.first_plain(self.tiles.array)
         declared = Declared() if first is None else first_declared(*first)
         if not declared.anything:
             return reading
@@ -170,7 +170,7 @@ class TileSource:
     def files(self) -> Sequence[tuple[Span, str]]:
         """Return the files, or for a single file that only links to others, those others."""
         array, time_axis = self.tiles.cut(self.window), self.tiles.time_axis
-        piece = _single_piece(array)
+        piece = tile_manifest.single_piece(array)
         found = linked_files(piece, time_axis) if piece else []
         if found:
             return found
@@ -178,7 +178,10 @@ class TileSource:
         for size in array.chunks[time_axis]:
             span = Span(stop, stop := stop + size)
             key = (span.slice, slice(None))
-            found += [(span, path) for path in _paths(array[key if time_axis == 0 else key[::-1]])]
+            found += [
+                (span, path)
+                for path in tile_manifest.paths(array[key if time_axis == 0 else key[::-1]])
+            ]
         return found
 
     def chunks(self) -> tuple[int, int] | None:
@@ -191,18 +194,18 @@ class TileSource:
         elif whole_traces(array.engine):
             chunk = (int(rows), 1) if self.tiles.time_axis == 0 else (1, int(columns))
         else:
-            first, *_ = _paths(array[:rows, :columns])
+            first, *_ = tile_manifest.paths(array[:rows, :columns])
             chunk = storage_chunks(first, (rows, columns), array.dtype)
         return chunk if chunk is None or self.tiles.time_axis == 0 else chunk[::-1]
 
     def identity(self) -> Iterator[bytes]:
         """Yield the table of tiles, and the identity of files whose size it does not state."""
         array = self.tiles.cut(self.window)
-        header = _header(array)
+        header = tile_manifest.header(array)
         grid = {f"tile_{axis}": count for axis, count in enumerate(header.pop("ntiles"))}
         header.pop("root", None)
         yield json.dumps(header, sort_keys=True).encode()
-        piece = _single_piece(array)
+        piece = tile_manifest.single_piece(array)
         for span, path in linked_files(piece, self.tiles.time_axis) if piece else ():
             yield repr(span).encode() + file_identity(path)
         columns = array.dataset.data_vars
@@ -221,12 +224,12 @@ class TileSource:
     def origins(self) -> Iterator[tuple[int, str, bytes, bytes]]:
         """Yield the first sample, the file, its state and what is read of it, tile by tile."""
         array, time_axis = self.tiles.cut(self.window), self.tiles.time_axis
-        header = _header(array)
+        header = tile_manifest.header(array)
         grid = {f"tile_{axis}": count for axis, count in enumerate(header.pop("ntiles"))}
         root = header.pop("root", "")
         header["engine"] = {k: v for k, v in array.engine.items() if k != "chunk"}
         form = json.dumps(header, sort_keys=True).encode()
-        piece = _single_piece(array)
+        piece = tile_manifest.single_piece(array)
         for span, path in linked_files(piece, time_axis) if piece else ():
             form += repr(span).encode() + file_identity(path)
         columns = {
@@ -281,93 +284,3 @@ def _travelled(
 def _unpacked(packed: bytes, time_axis: int) -> _Tiles:
     """Return a section; blocks that follow each other share it."""
     return _Tiles(pickle.loads(packed), time_axis)
-
-
-def _touched(
-    tiles: Sequence[tuple[Piece, int | None]], rows: Span, columns: Span
-) -> Iterator[Piece]:
-    """Yield the pieces within these rows and columns, after checking the sizes of their files."""
-    for tile, size in tiles:
-        piece = tile.cut(rows, columns)
-        if piece is not None:
-            if size is not None:
-                check_size(piece.path, size)
-            yield piece
-
-
-def _paths(array: TileArray) -> list[str]:
-    stored = np.unique(array.dataset["paths"].values)
-    return [os.path.join(array.root, os.fsdecode(path)) for path in stored.tolist()]
-
-
-def first_path(array: TileArray) -> str:
-    """Return the path of the first tile."""
-    return os.path.join(array.root, os.fsdecode(bytes(array.dataset["paths"].values.flat[0])))
-
-
-def _single_piece(array: TileArray) -> Piece | None:
-    """Return the one tile of an array, if it is a plain rectangle of a file in xdas's format."""
-    manifest = array.dataset
-    special = {"steps_0", "steps_1"} & set(manifest.variables)
-    if array.ntiles > 1 or special or "dataset" not in array.engine or "axes" in _header(array):
-        return None
-    starts = (manifest[f"starts_{k}"].item() if f"starts_{k}" in manifest else 0 for k in (0, 1))
-    index = tuple(
-        slice(start, start + size) for start, size in zip(starts, array.shape, strict=True)
-    )
-    rows, columns = (Span(0, size) for size in array.shape)
-    (path,) = _paths(array)
-    return Piece(rows, columns, path, array.engine["dataset"], index)
-
-
-def first_plain(array: TileArray) -> tuple[str, str] | None:
-    """Return file and dataset of the first tile, if xdas's own engine reads it."""
-    engine: dict[str, Any] = dict(array.engine)
-    if engine["name"] == CHECKED:
-        engine = engine["engine"]
-    if engine["name"] != "xdas" or "dataset" not in engine or array.dataset["paths"].size == 0:
-        return None
-    return first_path(array), engine["dataset"]
-
-
-def _plain_tiles(array: TileArray) -> list[tuple[Piece, int | None]] | None:
-    """Return tiles and sizes of files, if all are plain rectangles of files in xdas's own format.
-
-    xdas reads a tile into an array of its own, and copies that: twice the time of reading.
-    """
-    engine: dict[str, Any] = dict(array.engine)
-    checked = engine["name"] == CHECKED
-    if checked:
-        engine = engine["engine"]
-    names = set(array.dataset.variables)
-    if engine["name"] != "xdas" or "dataset" not in engine:
-        return None
-    if {"steps_0", "steps_1"} & names or "axes" in _header(array):
-        return None
-    grid = {f"tile_{axis}": len(sizes) for axis, sizes in enumerate(array.chunks)}
-
-    def column(name: str) -> NDArray[Any]:
-        values: NDArray[Any] = array.dataset.variables[name].set_dims(grid).values
-        return values
-
-    paths = column("paths")
-    starts = [column(f"starts_{k}") if f"starts_{k}" in names else None for k in (0, 1)]
-    sizes = column("bytes") if checked else None
-    ends = [np.cumsum((0, *extents)).tolist() for extents in array.chunks]
-    pieces = []
-    for tile in np.ndindex(*paths.shape):
-        path = os.path.join(array.root, os.fsdecode(bytes(paths[tile])))
-        rows, columns = (Span(ends[k][tile[k]], ends[k][tile[k] + 1]) for k in (0, 1))
-        firsts = (0 if of is None else int(of[tile]) for of in starts)
-        index = tuple(
-            slice(first, first + span.size)
-            for first, span in zip(firsts, (rows, columns), strict=True)
-        )
-        piece = Piece(rows, columns, path, engine["dataset"], index)
-        pieces.append((piece, None if sizes is None else int(sizes[tile])))
-    return pieces
-
-
-def _header(array: TileArray) -> dict[str, Any]:
-    header: dict[str, Any] = json.loads(array.dataset.attrs["header"])
-    return header

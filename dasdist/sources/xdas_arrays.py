@@ -21,7 +21,8 @@ from dasdist.sources.lengths import METRE, metres
 from dasdist.sources.restamp import restamped
 from dasdist.sources.selection import Source
 from dasdist.sources.stored_axes import as_stored, stored_as
-from dasdist.sources.tiles import first_path, first_plain, tile_source
+from dasdist.sources.tile_manifest import first_path, first_plain
+from dasdist.sources.tiles import tile_source
 from dasdist.sources.trusted import check_reader
 
 __all__ = ["labelled_xdas"]

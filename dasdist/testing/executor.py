@@ -21,7 +21,8 @@ from dasdist.inference import Recipe
 from dasdist.inference.replica import pack, predictor_of, remember
 from dasdist.models import BaseDASModel
 from dasdist.planning.fit import make_plan
-from dasdist.planning.plan import Plan, Resources
+from dasdist.planning.plan import Plan
+from dasdist.planning.resources import Resources
 from dasdist.report import BlockResult, Failure
 from dasdist.sources import Recording, open_recording
 from dasdist.testing.given import made, maker
