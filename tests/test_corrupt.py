@@ -201,7 +201,7 @@ DEEP = settings().max_examples > 100
 @pytest.mark.slow
 def test_flipped_bytes_in_headers_give_errors_and_nothing_worse(vendor_file, tmp_path):
     """Headers are read in a process of their own, as in a scan; blocks in this one."""
-    rounds = 60 if DEEP else 6
+    rounds = 120 if DEEP else 4
     rng = np.random.default_rng(0)
     outcomes = []
     with _Reader(Asking(None, {}, seconds=20.0)) as reader:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from importlib.resources import files
 
 import numpy as np
@@ -297,6 +298,20 @@ def test_a_flipped_bit_in_weights_gives_no_other_model(saved, rounds):
             refused += 1
         saved.write_bytes(written)
     assert refused > rounds / 10  # the rest is padding, and what nobody reads
+
+
+@pytest.mark.parametrize("which", ["toy.json", "toy.pt"])
+def test_a_list_of_hashes_beside_a_model_is_checked(saved, which):
+    listed = saved.with_suffix(".sha256")
+    command = ["sha256sum", "toy.json", "toy.pt"]
+    listed.write_bytes(subprocess.run(command, cwd=saved.parent, capture_output=True).stdout)
+    assert Toy.from_pretrained(saved).gain == 2.0
+    (saved.parent / which).write_bytes((saved.parent / which).read_bytes() + b" ")
+    with pytest.raises(dasdist.InvalidInput, match=f"{which} is damaged: its hash .* toy.sha256"):
+        Toy.from_pretrained(saved)
+    listed.write_text("0" * 64 + "  ../toy.pt\n")
+    with pytest.raises(dasdist.InvalidInput, match=r"toy.sha256 is damaged: it lists '\.\./toy"):
+        Toy.from_pretrained(saved)
 
 
 def test_torch_alone_would_not_notice(saved):

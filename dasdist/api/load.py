@@ -18,7 +18,8 @@ def from_pretrained(name: str | Path) -> Any:
     name : str or Path
         ``"demo"``, the small picker that comes with dasdist; ``"seisbench:PhaseNet/original"``, a
         class of SeisBench and weights of it; the path of either file of a ``.json`` / ``.pt`` pair
-        of SeisBench's (also with a version at the end, as in ``original.json.v1``); or
+        of SeisBench's (also with a version at the end, as in ``original.json.v1``), whose hashes
+        are checked if ``sha256sum x.json x.pt > x.sha256`` left them there; or
         ``"package.module:factory"``, a callable without arguments that returns a model.
 
     Returns

@@ -15,7 +15,7 @@ import torch
 
 from dasdist.api.model_names import pair_files
 from dasdist.errors import InvalidInput
-from dasdist.models.weights import check_tensors
+from dasdist.models.weights import check_sums, check_tensors
 
 __all__ = ["Pair", "build_model", "named_class", "read_pair"]
 
@@ -40,7 +40,7 @@ class Pair:
 
 
 def read_pair(path: str | Path) -> Pair:
-    """Read a description and its weights.
+    """Read a description and its weights; a list of hashes beside them, ``x.sha256``, must hold.
 
     Raises
     ------
@@ -49,6 +49,8 @@ def read_pair(path: str | Path) -> Pair:
     """
     description_path, weights_path = pair_files(path)
     check_tensors(weights_path)
+    if (sums := description_path.with_suffix(".sha256")).is_file():
+        check_sums(sums)
     try:
         description = json.loads(description_path.read_text())
         weights = torch.load(weights_path, map_location="cpu", weights_only=True)

@@ -48,7 +48,9 @@ def check_sums(path: Path) -> None:
         If any differs.
     """
     for line in path.read_text(errors="replace").splitlines():
-        told, _, name = line.partition("  ")
+        told, name = line[:64], line[66:]
+        if not name or Path(name).name != name:
+            raise _damaged(path, f"it lists {name!r}, which is no file beside it")
         file = path.with_name(name)
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != told:
             raise _damaged(file, f"its hash is not the one in {path.name}")
