@@ -339,6 +339,7 @@ YEAR = """
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_a_year_of_one_minute_files_is_planned_from_its_index(tmp_path):
     """525,600 files, none of which is there, with two gaps."""
     samples, step = 12_000, 5 * MS

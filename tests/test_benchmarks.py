@@ -20,8 +20,9 @@ ON_CPU = [name for name, one in BENCHMARKS.items() if not one.gpu]
 ON_GPU = [name for name, one in BENCHMARKS.items() if one.gpu]
 # whose sides other tests compare on smaller data: parity, the writer, the executors
 DEEP = {"annotate-zarr", "classify-events", "classify-integers", "classify-quiet"}
-DEEP |= {"simulation", "workers"}
-SLOW = {"classify-light", "model", "second-thread"}
+DEEP |= {"classify-raw", "classify-raw-filtered", "dask", "model", "preprocess", "second-thread"}
+DEEP |= {"simulation", "slow-storage", "verify-cached", "workers"}
+SLOW = {"classify-light"}
 
 
 def marks(name):

@@ -5,7 +5,7 @@ from math import gcd
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dasdist.geometry import Axis, PatchGrid, Ratio, Region, SegmentGrid, Span
@@ -86,7 +86,6 @@ def facts(grids, there, states):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
 @given(st.data(), models())
 def test_blocks_are_found_as_if_each_were_compared_with_each(data, model):
     def stretches(most):

@@ -281,6 +281,7 @@ def test_status_of_a_run_for_people_and_programs(picked):
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_a_quiet_cluster_of_its_own_with_a_model_of_ones_own_gives_the_same(picked, data, tmp_path):
     (tmp_path / "my_models.py").write_text(
         "import dasdist\nfrom dasdist.demo.model import DemoPicker\n\n"

@@ -264,6 +264,7 @@ def test_score_counts_found_missed_and_false():
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_training_writes_what_the_picker_loads(tmp_path):
     from dasdist.demo.model import DemoPicker
     from dasdist.training.picker import Batches, main

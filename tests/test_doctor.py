@@ -231,6 +231,7 @@ def ill(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_a_worker_that_sees_another_folder_is_named(ill):
     client, shared, names = ill
     with probe_folder(shared) as probe:

@@ -87,8 +87,15 @@ def test_an_input_that_is_used_twice_is_not_folded():
 
 @pytest.mark.slow
 @pytest.mark.seisbench
-@pytest.mark.parametrize("strategy", ["clone", "pad"])
-@pytest.mark.parametrize("optimize", [True, "compile"])
+@pytest.mark.parametrize(
+    ("optimize", "strategy"),
+    [
+        (True, "clone"),
+        (True, "pad"),
+        ("compile", "clone"),
+        pytest.param("compile", "pad", marks=pytest.mark.deep),
+    ],
+)
 def test_picks_of_labelled_earthquakes_are_those_of_the_plain_model(
     phasenet, earthquakes, optimize, strategy, caplog
 ):
@@ -106,7 +113,7 @@ def test_picks_of_labelled_earthquakes_are_those_of_the_plain_model(
 
 @pytest.mark.slow
 @pytest.mark.seisbench
-@pytest.mark.parametrize("variant", ["folded", "compiled"])
+@pytest.mark.parametrize("variant", ["folded", pytest.param("compiled", marks=pytest.mark.deep)])
 def test_a_variant_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, caplog, variant):
     if variant == "compiled":
         pytest.importorskip("openvino")

@@ -97,6 +97,7 @@ class Watch:
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_memory_of_the_client_is_flat_and_resuming_is_quick(client, index, tmp_path):
     out = tmp_path / "picks.parquet"
     ledger = tmp_path / "picks.parquet.dasdist/ledger.jsonl"

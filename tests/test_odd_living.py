@@ -182,7 +182,7 @@ def test_only_what_touches_a_change_is_done_again(tmp_path, changes):
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=max(4, settings().max_examples // 5))
 @given(
     numbers=st.sets(st.integers(0, 11), min_size=3),
     changes=st.lists(

@@ -16,7 +16,7 @@ import pytest
 import torch
 import xarray
 import xdas
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -177,6 +177,7 @@ def test_picks_do_not_depend_on_blocks_where_samples_are_missing(model, case):
 
 
 @pytest.mark.filterwarnings("ignore::dasdist.DataWarning")
+@settings(max_examples=max(8, settings().max_examples // 3))
 @given(
     hole=st.integers(0, 2399),
     length=st.integers(1, 200),
@@ -333,7 +334,7 @@ def outside(picks, margin=100):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", [{"time": 10**7}, None])
+@pytest.mark.parametrize("block", [pytest.param({"time": 10**7}, marks=pytest.mark.deep), None])
 def test_three_bad_minutes_of_two_hours_cost_three_minutes(tmp_path, block):
     bad = (17, 63, 118)
     for number in range(120):

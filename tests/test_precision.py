@@ -27,9 +27,10 @@ def as_exactly(picks, exact):
     ("picker", "precision", "threshold"),
     [
         ("phasenet", "bf16", 0.1),
-        ("phasenet", "bf16", 0.3),
+        pytest.param("phasenet", "bf16", 0.3, marks=pytest.mark.deep),
         ("phasenet", "fp16", 0.3),
-        ("eqtransformer", "bf16", 0.1),  # it cannot compute in fp16
+        # it cannot compute in fp16
+        pytest.param("eqtransformer", "bf16", 0.1, marks=pytest.mark.deep),
     ],
 )
 def test_picks_of_labelled_earthquakes_are_those_of_the_plain_model(

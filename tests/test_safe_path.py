@@ -64,6 +64,7 @@ def test_workers_import_nothing_from_it_but_a_model_that_is_named(archive):
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_an_index_made_in_a_script_imports_nothing_from_it(archive):
     script = archive.parent / "script.py"  # its own folder is first in the path, not the data's
     script.write_text("import dasdist; dasdist.index_archive('.', '../index.nc')")
@@ -73,6 +74,7 @@ def test_an_index_made_in_a_script_imports_nothing_from_it(archive):
 @pytest.mark.slurm
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.deep
 def test_a_cluster_in_the_queue_imports_nothing_from_it(archive, monkeypatch):
     monkeypatch.chdir(archive)
     settings = {

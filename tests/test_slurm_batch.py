@@ -246,6 +246,7 @@ def test_walltime_and_preemption_drain_and_the_job_resumes(submit, archive, node
     check(job.folder / "picks.parquet", archive[1])
 
 
+@pytest.mark.deep
 def test_an_array_splits_a_recording_by_month_and_each_task_resumes(submit, tmp_path):
     start = np.datetime64("2024-01-31T23:59:00", "ns")
     data = recording(noise(12000, 4), start=start)

@@ -262,6 +262,7 @@ def test_adaptive_jobs_follow_the_work_and_are_replaced(tmp_path, serial):
 # ---------------------------------------------------------------- others
 
 
+@pytest.mark.deep
 def test_a_plain_cluster_of_dask_jobqueue_works_by_its_client(tmp_path, serial):
     from dask_jobqueue import SLURMCluster
 
@@ -354,7 +355,7 @@ def test_jobs_that_always_fail_end_the_run_with_their_log(tmp_path):
 
 class Slow(Toy):
     def forward(self, x, argdict=None):
-        time.sleep(0.1)
+        time.sleep(0.5)
         return super().forward(x)
 
 

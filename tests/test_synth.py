@@ -209,6 +209,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_memory_does_not_grow_with_the_archive(tmp_path):
     def peak(hours):
         folder = tmp_path / f"{hours}"

@@ -40,7 +40,7 @@ def nodes(annotations):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*too short:dasdist.DataWarning")
-@pytest.mark.parametrize("vtype", ["tiles", "hdf5"])
+@pytest.mark.parametrize("vtype", ["tiles", pytest.param("hdf5", marks=pytest.mark.deep)])
 @pytest.mark.parametrize("name", FILES)
 def test_vendor_files_to_zarr_and_back(vendor_file, tmp_path, name, vtype):
     data = opened(vendor_file(name), FILES[name], vtype)
