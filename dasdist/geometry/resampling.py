@@ -71,6 +71,22 @@ class Ratio:
         last = ((stop - 1) * self.down + self._reach + padding) // self.up
         return oldest // self.down * self.down, last + 1
 
+    def finished(self, n: int) -> int:
+        """Return how many resampled samples need none but the first ``n`` recorded ones.
+
+        Those at the end of a recording, which go on as its mirror image, are not among them.
+
+        Examples
+        --------
+        >>> ratio = Ratio(1, 10)
+        >>> ratio.finished(1000), ratio.reached(89, 90)[1], ratio.reached(90, 91)[1]
+        (90, 1000, 1010)
+        """
+        if self.is_identity:
+            return n
+        padding = self.down - self._reach % self.down
+        return max(0, (n * self.up - 1 - self._reach - padding) // self.down + 1)
+
     @property
     def _reach(self) -> int:
         return 10 * max(self.up, self.down)

@@ -7,7 +7,7 @@
 Nothing here knows of other blocks, of dask or of where the result goes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dasdist.amplitude import AS_RECORDED, Amplitude
+from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
 from dasdist.block_events import StageListener, silent
 from dasdist.callbacks.base import Accumulator, Mapper
 from dasdist.callbacks.needs import Needs
@@ -27,13 +27,15 @@ from dasdist.inference.left_out import LeftOut
 from dasdist.inference.malloc import peak_bytes
 from dasdist.inference.patches import Batching, annotate_patches
 from dasdist.inference.predictor import Predictor
-from dasdist.inference.preprocess import Prepared, prepare
+from dasdist.inference.prefetch import computed_ahead
+from dasdist.inference.preprocess import Prepared, prepare, prepare_resampled
+from dasdist.inference.slices import read_resampled
 from dasdist.inference.stopwatch import Stopwatch
 from dasdist.inference.telling import model_faults, what_is_missing
 from dasdist.report import BlockResult, Missing, Partial
 from dasdist.safe_text import logger
 from dasdist.sources import Selection
-from dasdist.sources.absence import Reading, filled
+from dasdist.sources.absence import Absence, Reading, filled
 
 __all__ = ["Recipe", "process_block"]
 
@@ -58,6 +60,8 @@ class Recipe:
         What the callback asks for.
     amplitude : Amplitude
         What is done to the amplitude of windows.
+    slice_rows : int
+        Samples in time that are read and resampled at once; 0 for all of a block.
     """
 
     batching: Batching
@@ -66,6 +70,7 @@ class Recipe:
     mapper: Mapper
     needs: Needs = Needs()
     amplitude: Amplitude = AS_RECORDED
+    slice_rows: int = 0
 
 
 def process_block(
@@ -114,25 +119,15 @@ def process_block(
         _log.warning("%s: %s", predictor.spec.name, text)
         notes.append(text)
 
-    channelwise = predictor.spec.channelwise
-    left_out = LeftOut.none(block, channelwise)
-    missing: tuple[Missing, ...] = ()
-    with stage("read"):
-        reading = selection.reading() if partly else Reading(selection.read())
-        samples = reading.values
-        if reading.absences:
-            left_out = LeftOut.of(reading.absences, block, channelwise)
-            if left_out.whole:
-                raise selection.refusal(reading.absences)
-            if left_out.any:
-                missing = tuple(what_is_missing(reading.absences, selection, block.index))
-            samples = filled(reading)
-        del reading
+    read = _read_in_slices if recipe.slice_rows and not on_gpu else _read_whole
     with own_stream(device):
-        with stage("preprocess"):
-            cores = recipe.batching.cores
-            data = prepare(samples, block, recipe.sections, device, note, recipe.amplitude, cores)
-        del samples
+        data, absences = read(selection, block, recipe, predictor, stage, note, partly)
+        channelwise = predictor.spec.channelwise
+        left_out, missing = LeftOut.none(block, channelwise), tuple[Missing, ...]()
+        if absences:
+            left_out = LeftOut.of(absences, block, channelwise)
+        if left_out.any:
+            missing = tuple(what_is_missing(absences, selection, block.index))
         reduced = partial(_reduced, left_out, recipe, predictor, stage, partly=partly)
         curves = on_gpu and recipe.needs.device_curves
         try:
@@ -159,6 +154,60 @@ def process_block(
         part = accumulator.part()
     noted = (*predictor.notes(recipe.batching.variant), *notes)
     return BlockResult(block.index, part, stage.seconds, peak_bytes(), noted, partial=lacking)
+
+
+def _read_whole(
+    selection: Selection,
+    block: Block,
+    recipe: Recipe,
+    predictor: Predictor,
+    stage: Stopwatch,
+    note: Callable[[str], None],
+    partly: bool,
+) -> tuple[Prepared, Sequence[Absence]]:
+    """Return the model's inputs, and what is missing of the samples that were read."""
+    with stage("read"):
+        reading = selection.reading() if partly else Reading(selection.read())
+        samples, absences = reading.values, reading.absences
+        if absences:
+            _check_anything_left(selection, absences, block, predictor)
+            samples = filled(reading)
+        del reading
+    with stage("preprocess"):
+        cores, device = recipe.batching.cores, predictor.device
+        data = prepare(samples, block, recipe.sections, device, note, recipe.amplitude, cores)
+    return data, absences
+
+
+def _read_in_slices(
+    selection: Selection,
+    block: Block,
+    recipe: Recipe,
+    predictor: Predictor,
+    stage: Stopwatch,
+    note: Callable[[str], None],
+    partly: bool,
+) -> tuple[Prepared, Sequence[Absence]]:
+    """Return the same, without ever holding all that was recorded."""
+    spread = partial(computed_ahead, cores=recipe.batching.cores)
+    values, absences = read_resampled(selection, block, recipe.slice_rows, spread, stage)
+    if absences:
+        if not partly:
+            raise selection.refusal(absences)
+        _check_anything_left(selection, absences, block, predictor)
+    with stage("preprocess"):
+        wide = is_wide(selection.dtype)
+        return prepare_resampled(
+            values, wide, block, recipe.sections, recipe.amplitude, spread
+        ), absences
+
+
+def _check_anything_left(
+    selection: Selection, absences: Sequence[Absence], block: Block, predictor: Predictor
+) -> None:
+    """Refuse a block of which nothing can be computed, before anything is."""
+    if LeftOut.of(absences, block, predictor.spec.channelwise).whole:
+        raise selection.refusal(absences)
 
 
 def _reduced(

@@ -19,8 +19,9 @@ from dasdist.inference.device import give_back, out_of_memory
 from dasdist.inference.prefetch import computed_ahead
 from dasdist.safe_text import logger
 from dasdist.signal import causal_filter, filter_tensor, padded, resample_span, resample_tensor
+from dasdist.signal.spread import Spread
 
-__all__ = ["Prepared", "prepare", "prepare_tensor"]
+__all__ = ["Prepared", "prepare", "prepare_resampled", "prepare_tensor"]
 
 _log = logger()
 
@@ -102,7 +103,30 @@ def prepare(
         give_back(device)  # not before the error is gone, which holds what was computed
     spread = partial(computed_ahead, cores=cores)
     values = _resampled(raw, block, partial(resample_span, spread=spread))
-    wide = is_wide(raw.dtype)
+    return prepare_resampled(values, is_wide(raw.dtype), block, sections, amplitude, spread)
+
+
+def prepare_resampled(
+    values: NDArray[Any],
+    wide: bool,
+    block: Block,
+    sections: NDArray[np.float64] | None,
+    amplitude: Amplitude,
+    spread: Spread,
+) -> Prepared:
+    """Preprocess, on the CPU, what is resampled already.
+
+    Parameters
+    ----------
+    values : ndarray, shape ``block.inputs.shape``
+        Resampled samples.
+    wide : bool
+        Whether single precision could not hold the recorded ones.
+    spread : callable
+        Applies a function to each of many pieces, perhaps on several cores.
+    block, sections, amplitude
+        As for :func:`prepare`.
+    """
     kept = np.float64 if wide and amplitude.centred else np.float32
     if sections is not None:
         values = causal_filter(values if wide else _single(values), sections, kept, spread)

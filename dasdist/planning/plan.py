@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
 from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.geometry.choose import recompute_factor, samples_read
+from dasdist.geometry.slices import slice_rows
 from dasdist.planning.resources import Resources
 from dasdist.planning.speed import Speed
 from dasdist.report import Skipped, time_span
@@ -166,7 +167,11 @@ class Plan:
 
     def seconds_of(self, grid: SegmentGrid, speed: Speed) -> float:
         """Return about how many seconds the largest block of a segment takes on its worker."""
-        return speed.seconds(grid, self.dtype.itemsize, self.keys)
+        return speed.seconds(grid, self.dtype.itemsize, self.keys, in_rows=self.chunks is None)
+
+    def slice_rows(self, grid: SegmentGrid) -> int:
+        """Return how many samples in time a block reads at once; 0 for all of it."""
+        return slice_rows(grid, self.dtype.itemsize, self.chunks)
 
     @property
     def process_bytes(self) -> int:
@@ -189,13 +194,15 @@ class Plan:
     def _thread_bytes(self, grid: SegmentGrid) -> int:
         """Bytes that a task thread needs for a block of a segment, besides its batches."""
         block = grid.largest_block()
-        read = block.read.shape[0] * block.read.shape[1] * self.dtype.itemsize
+        # of a block in slices one stands there, and its copy without holes
+        rows = min(block.read.time.size, 2 * self.slice_rows(grid) or block.read.time.size)
+        read = rows * block.read.distance.size * self.dtype.itemsize
         length = max(block.inputs.time.size, grid.rows.window)  # a padded one is longer than read
         inputs = length * block.inputs.distance.size
         channels = block.core.distance.size if grid.channelwise else grid.columns.out
-        rows = 3 * grid.rows.out * channels * self.keys * 4
+        curves = 3 * grid.rows.out * channels * self.keys * 4
         held = self.held_outputs * block.core.shape[0] * block.core.shape[1] * self.keys * 4
-        return read + self._prepared_bytes(grid, inputs) + rows + held
+        return read + self._prepared_bytes(grid, inputs) + curves + held
 
     def _prepared_bytes(self, grid: SegmentGrid, inputs: int) -> int:
         """Bytes of the copies that preprocessing makes, each freed as the next but one is made."""

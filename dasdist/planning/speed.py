@@ -13,9 +13,12 @@ from dasdist.geometry import Block, SegmentGrid
 __all__ = ["Speed", "area", "nominal", "patches_of"]
 
 READ_RATE = 2e8
-"""Bytes a second that a worker is taken to read.  A guess, as storage is not tried: contiguous HDF5
-files on a local disk gave 0.2 GB/s in pieces of 625 of 10,000 channels and 2.6 in whole rows; a
-file system that many share gives less."""
+"""Bytes a second that a worker is taken to read and decompress, chunk by chunk.  A guess, as
+storage is not tried; a file system that many share gives less."""
+
+ROW_RATE, PIECE_SECONDS = 1e9, 1e-5
+"""Bytes a second that it reads of contiguous files in whole rows, and seconds more for each piece
+of a row: on a local disk 2.6 GB/s were measured, and 0.2 in pieces of 625 of 10,000 channels."""
 
 PAGE_BYTES = 4096
 """Bytes of a row that are read in any case: reading fewer costs as much."""
@@ -43,7 +46,9 @@ class Speed:
     patch: float
     sample: float
 
-    def seconds(self, grid: SegmentGrid, itemsize: int, keys: int) -> float:
+    def seconds(
+        self, grid: SegmentGrid, itemsize: int, keys: int, *, in_rows: bool = False
+    ) -> float:
         """Return about how many seconds the largest block of a segment takes.
 
         Parameters
@@ -54,15 +59,26 @@ class Speed:
             Bytes of a recorded sample.
         keys : int
             Annotation keys.
+        in_rows : bool
+            Whether files hold whole rows, one time after the other, and no chunks.
         """
         block = grid.largest_block()
-        width = max(block.read.distance.size, min(grid.distance.size, PAGE_BYTES // itemsize))
         return (
-            block.read.time.size * width * itemsize / READ_RATE
+            _reading(grid, block, itemsize, in_rows=in_rows)
             + area(block.inputs.shape) * self.sample
             + patches_of(grid, block) * self.patch
             + area(block.core.shape) * keys / REDUCE_RATE
         )
+
+
+def _reading(grid: SegmentGrid, block: Block, itemsize: int, *, in_rows: bool) -> float:
+    channels, rows = block.read.distance.size, block.read.time.size
+    if in_rows and channels == grid.distance.size:
+        return rows * channels * itemsize / ROW_RATE
+    if in_rows:
+        page = min(grid.distance.size, PAGE_BYTES // itemsize)
+        return rows * (PIECE_SECONDS + max(channels, page) * itemsize / ROW_RATE)
+    return rows * channels * itemsize / READ_RATE
 
 
 def nominal(grid: SegmentGrid) -> Speed:

@@ -166,8 +166,16 @@ def _recipes(request: Request, plan: Plan, callback: DASAnnotateCallback) -> tup
     """Return what the blocks of each segment share."""
     mapper, needs = callback.mapper(), callback.needs
     return tuple(
-        Recipe(plan.batching, request.arguments, section, mapper, needs, plan.amplitude)
-        for section in plan.sections
+        Recipe(
+            plan.batching,
+            request.arguments,
+            section,
+            mapper,
+            needs,
+            plan.amplitude,
+            plan.slice_rows(grid),
+        )
+        for grid, section in zip(plan.grids, plan.sections, strict=True)
     )
 
 

@@ -82,6 +82,12 @@ class Selection:
             raise self.refusal(reading.absences)
         return reading.values
 
+    def rows(self, samples: Span) -> "Selection":
+        """Return some of its samples, counted from its first, on all of its channels."""
+        channels = Span(0, self.region.distance.size)
+        region = Region(samples.shift(self.region.time.start), self.region.distance)
+        return replace(self, region=region, source=self.source.select(Region(samples, channels)))
+
     def reading(self) -> Reading:
         """Read the samples, and tell which are missing.
 
