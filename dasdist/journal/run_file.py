@@ -117,7 +117,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _check(run: Mapping[str, Any]) -> None:
     grids = grids_of(run)
-    texts = (run["model"]["name"], run["recording"]["identity"], run["recording"]["dtype"])
+    texts = [run["model"][name] for name in ("name", "class", "weights")]
+    texts += [run["recording"][name] for name in ("identity", "dtype")]
     starts, firsts = run.get("numbers", ([0], [0]))
     numbers = (run.get("next_number", 0), run["recording"]["samples"], *starts, *firsts)
     blocks = 0
