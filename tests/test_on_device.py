@@ -19,7 +19,6 @@ from dasdist.inference.cuda import to_device
 from dasdist.signal import (
     causal_filter,
     filter_tensor,
-    full_precision,
     resample_span,
     resample_tensor,
 )
@@ -223,22 +222,6 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
     assert tried[:2] == [(0, torch.Tensor, False), (0, np.ndarray, True)]
     assert len(tried) == 2 * found.report.blocks
     assert "cuda:0 does not have the memory for a whole block" in found.report.notes[0]
-
-
-def test_full_precision_is_a_setting_of_all_threads_and_is_put_back():
-    convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-    gpu = torch.device("cuda")
-    before = convolutions.fp32_precision, products.fp32_precision
-    try:
-        convolutions.fp32_precision, products.fp32_precision = "tf32", "tf32"
-        first, second = full_precision(gpu), full_precision(gpu)
-        for step in (first.__enter__, second.__enter__, lambda: first.__exit__(None, None, None)):
-            step()
-            assert convolutions.fp32_precision == products.fp32_precision == "ieee"
-        second.__exit__(None, None, None)
-        assert convolutions.fp32_precision == products.fp32_precision == "tf32"
-    finally:
-        convolutions.fp32_precision, products.fp32_precision = before
 
 
 @pytest.mark.gpu
