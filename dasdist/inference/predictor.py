@@ -175,7 +175,7 @@ class Predictor:
         try:
             rough = self._forward(inputs, asked, precision, folded)
         except (RuntimeError, TypeError) as error:
-            if out_of_memory(error):
+            if out_of_memory(error, surely=True):  # else float32 tells what it was
                 raise
             reason = f"{type(error).__name__}: {str(error)[:500]}"
         if rough is None:  # the error is gone, and what it held

@@ -60,8 +60,13 @@ def _switches(*, tf32: bool) -> list[_Switch]:
     cudnn: Any = torch.backends.cudnn
     products: Any = torch.backends.cuda.matmul
     found = [
-        _named(cudnn, "allow_tf32", tf32),
-        _Switch(torch.get_float32_matmul_precision, _set_products, "high" if tf32 else "highest"),
+        _named(cudnn, "allow_tf32", tf32, True),
+        _Switch(
+            read=torch.get_float32_matmul_precision,
+            write=_set_products,
+            wanted="high" if tf32 else "highest",
+            default="highest",
+        ),
     ]
     if hasattr(cudnn, "rnn"):
         bits = "tf32" if tf32 else "ieee"
@@ -80,8 +85,9 @@ def _set_products(word: str) -> None:
         torch.backends.cuda.matmul.allow_tf32 = word == "high"
 
 
-def _named(where: Any, name: str, wanted: Any) -> _Switch:
-    return _Switch(lambda: getattr(where, name), lambda value: setattr(where, name, value), wanted)
+def _named(where: Any, name: str, wanted: Any, default: Any) -> _Switch:
+    read, write = partial(getattr, where, name), partial(setattr, where, name)
+    return _Switch(read, write, wanted, default)
 
 
 class _Setting:
