@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["finish", "give_back", "out_of_memory", "using"]
+__all__ = ["finish", "gathered", "give_back", "out_of_memory", "using"]
 
 
 _SURE = ("allocate memory", "not enough memory", "out of memory", "alloc_failed")
@@ -41,6 +41,18 @@ def out_of_memory(error: BaseException, *, surely: bool = False) -> bool:
 def using(device: torch.device) -> Any:
     """Return a context in which a GPU is the current one."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def gathered(network: Any) -> Any:
+    """Return a network, with the weights of each LSTM or GRU in one piece of memory again.
+
+    Those of a copy lie one by one: cuDNN would warn, and gather them for every batch.
+    """
+    if isinstance(network, torch.nn.Module):
+        for module in network.modules():
+            if isinstance(module, torch.nn.RNNBase):
+                module.flatten_parameters()
+    return network
 
 
 def finish(device: torch.device) -> None:
