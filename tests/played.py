@@ -9,6 +9,7 @@ from collections import OrderedDict
 from contextlib import nullcontext
 from functools import partial
 from time import perf_counter
+from types import SimpleNamespace
 
 import torch
 
@@ -59,6 +60,7 @@ def play(monkeypatch):
         "stream": lambda stream: nullcontext(),
         "current_stream": Stream,
         "empty_cache": lambda: None,
+        "get_device_properties": lambda device: SimpleNamespace(total_memory=16 * 2**30),
     }.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
     there = property(lambda self: GPU, lambda self, device: None)

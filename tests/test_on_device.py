@@ -244,13 +244,21 @@ def test_a_gpu_picks_what_the_cpu_picks(model, dtype):
     np.testing.assert_allclose(found["confidence"], expected["confidence"], atol=1e-4)
 
 
-@pytest.mark.gpu
-def test_samples_pass_through_small_pinned_buffers(monkeypatch):
-    monkeypatch.setattr("dasdist.inference.cuda._BUFFER_BYTES", 1000)
-    values = np.arange(12_345, dtype=np.float32).reshape(-1, 5)
+@pytest.mark.parametrize("where", ["played", pytest.param("real", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1)])
+def test_samples_and_curves_pass_through_small_pinned_buffers(monkeypatch, request, where, order):
     device = torch.device("cuda", 0)
-    with dasdist.inference.cuda.own_stream(device):
+    if where == "played":
+        request.getfixturevalue("played_gpu")
+    monkeypatch.setattr(cuda, "_lanes", {})
+    monkeypatch.setattr(cuda, "_BUFFER_BYTES", 1000)
+    values = np.arange(12_345, dtype=np.float32).reshape(-1, 5)
+    cube = torch.arange(4.0 * 31 * 51).view(4, 31, 51).permute(order)
+    with cuda.own_stream(device):
         np.testing.assert_array_equal(to_device(values, device).cpu(), values)
+        fetched = cuda._here.stream.fetch if where == "played" else cuda.to_host
+        torch.testing.assert_close(fetched(cube.to(device)), cube, rtol=0, atol=0)
+        assert fetched(cube[:0].to(device)).shape == cube[:0].shape
 
 
 def test_threads_that_come_at_once_share_the_streams_of_a_device(monkeypatch):

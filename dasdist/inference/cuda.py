@@ -5,11 +5,12 @@ While one thread's samples travel, the GPU computes for another; two or three th
     thread 1   read | send | compute ........ | picks |  read  | send | compute
     thread 2          read | send |    waits  | compute ........ | picks | ...
 
-On a CPU there is nothing to do.  What a stream is told it does later: its time is taken by events in
-it, and that of all else by the clock.
+On a CPU there is nothing to do.  What a stream is told it does later: its time is taken by events
+in it, and that of all else by the clock.
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import LifoQueue
@@ -20,7 +21,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["STREAMS", "Mark", "mark", "own_stream", "reached", "seconds_between", "to_device"]
+__all__ = [
+    "STREAMS",
+    "Mark",
+    "mark",
+    "own_stream",
+    "reached",
+    "seconds_between",
+    "to_device",
+    "to_host",
+]
 
 STREAMS = 3
 """Streams of a device: one computes, one reads, one has its samples or picks copied.  More threads
@@ -89,6 +99,19 @@ def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
     return mine.send(np.ascontiguousarray(native))
 
 
+def to_host(values: torch.Tensor) -> torch.Tensor:
+    """Return a tensor on the CPU, from a GPU through this thread's stream.
+
+    What lies in memory axis by axis in another order comes as it lies there.
+    """
+    mine: _Stream | None = getattr(_here, "stream", None)
+    if mine is None or values.device.type == "cpu":
+        return values.cpu()
+    order = sorted(range(values.dim()), key=lambda axis: -values.stride()[axis])
+    back = [order.index(axis) for axis in range(values.dim())]
+    return mine.fetch(values.permute(order)).permute(back)
+
+
 def mark() -> Mark:
     """Return this moment; within a stream, when it gets to what it is told next."""
     mine: _Stream | None = getattr(_here, "stream", None)
@@ -135,3 +158,33 @@ class _Stream:
             target[first : first + piece.size].copy_(buffer[: piece.size], non_blocking=True)
             sent.record(self.stream)
         return tensor
+
+    def fetch(self, values: torch.Tensor) -> torch.Tensor:
+        """Copy a tensor from the device; while one piece comes, the one before is taken away."""
+        source = values.reshape(-1).view(torch.uint8)
+        found = torch.from_numpy(np.empty(values.shape, _numpy_type(values.dtype)))
+        target = found.view(-1).view(torch.uint8).numpy()
+        coming: deque[tuple[int, int]] = deque()
+
+        def take() -> None:
+            number, first = coming.popleft()
+            self._sent[number].synchronize()
+            piece = target[first : first + _BUFFER_BYTES]
+            piece[:] = self._buffers[number][: piece.size].numpy()
+
+        for count, first in enumerate(range(0, target.size, _BUFFER_BYTES)):
+            if len(coming) == len(self._buffers):
+                take()
+            number = count % len(self._buffers)
+            self._sent[number].synchronize()  # what it held for the device is there
+            piece = source[first : first + _BUFFER_BYTES]
+            self._buffers[number][: len(piece)].copy_(piece, non_blocking=True)
+            self._sent[number].record(self.stream)
+            coming.append((number, first))
+        while coming:
+            take()
+        return found
+
+
+def _numpy_type(dtype: torch.dtype) -> Any:
+    return torch.empty(0, dtype=dtype).numpy().dtype
