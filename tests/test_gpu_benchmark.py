@@ -57,7 +57,7 @@ def test_it_is_played_through_on_a_cpu(call, tmp_path, capsys):
     assert json.loads((tmp_path / "measure.json").read_text())["ceilings"]["reading"] == "done"
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.seisbench
 def test_results_and_rates_are_played_through_on_a_cpu(call, tmp_path, capsys):
     named = ["parity", "events", "network", "large", "raw", "stages", "profile"]
