@@ -21,7 +21,7 @@ from dasdist.executors.worker_plugin import RunPlugin, delivered
 from dasdist.inference.gpus import device_of_process, take_turn
 from dasdist.inference.replica import Payload
 from dasdist.planning.resources import CUDA_BYTES, WORKER_BYTES, Resources
-from dasdist.planning.speed import patches_of
+from dasdist.planning.speed import Speed, patches_of
 
 from .toys import Toy, noise, recording
 
@@ -232,3 +232,14 @@ def test_blocks_that_wait_do_not_begin_once_the_run_is_to_stop(monkeypatch):
 def test_take_turn_is_of_this_process(two_gpus):
     take_turn(5)
     assert device_of_process() == torch.device("cuda", 1)
+
+
+def test_workers_with_gpus_get_blocks_for_gpus(monkeypatch):
+    """Who plans has only a core to try: the same speed is tried here for both."""
+    tried = Speed(patch=2**-10, sample=2**-28)
+    monkeypatch.setattr("dasdist.planning.fit.speed_of", lambda *arguments: tried)
+    on_cores = Resources(workers=1, memory=64 * GIB)
+    few = plan_of(replace(on_cores, gpu=80 * GIB), monkeypatch)
+    many = plan_of(on_cores, monkeypatch)
+    assert few.speed == Speed(patch=tried.patch / 100, sample=tried.sample / 100)
+    assert len(few) < len(many) / 5

@@ -1,7 +1,7 @@
 """Lower precision saves time where nothing happens, and moves no picks."""
 
 import copy
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -238,7 +238,10 @@ def test_a_cpu_asked_for_tf32_computes_in_float32_and_says_so():
     assert found.report.notes == ("tf32 is a precision of GPUs, so float32 is used",)
 
 
-def test_a_gpu_asked_for_tf32_screens_in_it_and_computes_again_in_float32(monkeypatch, played_gpu):
+@pytest.mark.parametrize(("precision", "first"), [("tf32", "in_tf32"), ("bf16", "full_precision")])
+def test_a_gpu_screens_in_the_precision_and_computes_again_in_float32(
+    monkeypatch, played_gpu, precision, first
+):
     """A GPU is played by a CPU that says in which of torch's settings it computes."""
     seen, now = [], ["none"]
 
@@ -254,7 +257,8 @@ def test_a_gpu_asked_for_tf32_screens_in_it_and_computes_again_in_float32(monkey
     for name in ("full_precision", "in_tf32"):
         setting = partial(lambda name, device: told(name), name)
         monkeypatch.setattr(f"dasdist.inference.predictor.{name}", setting)
+    monkeypatch.setattr(torch, "autocast", lambda *device_and_type: nullcontext())
     batch = torch.zeros(1, 64, 8)
     batch[0, 20:30, 5] = 3.0
-    Predictor(model)(batch, {}, (0.01, 10.0), Variant(precision="tf32"), {"P": 0.2})
-    assert seen == ["in_tf32", "full_precision"]
+    Predictor(model)(batch, {}, (0.01, 10.0), Variant(precision=precision), {"P": 0.2})
+    assert seen == [first, "full_precision"]

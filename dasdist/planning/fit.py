@@ -28,6 +28,7 @@ from dasdist.planning.overlaps import aligned, warn_of_holes
 from dasdist.planning.plan import Plan, padding_notes
 from dasdist.planning.probe import batching, first_pass, model_bytes
 from dasdist.planning.resources import Resources
+from dasdist.planning.speed import on_a_gpu
 from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
 from dasdist.signal import OFF_RATE, design, nearest_ratio, settling_samples
@@ -145,7 +146,9 @@ def make_plan(
     plan = replace(plan, notes=plan.notes + _off_rate(spec, grids))
     new = held_core is None or any(held_core(grid) is None for grid in grids)
     if new and isinf(limits.work):
-        plan = replace(plan, speed=speed_of(predictor, plan, arguments, found.patch_seconds))
+        speed = speed_of(predictor, plan, arguments, found.patch_seconds)
+        elsewhere = plan.resources.gpu is not None and predictor.device.type == "cpu"
+        plan = replace(plan, speed=on_a_gpu(speed) if elsewhere else speed)
     plan = with_blocks(plan, block, needs, recording, held_core, limits)
     return plan if arguments.get("batch_size") else with_even_batches(plan)
 
