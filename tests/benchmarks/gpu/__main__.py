@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     from tests.benchmarks.gpu.sections import Report
 
+    if given.device == "cuda" and not torch.cuda.is_available():
+        parser.error("torch sees no GPU; --device cpu plays it through")
     name = torch.cuda.get_device_name() if given.device == "cuda" else "no GPU"
     words = f"torch {torch.__version__}", f"{os.cpu_count()} cores", name
     print(f"Python {sys.version.split()[0]}", *words, sep=", ", flush=True)
