@@ -239,6 +239,14 @@ def _picker(shared_data: Path, name: str) -> Any:
     return model.eval()
 
 
+@pytest.fixture
+def played_gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A GPU that the CPU plays, see :mod:`tests.played`."""
+    from . import played
+
+    return played.play(monkeypatch)
+
+
 # ---------------------------------------------------------------- clusters
 
 

@@ -9,12 +9,14 @@ import pytest
 pytest.importorskip("seisbench.models.das_base")
 pytest.importorskip("h5py")
 
-from tests.benchmarks import simulation
+from tests.benchmarks import simulation, suite
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.harness import BENCHMARKS, Contest, benchmark, run
 from tests.benchmarks.simulation import Cluster, Costs, best_block, simulate
 
 pytestmark = pytest.mark.seisbench
+
+assert suite.SUITE  # registered
 
 ON_CPU = [name for name, one in BENCHMARKS.items() if not one.gpu]
 ON_GPU = [name for name, one in BENCHMARKS.items() if one.gpu]

@@ -1,5 +1,6 @@
 """Optimised models are the same models: folded, compiled, and checked."""
 
+import copy
 import logging
 
 import numpy as np
@@ -9,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dasdist
-from dasdist.inference.variant import Variant, choose_variant
+from dasdist.inference.variant import Variant, build, choose_variant
 from dasdist.models import WaveformWrapper
-from dasdist.models.fold import fold_batch_norms, fold_components
+from dasdist.models.fold import FoldedNetwork, fold_batch_norms, fold_components
 
 from .toys import agreeing, noise, recording
 
@@ -159,3 +160,68 @@ def test_the_form_follows_from_what_is_asked(phasenet):
     kinds = [choose_variant(model, arguments).kind for arguments in asked]
     assert kinds == ["folded", "folded", "compiled", "plain"]
     assert choose_variant(Own(phasenet), {}) == Variant("plain")  # it heeds no folded network
+
+
+@pytest.mark.seisbench
+def test_one_component_does_for_all_where_only_rounding_tells_them_apart(phasenet, caplog):
+    """A GPU may add the samples of equal components in unequal order; here that is played."""
+    picker = copy.deepcopy(phasenet)
+    exactly = picker.annotate_batch_pre
+
+    def nearly(batch, argdict):
+        found = exactly(batch, argdict)
+        return found * (1 + 1e-6 * torch.arange(found.shape[1])[:, None])
+
+    picker.annotate_batch_pre = nearly
+    folded = dasdist.DASWaveformModelWrapper(picker).folded(3001, {})
+    assert (folded.components, folded.alone) == (1, True)
+    with caplog.at_level(logging.INFO, logger="dasdist"):
+        dasdist.classify(picker, recording(noise(3001, 2)), optimize=True, pbar=False)
+    assert "the folded model computes 1 of its components, prepared alone, " in caplog.text
+
+
+def test_weights_of_an_lstm_are_gathered_after_it_was_copied(monkeypatch):
+    """Cuda alone gathers them, so that here it is looked at whether it is asked to."""
+
+    class Wrapped:
+        device = torch.device("cpu")
+
+        def folded(self, samples, argdict):
+            network = torch.nn.Sequential(torch.nn.LSTM(3, 4))
+            network[0].gathered = False
+            return FoldedNetwork(copy.deepcopy(network), 3)
+
+    def gather(self):
+        self.gathered = True
+
+    monkeypatch.setattr(torch.nn.LSTM, "flatten_parameters", gather)
+    network = build(Wrapped(), Variant("folded"), (2, 10), {}).network
+    assert network[0].gathered
+
+
+@pytest.mark.seisbench
+def test_what_openvino_does_not_compute_in_is_told_and_folded(phasenet, monkeypatch):
+    monkeypatch.setattr("dasdist.inference.variant.compiler_found", lambda: True)
+    options = {"precision": "bf16", "pbar": False}
+    data = recording(noise(3001, 2))
+    report = dasdist.classify(phasenet, data, optimize="compile", **options).report
+    assert [note.partition(")")[0] for note in report.notes] == [
+        "the compiled model is not used (RuntimeError: on CPUs it computes in float32, and "
+        "precision is bf16"
+    ]
+    assert not dasdist.classify(phasenet, data, **options).report.notes
+
+
+def test_a_gpu_compiles_in_any_precision(monkeypatch):
+    """A GPU is played: the network is compiled by torch, whatever the precision."""
+
+    class OnGpu:
+        device = torch.device("cuda")
+
+        def folded(self, samples, argdict):
+            return FoldedNetwork(torch.nn.Identity(), 3)
+
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: (network, "compiled"))
+    for precision in ("float32", "tf32", "bf16", "fp16"):
+        found = build(OnGpu(), Variant("compiled", precision), (2, 10), {})
+        assert found.network[1] == "compiled"

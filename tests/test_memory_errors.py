@@ -31,7 +31,17 @@ class NarrowNumpy(Narrow):
     error = MemoryError("Unable to allocate 2.00 GiB")
 
 
+class NarrowCudnn(Narrow):
+    error = RuntimeError("GET was unable to find an engine to execute this computation")
+
+
+class NarrowOldCudnn(Narrow):
+    error = RuntimeError("Unable to find a valid cuDNN algorithm to run convolution")
+
+
 SIZES = []
+
+KINDS = [Narrow, NarrowCpu, NarrowNumpy, NarrowCudnn, NarrowOldCudnn]
 
 
 def annotated(model, values):
@@ -42,7 +52,7 @@ def annotated(model, values):
     return collected.annotations
 
 
-@pytest.mark.parametrize("kind", [Narrow, NarrowCpu, NarrowNumpy])
+@pytest.mark.parametrize("kind", KINDS)
 def test_batches_are_halved_until_they_fit_and_stay_so(kind, caplog):
     values = noise(2000, 12)
     expected = annotated(Toy(), values)
@@ -81,3 +91,23 @@ def test_other_errors_of_a_model_are_not_taken_for_it():
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         annotated(Broken(), noise(500, 12))
     assert SIZES == [13]
+
+
+@pytest.mark.parametrize("where", ["lower precision", "any"])
+def test_cudnn_without_an_engine_lacks_the_precision_if_float32_fits_else_memory(where):
+    class NoEngine(Toy):
+        def forward(self, x, argdict=None):
+            lower = torch.is_autocast_enabled("cpu")
+            if x.abs().sum() > 0 and (lower if where == "lower precision" else len(x) > 3):
+                raise NarrowCudnn.error
+            return super().forward(x)
+
+    data, options = recording(noise(2000, 12)), {"batch_size": 13, "blinding": (1, 1)}
+    expected = dasdist.classify(Toy(), data, **options).picks
+    found = dasdist.classify(NoEngine(), data, precision="bf16", **options)
+    lacks = "it cannot compute in bf16, so float32 is used: RuntimeError: GET was unable"
+    narrow = "batches of 13 do not fit into the memory of cpu"
+    said = lacks if where == "lower precision" else narrow
+    assert found.report.notes[0].startswith(said)
+    assert any(note.startswith(narrow) for note in found.report.notes) == (where == "any")
+    assert len(found.picks) == len(expected) > 0

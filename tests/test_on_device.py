@@ -1,9 +1,14 @@
 """What a GPU does besides the model gives what a CPU gives; here its tensors are on a CPU."""
 
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from queue import LifoQueue
+from time import sleep
 
 import numpy as np
 import pandas as pd
@@ -14,16 +19,18 @@ from hypothesis import strategies as st
 
 import dasdist
 from dasdist.geometry import Ratio
-from dasdist.inference import annotate_patches, block, prepare_tensor, preprocess
+from dasdist.inference import annotate_patches, block, cuda, prepare_tensor, preprocess
 from dasdist.inference.cuda import to_device
+from dasdist.inference.faults import faulty
+from dasdist.inference.stopwatch import Stopwatch
 from dasdist.signal import (
     causal_filter,
     filter_tensor,
-    full_precision,
     resample_span,
     resample_tensor,
 )
 
+from . import played
 from .test_signal import designs, reduced, spans
 from .toys import Toy, noise, recording
 
@@ -225,22 +232,6 @@ def test_a_block_whose_curves_have_no_room_on_the_gpu_is_done_with_them_on_the_c
     assert "cuda:0 does not have the memory for a whole block" in found.report.notes[0]
 
 
-def test_full_precision_is_a_setting_of_all_threads_and_is_put_back():
-    convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-    gpu = torch.device("cuda")
-    before = convolutions.fp32_precision, products.fp32_precision
-    try:
-        convolutions.fp32_precision, products.fp32_precision = "tf32", "tf32"
-        first, second = full_precision(gpu), full_precision(gpu)
-        for step in (first.__enter__, second.__enter__, lambda: first.__exit__(None, None, None)):
-            step()
-            assert convolutions.fp32_precision == products.fp32_precision == "ieee"
-        second.__exit__(None, None, None)
-        assert convolutions.fp32_precision == products.fp32_precision == "tf32"
-    finally:
-        convolutions.fp32_precision, products.fp32_precision = before
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dtype", ["float32", "int16"])
@@ -253,10 +244,133 @@ def test_a_gpu_picks_what_the_cpu_picks(model, dtype):
     np.testing.assert_allclose(found["confidence"], expected["confidence"], atol=1e-4)
 
 
-@pytest.mark.gpu
-def test_samples_pass_through_small_pinned_buffers(monkeypatch):
-    monkeypatch.setattr("dasdist.inference.cuda._BUFFER_BYTES", 1000)
-    values = np.arange(12_345, dtype=np.float32).reshape(-1, 5)
+@pytest.mark.parametrize("where", ["played", pytest.param("real", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1)])
+def test_samples_and_curves_pass_through_small_pinned_buffers(monkeypatch, request, where, order):
     device = torch.device("cuda", 0)
-    with dasdist.inference.cuda.own_stream(device):
+    if where == "played":
+        request.getfixturevalue("played_gpu")
+    monkeypatch.setattr(cuda, "_lanes", {})
+    monkeypatch.setattr(cuda, "_BUFFER_BYTES", 1000)
+    values = np.arange(12_345, dtype=np.float32).reshape(-1, 5)
+    cube = torch.arange(4.0 * 31 * 51).view(4, 31, 51).permute(order)
+    with cuda.own_stream(device):
         np.testing.assert_array_equal(to_device(values, device).cpu(), values)
+        fetched = cuda._here.stream.fetch if where == "played" else cuda.to_host
+        torch.testing.assert_close(fetched(cube.to(device)), cube, rtol=0, atol=0)
+        assert fetched(cube[:0].to(device)).shape == cube[:0].shape
+
+
+def test_threads_that_come_at_once_share_the_streams_of_a_device(monkeypatch):
+    """Making them is slowed down here, so that all threads come meanwhile."""
+    begin = threading.Barrier(4)
+
+    class Slow(LifoQueue):
+        def __init__(self):
+            sleep(0.05)
+            super().__init__()
+
+    def ask(_):
+        begin.wait()
+        return cuda._free_streams(torch.device("cuda", 0))
+
+    monkeypatch.setattr(cuda, "_lanes", {})
+    monkeypatch.setattr(cuda, "LifoQueue", Slow)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ask, range(4)))
+    assert all(streams is found[0] for streams in found)
+    assert found[0].qsize() == cuda.STREAMS
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_played_gpu_picks_what_the_cpu_picks(request, model):
+    data = recording(noise(4000, 12, dtype="int16", scale=10.0))
+    expected = dasdist.classify(model(), data, **OPTIONS).picks
+    request.getfixturevalue("played_gpu")
+    found = dasdist.classify(model(), data, block={"time": 50}, **OPTIONS)
+    assert found.report.blocks > 3
+    columns = ["time", "distance", "phase", "channel_index", "sample_index"]
+    pd.testing.assert_frame_equal(found.picks[columns], expected[columns])
+    np.testing.assert_allclose(found.picks["confidence"], expected["confidence"], atol=1e-4)
+
+
+def test_the_samples_of_a_block_are_gone_while_it_is_written(monkeypatch, played_gpu):
+    samples, gone = {}, []
+
+    def prepare(raw, one, *arguments):
+        found = preprocess.prepare(raw, one, *arguments)
+        samples[one.index] = weakref.ref(found.values)
+        return found
+
+    def process(selection, one, recipe, predictor, listen, **options):
+        def told(stage, share):
+            if stage == "write":
+                gone.append(samples[one.index]() is None)
+
+        return block.process_block(selection, one, recipe, predictor, told, **options)
+
+    monkeypatch.setattr(block, "prepare", prepare)
+    monkeypatch.setattr("dasdist.executors.block_task.process_block", process)
+    report = dasdist.classify(Toy(), recording(noise(4000, 12)), block={"time": 50}, **OPTIONS)
+    assert gone == [True] * report.report.blocks != []
+
+
+def test_a_stage_takes_as_long_as_the_gpu_does(monkeypatch, played_gpu):
+    """The GPU has a clock of its own here, and is done with a stage long after it was told."""
+    gpu = {"now": 0.0, "done": False}
+
+    class Event(played.Event):
+        def record(self, stream=None):
+            self.at = gpu["now"]
+
+        def query(self):
+            return gpu["done"]
+
+        def synchronize(self):
+            gpu["done"] = True
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    told = []
+    stage = Stopwatch(lambda *event: told.append(event), patches=2)
+    with cuda.own_stream(played_gpu):
+        for seconds in (2.0, 3.0):
+            with stage("model"):
+                gpu["now"] += seconds
+            stage.count_patch()
+        with stage("reduce"):
+            gpu["now"] += 1.0
+        assert not gpu["done"]  # nothing waited for it
+    with stage("write"):
+        pass
+    assert {name: stage.seconds[name] for name in ("read", "model", "reduce")} == {
+        "read": 0.0,
+        "model": 5.0,
+        "reduce": 1.0,
+    }
+    assert gpu["done"]
+    assert 0 < stage.seconds["write"] < 1  # by the clock
+    assert told == [("model", 0.0), ("model", 0.5), ("reduce", 1.0), ("write", 1.0)]
+
+
+def test_nan_of_several_curves_is_looked_for_once(monkeypatch, played_gpu):
+    """A GPU is waited for by everything that asks it for a number."""
+    curves = {key: torch.zeros(2, 3, 4).as_subclass(Waited) for key in "PSN"}
+    Waited.times = 0
+    assert faulty(curves) is None
+    assert Waited.times == 1
+    curves["S"][1, 2, 3] = torch.nan
+    assert faulty({key: values.as_subclass(torch.Tensor) for key, values in curves.items()})[1, 3]
+
+
+class Waited(torch.Tensor):
+    """Says that it is on a GPU, and counts the numbers that it is asked for."""
+
+    times = 0
+
+    @property
+    def device(self):
+        return played.GPU
+
+    def __float__(self):
+        Waited.times += 1
+        return super().__float__()

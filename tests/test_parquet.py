@@ -3,10 +3,8 @@
 import pickle
 from dataclasses import replace
 
-import duckdb
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +17,9 @@ from dasdist.geometry import PatchGrid, Region, Span
 
 from .test_stacking import NoiseModel, make_grid, patches_of, run
 from .toys import Toy, noise, recording
+
+duckdb = pytest.importorskip("duckdb")
+pl = pytest.importorskip("polars")
 
 ROWS, COLUMNS = PatchGrid(47, 12, 7, 12, (0, 12)), PatchGrid(11, 4, 3, 4, (0, 4))
 GRID = make_grid(ROWS, COLUMNS, core=(10, 5))

@@ -1,6 +1,8 @@
 """Lower precision saves time where nothing happens, and moves no picks."""
 
 import copy
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 import dasdist
 from dasdist.callbacks import Needs
 from dasdist.inference import Predictor
-from dasdist.inference.refine import computed_again
+from dasdist.inference.refine import SHARES, computed_again
 from dasdist.inference.variant import Variant
 
 from .toys import agreeing, noise, recording
@@ -213,3 +215,50 @@ def test_of_several_callbacks_the_least_value_counts():
     assert both.exact_above == {"P": 0.2, "S": 0.1}
     assert picking(P=0.3).merged(Needs()).exact_above == {"P": 0.3}
     assert Needs().merged().exact_above == {}
+
+
+def test_the_closer_the_precision_the_less_is_computed_again():
+    batch = torch.tensor([[[0.0, 0.3, 0.8]]])
+    for precision, again in (("bf16", 2), ("fp16", 1), ("tf32", 1)):
+        sizes = []
+
+        def exact(some, sizes=sizes):
+            sizes.append(some.shape[2])
+            return {"P": some}
+
+        computed_again({"P": batch}, batch, 2, {"P": 0.5}, exact, SHARES[precision])
+        assert len(sizes) == again  # a piece is one window here
+
+
+def test_a_cpu_asked_for_tf32_computes_in_float32_and_says_so():
+    data, options = shaken(), {"thresholds": 0.2, "blinding": (0, 0), "pbar": False}
+    exact = dasdist.classify(Smooth(True).eval(), data, **options).picks
+    found = dasdist.classify(Smooth(True).eval(), data, precision="tf32", **options)
+    assert found.picks.equals(exact)
+    assert found.report.notes == ("tf32 is a precision of GPUs, so float32 is used",)
+
+
+@pytest.mark.parametrize(("precision", "first"), [("tf32", "in_tf32"), ("bf16", "full_precision")])
+def test_a_gpu_screens_in_the_precision_and_computes_again_in_float32(
+    monkeypatch, played_gpu, precision, first
+):
+    """A GPU is played by a CPU that says in which of torch's settings it computes."""
+    seen, now = [], ["none"]
+
+    @contextmanager
+    def told(bits):
+        now[0] = bits
+        yield
+        now[0] = "none"
+
+    model = Smooth(True).eval()
+    forward = model.forward
+    model.forward = lambda x, argdict=None: seen.append(now[0]) or forward(x)
+    for name in ("full_precision", "in_tf32"):
+        setting = partial(lambda name, device: told(name), name)
+        monkeypatch.setattr(f"dasdist.inference.predictor.{name}", setting)
+    monkeypatch.setattr(torch, "autocast", lambda *device_and_type: nullcontext())
+    batch = torch.zeros(1, 64, 8)
+    batch[0, 20:30, 5] = 3.0
+    Predictor(model)(batch, {}, (0.01, 10.0), Variant(precision=precision), {"P": 0.2})
+    assert seen == [first, "full_precision"]

@@ -47,6 +47,7 @@ def test_exported_names():
         "design",
         "filter_tensor",
         "full_precision",
+        "in_tf32",
         "nearest_ratio",
         "padded",
         "resample_span",

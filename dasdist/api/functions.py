@@ -112,12 +112,12 @@ def annotate(
         Patches per batch; None (the default) chooses for the device.
     optimize : bool or "compile"
         Whether pickers compute in a faster form, checked against the plain model to 1e-4: True,
-        the default, folds them, "compile" has OpenVINO compile them as well, where they are on a
-        CPU, which pays in long runs, and False computes the model as it is.
-    precision : {"float32", "bf16", "fp16"}
+        the default, folds them, "compile" compiles them as well, on a CPU by OpenVINO and in
+        float32 only, which pays in long runs, and False computes the model as it is.
+    precision : {"float32", "tf32", "bf16", "fp16"}
         Precision of the model's arithmetic; float32 by default.  The others move probabilities.
-        Picking callbacks have float32 compute windows again in which anything reaches half of a
-        threshold, so that their picks stay where they are.
+        Picking callbacks have float32 compute windows again in which anything comes near a
+        threshold, so that their picks stay where they are.  "tf32" is for GPUs.
     overlap_samples, overlap_channels : float or int
         Overlap of neighbouring patches, below 1 as a fraction of a patch; 0.5 by default.
     channel_coord_name : str, optional

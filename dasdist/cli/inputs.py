@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dasdist.sources.engines import AnyFile
     from dasdist.sources.unopened import Refused
 
-__all__ = ["check_input", "load_model", "open_input"]
+__all__ = ["check_input", "load_model", "on_gpu", "open_input"]
 
 
 def load_model(name: str) -> Any:
@@ -26,6 +26,13 @@ def load_model(name: str) -> Any:
 
     _look_here(name)
     return dasdist.from_pretrained(name)
+
+
+def on_gpu(model: Any) -> Any:
+    """Return a model on this process's GPU if there is one, as workers take theirs."""
+    import torch
+
+    return model.cuda() if torch.cuda.is_available() else model
 
 
 def _look_here(name: str) -> None:

@@ -13,7 +13,7 @@ from dasdist.cli.asked import Asked
 from dasdist.cli.asked_before import nothing_left
 from dasdist.cli.channels import among
 from dasdist.cli.compute import computing
-from dasdist.cli.inputs import check_input, load_model, open_input
+from dasdist.cli.inputs import check_input, load_model, on_gpu, open_input
 from dasdist.cli.period import within
 from dasdist.cli.voice import Voice
 from dasdist.errors import DataWarning, TooManyFailures
@@ -75,6 +75,8 @@ def ready(
             yield network, recording, False  # it takes no cluster to say so
             return
     with computing(voice, asked.where, asked.queue) as client:
+        if client is None:
+            network = on_gpu(network)
         yield network, recording, client
 
 

@@ -266,7 +266,8 @@ def _kept(settings: dict[str, Any]) -> "KeptCluster":
 
 def _ready(cluster: "KeptCluster", workers: Workers, most: int) -> None:
     """Announce the workers that will come, and write the scheduler file."""
-    promised = Resources(most * workers.count, workers.threads, workers.memory)
+    gpu = 0 if workers.devices else None
+    promised = Resources(most * workers.count, workers.threads, workers.memory, gpu=gpu)
     cluster.promise(asdict(promised))
     write_facts(
         cluster.folder,

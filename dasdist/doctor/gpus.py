@@ -97,14 +97,13 @@ def check_pinning(around: Mapping[str, Surroundings]) -> Outcome:
                 "Start workers with python -m dasdist.cluster.worker, or set CUDA_VISIBLE_DEVICES "
                 "for each.",
             )
-    many = {address: found for address, found in devices.items() if len(found) > 1}
-    if many:
-        address, found = next(iter(many.items()))
+    seen = {device for found in devices.values() for device in found}
+    if len(seen) > len(users):
+        address, found = max(devices.items(), key=lambda item: len(item[1]))
         return Outcome(
             "warning",
-            f"{count_of(len(many), 'worker sees', 'workers see')} several GPUs and can use only "
-            f"the first of them; {address} sees "
-            f"{len(found)}.",
+            f"{count_of(len(seen) - len(users), 'GPU is', 'GPUs are')} idle: each worker computes "
+            f"on one of those that it sees, and {address} sees {len(found)}.",
             "Start one worker per GPU, as python -m dasdist.cluster.worker does.",
         )
     return ok(

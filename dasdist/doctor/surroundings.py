@@ -31,7 +31,7 @@ class Surroundings:
     visible : str or None
         ``CUDA_VISIBLE_DEVICES``.
     gpus : tuple of str
-        Identities of the GPUs that torch sees.
+        Identities of the GPUs that torch sees; first the one that this process computes on.
     gpu_error : str
         Why torch cannot compute on them; empty if it can.
     installed_gpus : int
@@ -87,15 +87,21 @@ def look() -> Surroundings:
 
 
 def _gpus() -> tuple[tuple[str, ...], str]:
-    """Return the GPUs that torch sees, and what went wrong when it used the first."""
+    """Return the GPUs that torch sees, and what went wrong when it used that of this process."""
     import torch
 
-    if not torch.cuda.is_available():
+    from dasdist.executors.gpus import take_turn_here
+    from dasdist.inference.gpus import device_of_process
+
+    take_turn_here()
+    device = device_of_process()
+    if device.type != "cuda":
         return (), ""
     properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    names = tuple(str(getattr(p, "uuid", f"{p.name} {i}")) for i, p in enumerate(properties))
+    found = [str(getattr(p, "uuid", f"{p.name} {i}")) for i, p in enumerate(properties)]
+    names = (found.pop(device.index), *found)
     try:
-        torch.ones(2, device="cuda").sum().item()
+        torch.ones(2, device=device).sum().item()
     except RuntimeError as error:
         return names, str(error).partition("\n")[0]
     return names, ""

@@ -7,8 +7,9 @@ from distributed import Client
 from distributed.system import MEMORY_LIMIT
 
 from dasdist.executors.clients import PROMISED
+from dasdist.executors.gpus import gpu_bytes_of
 from dasdist.inference.cuda import STREAMS
-from dasdist.planning.resources import WORKER_BYTES, Resources
+from dasdist.planning.resources import CUDA_BYTES, WORKER_BYTES, Resources
 
 __all__ = ["resident_bytes", "resources_of", "resources_of_cluster"]
 
@@ -30,7 +31,12 @@ def resources_of(client: Client | None, device: torch.device) -> Resources:
         return resources_of_cluster(client)
     process = resident_bytes() + _YET_TO_COME
     if device.type == "cuda":
-        return Resources(threads=STREAMS, memory=MEMORY_LIMIT, process=process, here=True)
+        # of its libraries, what is loaded when they are first used is yet to come
+        process = max(process, WORKER_BYTES + CUDA_BYTES)
+        gpu = torch.cuda.get_device_properties(device).total_memory
+        return Resources(
+            threads=STREAMS, memory=MEMORY_LIMIT, process=process, here=True, gpu=int(gpu)
+        )
     cores = torch.get_num_threads()
     return Resources(memory=MEMORY_LIMIT, cores=cores, process=process, here=True)
 
@@ -48,12 +54,16 @@ def resources_of_cluster(client: Client) -> Resources:
     limits = [w["memory_limit"] for w in workers if w["memory_limit"]]
     if promised.memory:
         limits.append(promised.memory)
+    gpu = gpu_bytes_of(client, found)
+    gpu = promised.gpu if gpu is None else gpu
+    process = resident_bytes() if within else WORKER_BYTES
     return Resources(
         workers=max(len(workers), promised.workers),
         threads=max([promised.threads, *(w["nthreads"] for w in workers)]),
         memory=min(limits) if limits else None,
-        process=resident_bytes() if within else WORKER_BYTES,
+        process=process + CUDA_BYTES * (gpu is not None),
         pause=_pause(),
+        gpu=gpu,
     )
 
 

@@ -54,7 +54,10 @@ class SerialExecutor:
 def _side_by_side(
     compute: Callable[[BlockTask], Outcome], tasks: Iterable[BlockTask], threads: int, stop: Stop
 ) -> Generator[Outcome, None, None]:
-    """Run blocks in threads; yield their results in order."""
+    """Run blocks in threads; yield their results in order.
+
+    As many wait as run, so that no thread is idle while the first of them takes long.
+    """
     pool = ThreadPoolExecutor(threads, "dasdist-blocks")
     left_out = False
 
@@ -66,20 +69,27 @@ def _side_by_side(
                 return
             yield task
 
-    def landed(outcome: Future[Outcome]) -> Outcome:
+    def begun(task: BlockTask) -> Outcome | None:
+        return None if stop.requested else compute(task)
+
+    def landed(outcome: Future[Outcome | None]) -> Outcome | None:
         if stop.over:
             raise stop.interrupted()
         with stop.interruptible():
             return outcome.result()
 
     try:
-        yield from in_order(
-            lambda task: pool.submit(compute, task),
+        for outcome in in_order(
+            lambda task: pool.submit(begun, task),
             until_stopped(),
-            threads,
+            2 * threads,
             take=landed,
             abandoned=lambda: stop.over,
-        )
+        ):
+            if outcome is None:
+                left_out = True
+            else:
+                yield outcome
         if left_out:
             raise stop.interrupted()
     finally:

@@ -23,6 +23,7 @@ from distributed import Client, WorkerPlugin, get_worker
 from dasdist.block_events import BlockEvent
 from dasdist.errors import DasdistError
 from dasdist.executors.block_task import Outcome, RunSpec, run_block
+from dasdist.executors.gpus import take_turn_here
 from dasdist.executors.names import TOPIC, plugin_name
 from dasdist.executors.telemetry import BlockTelemetry
 from dasdist.executors.watchdog import Watchdog
@@ -79,6 +80,7 @@ class RunPlugin(WorkerPlugin):
         """Keep the bytes; the first task that needs the model unpickles it."""
         self._worker = worker
         remember(self.spec.payload)
+        take_turn_here(worker)
         if not worker.nanny:  # such a worker may share the process of the user
             return
         if threading.current_thread() is threading.main_thread():

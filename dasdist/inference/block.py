@@ -143,6 +143,7 @@ def process_block(
             )
             data = data.fetched()
             made = reduced(data, fetched=True)
+        del data, reduced  # while the result is written, the memory is another block's
     accumulator, faults = made
     lacking = None
     if faults is not None:

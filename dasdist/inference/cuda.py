@@ -5,21 +5,32 @@ While one thread's samples travel, the GPU computes for another; two or three th
     thread 1   read | send | compute ........ | picks |  read  | send | compute
     thread 2          read | send |    waits  | compute ........ | picks | ...
 
-On a CPU there is nothing to do.
+On a CPU there is nothing to do.  What a stream is told it does later: its time is taken by events
+in it, and that of all else by the clock.
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from queue import LifoQueue
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["STREAMS", "own_stream", "to_device"]
+__all__ = [
+    "STREAMS",
+    "Mark",
+    "mark",
+    "own_stream",
+    "reached",
+    "seconds_between",
+    "to_device",
+    "to_host",
+]
 
 STREAMS = 3
 """Streams of a device: one computes, one reads, one has its samples or picks copied.  More threads
@@ -28,7 +39,13 @@ wait for their turn, so that a device holds no more blocks than that."""
 _BUFFER_BYTES = 2**25
 """Size of each of a stream's two pinned buffers: one is filled while the other is copied from."""
 
+Mark = float | torch.cuda.Event
+"""A moment: seconds of a clock, or an event of this thread's stream."""
+
 _here = threading.local()
+
+_lanes: "dict[torch.device, LifoQueue[_Stream | None]]" = {}
+_making = threading.Lock()
 
 
 @contextmanager
@@ -49,13 +66,15 @@ def own_stream(device: torch.device) -> Iterator[None]:
         free.put(mine)
 
 
-@cache
 def _free_streams(device: torch.device) -> "LifoQueue[_Stream | None]":
     """Return the streams of a device that no thread uses; None stands for one not yet made."""
-    free: LifoQueue[_Stream | None] = LifoQueue()
-    for _ in range(STREAMS):
-        free.put(None)
-    return free
+    with _making:  # threads may ask for them first at the same time
+        if device not in _lanes:
+            free: LifoQueue[_Stream | None] = LifoQueue()
+            for _ in range(STREAMS):
+                free.put(None)
+            _lanes[device] = free
+        return _lanes[device]
 
 
 def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
@@ -80,6 +99,43 @@ def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
     return mine.send(np.ascontiguousarray(native))
 
 
+def to_host(values: torch.Tensor) -> torch.Tensor:
+    """Return a tensor on the CPU, from a GPU through this thread's stream.
+
+    What lies in memory axis by axis in another order comes as it lies there.
+    """
+    mine: _Stream | None = getattr(_here, "stream", None)
+    if mine is None or values.device.type == "cpu":
+        return values.cpu()
+    order = sorted(range(values.dim()), key=lambda axis: -values.stride()[axis])
+    back = [order.index(axis) for axis in range(values.dim())]
+    return mine.fetch(values.permute(order)).permute(back)
+
+
+def mark() -> Mark:
+    """Return this moment; within a stream, when it gets to what it is told next."""
+    mine: _Stream | None = getattr(_here, "stream", None)
+    if mine is None:
+        return perf_counter()
+    event: torch.cuda.Event = torch.cuda.Event(enable_timing=True)
+    event.record(mine.stream)
+    return event
+
+
+def reached(moment: Mark) -> bool:
+    """Tell whether a moment has come."""
+    return isinstance(moment, float) or bool(moment.query())
+
+
+def seconds_between(start: Mark, end: Mark) -> float:
+    """Return the seconds from one moment to another of its kind; wait until that has come."""
+    first: Any = start
+    if isinstance(end, float):
+        return float(end - first)
+    end.synchronize()
+    return float(first.elapsed_time(end)) / 1000
+
+
 class _Stream:
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -102,3 +158,33 @@ class _Stream:
             target[first : first + piece.size].copy_(buffer[: piece.size], non_blocking=True)
             sent.record(self.stream)
         return tensor
+
+    def fetch(self, values: torch.Tensor) -> torch.Tensor:
+        """Copy a tensor from the device; while one piece comes, the one before is taken away."""
+        source = values.reshape(-1).view(torch.uint8)
+        found = torch.from_numpy(np.empty(values.shape, _numpy_type(values.dtype)))
+        target = found.view(-1).view(torch.uint8).numpy()
+        coming: deque[tuple[int, int]] = deque()
+
+        def take() -> None:
+            number, first = coming.popleft()
+            self._sent[number].synchronize()
+            piece = target[first : first + _BUFFER_BYTES]
+            piece[:] = self._buffers[number][: piece.size].numpy()
+
+        for count, first in enumerate(range(0, target.size, _BUFFER_BYTES)):
+            if len(coming) == len(self._buffers):
+                take()
+            number = count % len(self._buffers)
+            self._sent[number].synchronize()  # what it held for the device is there
+            piece = source[first : first + _BUFFER_BYTES]
+            self._buffers[number][: len(piece)].copy_(piece, non_blocking=True)
+            self._sent[number].record(self.stream)
+            coming.append((number, first))
+        while coming:
+            take()
+        return found
+
+
+def _numpy_type(dtype: torch.dtype) -> Any:
+    return torch.empty(0, dtype=dtype).numpy().dtype

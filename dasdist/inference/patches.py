@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from dasdist.amplitude import AS_RECORDED, Amplitude
 from dasdist.geometry import Block, Patch
+from dasdist.inference.cuda import to_host
 from dasdist.inference.device_curves import DeviceCurves
 from dasdist.inference.faults import faulty
 from dasdist.inference.left_out import LeftOut
@@ -120,7 +121,7 @@ def annotate_patches(
 
     def predict(batch: torch.Tensor) -> Annotations:
         outputs = predictor(batch, arguments, spacing, batching.variant, exact_above)
-        return {key: values.cpu() for key, values in outputs.items()} if fetched else outputs
+        return {key: to_host(values) for key, values in outputs.items()} if fetched else outputs
 
     size, fill = batching.size_on(predictor.device), amplitude.fill
     if batching.channelwise:

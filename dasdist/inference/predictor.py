@@ -14,7 +14,7 @@ import torch
 from dasdist.errors import ModelMismatch
 from dasdist.inference.batch_pieces import in_pieces
 from dasdist.inference.device import finish, give_back, out_of_memory, using
-from dasdist.inference.refine import computed_again
+from dasdist.inference.refine import SHARES, computed_again
 from dasdist.inference.variant import (
     LARGEST_DIFFERENCE,
     PLAIN,
@@ -25,7 +25,7 @@ from dasdist.inference.variant import (
 )
 from dasdist.models import FoldedNetwork, ModelSpec
 from dasdist.safe_text import logger
-from dasdist.signal import FKFilter, full_precision
+from dasdist.signal import FKFilter, full_precision, in_tf32
 
 __all__ = ["Predictor"]
 
@@ -167,15 +167,19 @@ class Predictor:
             return self._forward(some, asked, "float32", folded)
 
         precision = asked.variant.precision
+        on_gpu = self.device.type == "cuda"
+        if precision == "tf32" and not on_gpu and asked.variant not in self._float32_only:
+            self._float32_only.add(asked.variant)
+            self.note(asked.variant, "tf32 is a precision of GPUs, so float32 is used")
         if precision == "float32" or asked.variant in self._float32_only:
             return exact(batch)
         rough, reason = None, ""
         # models may change their input, and on a GPU it is a copy anyway
-        inputs = batch if self.device.type == "cuda" else batch.clone()
+        inputs = batch if on_gpu else batch.clone()
         try:
             rough = self._forward(inputs, asked, precision, folded)
         except (RuntimeError, TypeError) as error:
-            if out_of_memory(error):
+            if out_of_memory(error, surely=True):  # else float32 tells what it was
                 raise
             reason = f"{type(error).__name__}: {str(error)[:500]}"
         if rough is None:  # the error is gone, and what it held
@@ -187,7 +191,7 @@ class Predictor:
             return found
         if not asked.exact_above:
             return rough
-        return computed_again(rough, batch, axis, asked.exact_above, exact)
+        return computed_again(rough, batch, axis, asked.exact_above, exact, SHARES[precision])
 
     def _network(self, batch: torch.Tensor, asked: _Asked) -> FoldedNetwork | None:
         """Return the network of the variant, or None if the plain model computes."""
@@ -227,6 +231,9 @@ class Predictor:
                 raise  # says nothing about the variant
             off, reason = np.inf, f"{type(error).__name__}: {str(error)[:500]}"
         if off <= LARGEST_DIFFERENCE:
+            alone = ", prepared alone" if folded.alone else ""
+            told = f"{folded.components} of its components{alone}, {off:.1e} off the plain one"
+            _log.info("%s: the %s model computes %s", self.spec.name, variant.kind, told)
             return folded
         less = "folded" if variant.kind == "compiled" else "plain"
         self.note(
@@ -256,7 +263,7 @@ class Predictor:
         together = folded is not None and self.device.type in ("cpu", "cuda")
         alone = nullcontext() if together else self.lock
         # a model without parameters may compute on any device, hence on the one its data is on
-        exact = full_precision(self.device) if lower is None else nullcontext()
+        exact = in_tf32(self.device) if precision == "tf32" else full_precision(self.device)
         with alone, torch.inference_mode(), using(self.device), reduced, exact:
             if self.spec.fk_filter_args is not None:
                 inputs = self._fk_filter(asked.spacing)(inputs)

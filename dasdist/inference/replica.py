@@ -26,6 +26,7 @@ import torch
 
 from dasdist.errors import DasdistError
 from dasdist.inference import Predictor
+from dasdist.inference.gpus import device_of_process
 from dasdist.inference.malloc import keep_freed_memory
 from dasdist.inference.packing import here_only, packed, refusal
 
@@ -46,7 +47,8 @@ class Payload:
     data : bytes
         The model, its tensors on the CPU.
     device : str or None
-        Where the replica goes; None takes the process's GPU if it has one.
+        Where the replica goes; None takes the process's GPU if it has one, see
+        :mod:`dasdist.inference.gpus`.
     folder : str or None
         Where modules of the model lie if that is the folder that the client works in.  Workers
         look there last of all, and only for a model that needs it.
@@ -136,5 +138,5 @@ def _build(token: str) -> Predictor:
     if payload.folder and payload.folder not in sys.path:
         sys.path.append(payload.folder)
     model: Any = cloudpickle.loads(payload.data) if payload.here is None else payload.here
-    device = payload.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = payload.device or device_of_process()
     return Predictor(model.to(device).eval())

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 
 from dasdist.errors import InvalidInput
+from dasdist.inference.device import gathered
 from dasdist.inference.engine import CompiledNetwork, compiler_found
 from dasdist.models import FoldedNetwork, WaveformWrapper
 
@@ -33,7 +34,8 @@ __all__ = [
 LARGEST_DIFFERENCE = 1e-4
 """Largest difference of probabilities that a variant may have from the plain model."""
 
-PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = {"float32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What ``torch.autocast`` lowers the arithmetic to; TF32 is a setting of GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ class Variant:
     ----------
     kind : {"plain", "folded", "compiled"}
         See the module.
-    precision : {"float32", "bf16", "fp16"}
-        Of the arithmetic; the lower ones by ``torch.autocast``.
+    precision : {"float32", "tf32", "bf16", "fp16"}
+        Of the arithmetic.
     callers : int
         Threads that compute batches at once in a process, a core each.
     """
@@ -96,9 +98,7 @@ def choose_variant(
     foldable = isinstance(model, WaveformWrapper) and type(model).forward is WaveformWrapper.forward
     if wanted is False or not foldable:
         return Variant("plain", precision, callers)
-    if wanted == "compile" and precision == "float32":
-        return Variant("compiled", precision, callers)
-    return Variant("folded", precision, callers)
+    return Variant("compiled" if wanted == "compile" else "folded", precision, callers)
 
 
 def build(
@@ -119,13 +119,21 @@ def build(
         Windows of a batch and samples of a window.
     arguments : mapping
         Arguments of ``annotate``.
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        If it cannot be compiled.
     """
     folded = model.folded(shape[1], arguments)
+    gathered(folded.network)
     if variant.kind != "compiled":
         return folded
     network: Any = folded.network
     if model.device.type == "cuda":
         return replace(folded, network=torch.compile(network, dynamic=False))
+    if PRECISIONS[variant.precision] is not None:
+        raise RuntimeError(f"on CPUs it computes in float32, and precision is {variant.precision}")
     example = torch.zeros(shape[0], folded.components, shape[1])
     compiled = CompiledNetwork(network, example, variant.callers)
     return replace(folded, network=compiled)

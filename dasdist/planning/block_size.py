@@ -13,6 +13,7 @@ from dasdist.errors import BlockTooLarge, InvalidInput
 from dasdist.geometry import SegmentGrid
 from dasdist.geometry.choose import Limits, Work, choose_core
 from dasdist.planning.files import file_samples
+from dasdist.planning.gpu import fitting
 from dasdist.planning.plan import Plan
 from dasdist.planning.speed import nominal
 from dasdist.planning.too_large import too_large
@@ -83,13 +84,14 @@ def _core(
         min(size, given) if given else 0 for size, given in zip(grid.shape, wanted, strict=True)
     ]
     chosen = (0, 0)
+    needed, budget = fitting(plan, _budget(plan))
     if not all(fixed):
         chosen = choose_core(
             replace(grid, core=(fixed[0] or grid.shape[0], fixed[1] or grid.shape[1])),
             _work(grid, plan, recording),
             chunks=plan.chunks,
-            bytes_needed=plan.bytes_needed,
-            budget=_budget(plan),
+            bytes_needed=needed,
+            budget=budget,
             fixed=(fixed[0], fixed[1]),
             whole_fibre=needs.whole_patches,
             limits=limits,

@@ -23,10 +23,12 @@ from dasdist.models import ModelSpec, patching_structure
 from dasdist.planning.amplitude import with_amplitude
 from dasdist.planning.block_size import HeldCore, with_blocks
 from dasdist.planning.distances import check_distances
+from dasdist.planning.gpu import with_even_batches
 from dasdist.planning.overlaps import aligned, warn_of_holes
 from dasdist.planning.plan import Plan, padding_notes
 from dasdist.planning.probe import batching, first_pass, model_bytes
 from dasdist.planning.resources import Resources
+from dasdist.planning.speed import on_a_gpu
 from dasdist.planning.trial import speed_of
 from dasdist.report import Skipped
 from dasdist.signal import OFF_RATE, design, nearest_ratio, settling_samples
@@ -139,13 +141,16 @@ def make_plan(
         notes=(*recording.notes, *padding_notes(grids)),
     )
     found = first_pass(predictor, plan, arguments)
-    plan = replace(plan, batch_bytes=found.batch_bytes)
+    plan = replace(plan, batch_bytes=found.batch_bytes, gpu_batch_bytes=found.gpu_bytes)
     plan = with_amplitude(plan, recording, predictor, arguments, scale)
     plan = replace(plan, notes=plan.notes + _off_rate(spec, grids))
     new = held_core is None or any(held_core(grid) is None for grid in grids)
     if new and isinf(limits.work):
-        plan = replace(plan, speed=speed_of(predictor, plan, arguments, found.patch_seconds))
-    return with_blocks(plan, block, needs, recording, held_core, limits)
+        speed = speed_of(predictor, plan, arguments, found.patch_seconds)
+        elsewhere = plan.resources.gpu is not None and predictor.device.type == "cpu"
+        plan = replace(plan, speed=on_a_gpu(speed) if elsewhere else speed)
+    plan = with_blocks(plan, block, needs, recording, held_core, limits)
+    return plan if arguments.get("batch_size") else with_even_batches(plan)
 
 
 def _fit(

@@ -12,6 +12,7 @@ from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
 from dasdist.geometry import Block, SegmentGrid, block_at
 from dasdist.geometry.choose import recompute_factor, samples_read
 from dasdist.geometry.slices import slice_rows
+from dasdist.planning.gpu import gpu_rows
 from dasdist.planning.resources import Resources
 from dasdist.planning.speed import Speed
 from dasdist.report import Skipped, time_span
@@ -54,6 +55,8 @@ class Plan:
         Memory of a batch and of what the model makes of it.
     resources : Resources
         What the run may use.
+    gpu_batch_bytes : int
+        The same as `batch_bytes`, of a GPU's memory.
     speed : Speed or None
         How fast a small block was; None where the blocks of an earlier run are kept.
     amplitude : Amplitude
@@ -77,6 +80,7 @@ class Plan:
     model_bytes: int
     batch_bytes: int
     resources: Resources
+    gpu_batch_bytes: int = 0
     speed: Speed | None = None
     amplitude: Amplitude = AS_RECORDED
     notes: tuple[str, ...] = ()
@@ -170,7 +174,12 @@ class Plan:
         return speed.seconds(grid, self.dtype.itemsize, self.keys, in_rows=self.chunks is None)
 
     def slice_rows(self, grid: SegmentGrid) -> int:
-        """Return how many samples in time a block reads at once; 0 for all of it."""
+        """Return how many samples in time a block reads at once; 0 for all of it.
+
+        A GPU resamples whole blocks.
+        """
+        if self.resources.gpu:
+            return 0
         return slice_rows(grid, self.dtype.itemsize, self.chunks)
 
     @property
@@ -188,11 +197,13 @@ class Plan:
 
         Every task thread holds a block; how many have a batch in the model, `batch_bytes` knows.
         """
-        blocks = self.resources.threads * self._thread_bytes(grid)
+        core = grid.largest_block().core.shape
+        held = self.held_outputs * core[0] * core[1] * self.keys * 4
+        blocks = self.resources.threads * (self.samples_bytes(grid) + held)
         return self.process_bytes + self.batch_bytes + blocks
 
-    def _thread_bytes(self, grid: SegmentGrid) -> int:
-        """Bytes that a task thread needs for a block of a segment, besides its batches."""
+    def samples_bytes(self, grid: SegmentGrid) -> int:
+        """Bytes of a block's samples and of the curves that are under way, besides its batches."""
         block = grid.largest_block()
         # of a block in slices one stands there, and its copy without holes
         rows = min(block.read.time.size, 2 * self.slice_rows(grid) or block.read.time.size)
@@ -201,8 +212,7 @@ class Plan:
         inputs = length * block.inputs.distance.size
         channels = block.core.distance.size if grid.channelwise else grid.columns.out
         curves = 3 * grid.rows.out * channels * self.keys * 4
-        held = self.held_outputs * block.core.shape[0] * block.core.shape[1] * self.keys * 4
-        return read + self._prepared_bytes(grid, inputs) + curves + held
+        return read + self._prepared_bytes(grid, inputs) + curves
 
     def _prepared_bytes(self, grid: SegmentGrid, inputs: int) -> int:
         """Bytes of the copies that preprocessing makes, each freed as the next but one is made."""
@@ -251,6 +261,7 @@ class Plan:
                 f"{readable_bytes(self.read_bytes)}, {self.read_amplification:.2f} times the data",
             ),
             ("memory of a worker", f"at most {readable_bytes(self.peak_bytes)} of {available}"),
+            *gpu_rows(self),
             *(("note", note) for note in self.notes),
         ]
 

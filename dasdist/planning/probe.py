@@ -14,6 +14,7 @@ from dasdist.callbacks.needs import Needs
 from dasdist.errors import InvalidInput, ModelMismatch
 from dasdist.geometry import SegmentGrid
 from dasdist.inference import Batching, Predictor
+from dasdist.inference.cuda import STREAMS
 from dasdist.inference.malloc import LARGEST_KEPT
 from dasdist.inference.variant import choose_variant
 from dasdist.models import WaveformWrapper
@@ -42,6 +43,8 @@ def batching(
     resources: Resources,
 ) -> Batching:
     """Return the shape of the batches; it depends on the whole grid, never on blocks.
+
+    On a GPU it is the largest, which :func:`dasdist.planning.gpu.with_even_batches` cuts evenly.
 
     Parameters
     ----------
@@ -102,10 +105,14 @@ class FirstPass:
         outputs of all layers, also of those whose memory other task threads keep.
     patch_seconds : float
         Seconds for each patch, or window, of this pass; what a model does the first time included.
+    gpu_bytes : int
+        Bytes of a GPU's memory for the same; of the outputs of layers half, as they are freed when
+        the next but one is there: a guess.
     """
 
     batch_bytes: int
     patch_seconds: float
+    gpu_bytes: int = 0
 
 
 def model_bytes(predictor: Predictor, resources: Resources) -> int:
@@ -177,10 +184,13 @@ def first_pass(predictor: Predictor, plan: Plan, arguments: Mapping[str, Any]) -
     # the workers of one who plans on a GPU need not have any
     each = max(2 * plan.batching.size * patch + sum(layers), 2 * size * patch)
     threads = plan.resources.threads
-    if plan.batching.variant.kind != "plain":
-        return FirstPass(plan.batching.in_flight * threads * each, seconds / number)
+    folded = plan.batching.variant.kind != "plain"
+    streams = min(threads, STREAMS) if folded else 1
+    on_gpu = streams * plan.batching.on_gpu * (2 * patch + sum(sizes) // number // 2)
+    if folded:
+        return FirstPass(plan.batching.in_flight * threads * each, seconds / number, on_gpu)
     kept = sum(layer for layer in layers if layer <= LARGEST_KEPT)  # by threads that wait
-    return FirstPass(each + (threads - 1) * kept, seconds / number)
+    return FirstPass(each + (threads - 1) * kept, seconds / number, on_gpu)
 
 
 def _as_written(model: torch.nn.Module) -> AbstractContextManager[Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dasdist.geometry import Block, SegmentGrid
 
-__all__ = ["Speed", "area", "nominal", "patches_of"]
+__all__ = ["Speed", "area", "nominal", "on_a_gpu", "patches_of"]
 
 READ_RATE = 2e8
 """Bytes a second that a worker is taken to read and decompress, chunk by chunk.  A guess, as
@@ -26,6 +26,9 @@ PAGE_BYTES = 4096
 MODEL_RATE, PREPARE_RATE = 2e6, 3e8
 """Samples of windows that a model computes in a second, and samples that are prepared, where
 neither is tried: those of PhaseNet on a core, and of resampling by a tenth."""
+
+GPU_CORES = 100
+"""Cores that a GPU is as fast as, where only a core is tried: a guess, of PhaseNet in float32."""
 
 REDUCE_RATE = 5e7
 """Output values a second that are picked or stacked.  A guess, as callbacks are not tried."""
@@ -85,6 +88,11 @@ def nominal(grid: SegmentGrid) -> Speed:
     """Return what a picking network on a core takes, about, for a segment that is not tried."""
     width = 1 if grid.channelwise else grid.columns.window
     return Speed(grid.rows.window * width / MODEL_RATE, 1 / PREPARE_RATE)
+
+
+def on_a_gpu(tried: Speed) -> Speed:
+    """Return about what a GPU takes, where whoever plans has only cores to try."""
+    return Speed(tried.patch / GPU_CORES, tried.sample / GPU_CORES)
 
 
 def patches_of(grid: SegmentGrid, block: Block) -> int:

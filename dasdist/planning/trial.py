@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from dasdist.geometry import SegmentGrid
 from dasdist.inference import Batching, Predictor, annotate_patches, prepare
 from dasdist.inference.cuda import own_stream
+from dasdist.inference.device import finish
 from dasdist.inference.variant import Variant
 from dasdist.planning.plan import Plan
 from dasdist.planning.speed import Speed, area, nominal, patches_of
@@ -179,6 +180,7 @@ class _Trial:
         samples = np.zeros(block.read.shape, self.dtype)
         start = clock()
         data = prepare(samples, block, self.sections, device, lambda text: None)
+        finish(device)  # a GPU has only been told
         prepared = clock()
         for _ in annotate_patches(data, block, self.predictor, self.batching, self.arguments):
             pass

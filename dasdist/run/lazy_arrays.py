@@ -22,6 +22,7 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from dasdist.errors import ModelFault, UnreadableData
+from dasdist.executors.gpus import take_turn_here
 from dasdist.geometry import Block, Region, SegmentGrid, Span
 from dasdist.inference import Recipe, process_block
 from dasdist.inference.replica import Payload, predictor_of, remember
@@ -187,6 +188,7 @@ def _annotate(
     ``source`` is a Selection, or, where dask hands over the samples ``held``, their array.
     """
     remember(common.payload)
+    take_turn_here()
     predictor = predictor_of(common.payload.token)
 
     def outputs(number: int) -> NDArray[np.float32]:

@@ -141,7 +141,8 @@ class Request:
             limits=limits,
             scale=scale,
         )
-        return replace(found, told=self.told)
+        idle = _idle_gpu(predictor.model, client)
+        return replace(found, told=self.told, notes=(*found.notes, *idle))
 
     def context(self, plan: Plan) -> Context:
         """Return what a callback learns before the first block."""
@@ -163,6 +164,17 @@ class Request:
             "model_token": self.payload.token,
             "arguments": repr(dict(self.arguments)),
         }
+
+
+def _idle_gpu(model: torch.nn.Module, client: Client | None) -> tuple[str, ...]:
+    """Return a note if this process computes on the CPU although there is a GPU."""
+    devices = {parameter.device.type for parameter in model.parameters()}
+    if client is not None or devices != {"cpu"} or not torch.cuda.is_available():
+        return ()
+    return (
+        "the model is on the CPU, so this run is, too, and this machine's GPU "
+        f"({torch.cuda.get_device_name()}) is idle; model.cuda() moves it there",
+    )
 
 
 def _listed(data: Any) -> Sequence[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from dasdist.signal.fk import FKFilter
 from dasdist.signal.iir import causal_filter, design, settling_samples
 from dasdist.signal.on_device import filter_tensor, resample_tensor
 from dasdist.signal.padding import padded
-from dasdist.signal.precision import full_precision
+from dasdist.signal.precision import full_precision, in_tf32
 from dasdist.signal.ratios import OFF_RATE, nearest_ratio
 from dasdist.signal.resample import resample_span
 
@@ -19,6 +19,7 @@ __all__ = [
     "design",
     "filter_tensor",
     "full_precision",
+    "in_tf32",
     "nearest_ratio",
     "padded",
     "resample_span",

@@ -1,8 +1,5 @@
 """Benchmarks: each against what one would use instead, side by side.
 
-Run ``python -m tests.benchmarks``; the modules below register what there is.
+Run ``python -m tests.benchmarks``; ``suite`` registers what there is.  ``gpu`` is one call on a
+machine with a GPU and little else.
 """
-
-from tests.benchmarks import checksums, end_to_end, gpu, reading, scaling, stages
-
-SUITE = (end_to_end, stages, reading, scaling, checksums, gpu)

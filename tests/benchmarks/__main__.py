@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import SUITE
 from tests.benchmarks.harness import BENCHMARKS, as_json, machine, run, table
+from tests.benchmarks.suite import SUITE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,13 +36,19 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     print(", ".join(f"{key} {value}" for key, value in machine().items()), flush=True)
     rows = []
+    failed = False
     for name in names:
-        found = run(name, quick=given.quick, turns=given.turns)
+        try:
+            found = run(name, quick=given.quick, turns=given.turns)
+        except Exception as error:  # noqa: BLE001 - it is told, and the others are run
+            print(f"{name} failed: {type(error).__name__}: {error}", flush=True)
+            failed = True
+            continue
         print(table(found).partition("\n")[2] if rows else table(found), flush=True)
         rows += found
     if given.json:
         given.json.write_text(as_json(rows))
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":
