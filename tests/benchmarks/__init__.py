@@ -3,6 +3,6 @@
 Run ``python -m tests.benchmarks``; the modules below register what there is.
 """
 
-from tests.benchmarks import checksums, end_to_end, gpu, reading, scaling, stages
+from tests.benchmarks import checksums, end_to_end, gpu, indexing, reading, scaling, stages
 
-SUITE = (end_to_end, stages, reading, scaling, checksums, gpu)
+SUITE = (end_to_end, stages, reading, indexing, scaling, checksums, gpu)
