@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from dasdist.api.load import from_pretrained
     from dasdist.api.model import DASModel, DASWaveformModelWrapper
     from dasdist.api.output import ClassifyOutput
-    from dasdist.archive.index import ArchiveIndex, index_archive, open_archive
+    from dasdist.archive.index import ArchiveIndex, open_archive
+    from dasdist.archive.make import index_archive
     from dasdist.block_events import BlockEvent
     from dasdist.callbacks.base import DASAnnotateCallback
     from dasdist.callbacks.in_memory import InMemoryCollectionCallback
@@ -116,7 +117,8 @@ _HOMES = {
     "api.load": ("from_pretrained",),
     "api.model": ("DASModel", "DASWaveformModelWrapper"),
     "api.output": ("ClassifyOutput",),
-    "archive.index": ("ArchiveIndex", "index_archive", "open_archive"),
+    "archive.index": ("ArchiveIndex", "open_archive"),
+    "archive.make": ("index_archive",),
     "block_events": ("BlockEvent",),
     "callbacks.base": ("DASAnnotateCallback",),
     "callbacks.in_memory": ("InMemoryCollectionCallback",),

@@ -16,7 +16,7 @@ import xdas
 import dasdist
 from dasdist.archive.build import build
 from dasdist.archive.header import Header
-from dasdist.archive.scan import Asking, _Reader
+from dasdist.archive.readers import Asking, Reader
 from dasdist.archive.store import save
 from dasdist.sources import open_recording
 
@@ -226,7 +226,7 @@ def test_a_library_that_crashes_or_hangs_costs_one_file(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     names = ["a_crash.nc", "b.nc", "c_hang.nc", "d.nc"]
     paths = [write(tmp_path / name, at=i) for i, name in enumerate(names)]
-    with _Reader(Asking("breaking", {}, 2.0)) as reader:
+    with Reader(Asking("breaking", {}, 2.0)) as reader:
         found = [reader.read(path) for path in paths]
     assert [getattr(answer, "kind", "read") for answer in found] == [
         "crash",

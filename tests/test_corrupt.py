@@ -11,7 +11,7 @@ from hypothesis import settings
 
 import dasdist
 from dasdist.archive.build import build
-from dasdist.archive.scan import Asking, _Reader
+from dasdist.archive.readers import Asking, Reader
 from dasdist.geometry import Region, Span
 from dasdist.sources import open_recording
 
@@ -204,7 +204,7 @@ def test_flipped_bytes_in_headers_give_errors_and_nothing_worse(vendor_file, tmp
     rounds = 120 if DEEP else 4
     rng = np.random.default_rng(0)
     outcomes = []
-    with _Reader(Asking(None, {}, seconds=20.0)) as reader:
+    with Reader(Asking(None, {}, seconds=20.0)) as reader:
         for name in FILES:
             original = vendor_file(name).read_bytes()
             places = header_bytes(vendor_file(name))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import dasdist
-from dasdist.archive import index as indexing
+from dasdist.archive import make as indexing
 from dasdist.archive import store
 from dasdist.archive.reader import read_header
 from dasdist.archive.scan_journal import Journal, journal_path

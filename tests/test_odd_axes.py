@@ -14,7 +14,7 @@ import xdas
 from typer.testing import CliRunner
 
 import dasdist
-from dasdist.archive import build, index, reader, store
+from dasdist.archive import build, make, reader, store
 from dasdist.cli import app
 from dasdist.geometry import Region, Span
 from dasdist.sources import open_recording
@@ -216,7 +216,7 @@ def test_an_index_of_before_that_has_the_axes_swapped_is_made_again(
         before.setattr(reader, "open_recording", _not_asked)
         before.setattr(build, "open_recording", _not_asked)
         before.setattr(store, "VERSION", 1)
-        before.setattr(index, "_scan", lambda paths, *_: map(reader.read_header, paths))
+        before.setattr(make, "_scan", lambda paths, *_: map(reader.read_header, paths))
         assert len(dasdist.index_archive(two_files[1:], path).problems) == 0
     with pytest.raises(dasdist.InvalidInput, match=r"older version.*Index the archive again"):
         dasdist.open_archive(path)

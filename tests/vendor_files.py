@@ -209,3 +209,61 @@ def spec_dtype(format):
 
 def stamps(count, rate):
     return np.rint(np.arange(count) * 1e9 / rate).astype("m8[ns]")
+
+
+def prodml(path, values, rate, start=START, spacing=10.0, index=0, number=b"1"):
+    """ProdML 2.0: the times of the first and last sample as texts, and all in microseconds."""
+    samples, channels = values.shape
+    times = start.astype("M8[us]") + np.rint(np.arange(samples) * 1e6 / rate).astype("m8[us]")
+    first, last = (np.bytes_(f"{time}+00:00") for time in times[[0, -1]])
+    part = {"StartIndex": index, "PartStartTime": first, "PartEndTime": last}
+    with h5py.File(path, "w") as file:
+        acquisition = file.create_group("Acquisition")
+        acquisition.attrs.update(
+            GaugeLength=10.0,
+            NumberOfLoci=channels,
+            SpatialSamplingInterval=spacing,
+            SpatialSamplingIntervalUnit=b"m",
+            StartLocusIndex=0,
+            AcquisitionId=number,
+            MeasurementStartTime=np.bytes_(f"{times[0] - np.timedelta64(3600, 's')}+00:00"),
+        )
+        raw = acquisition.create_group("Raw[0]")
+        raw.attrs.update(NumberOfLoci=channels, OutputDataRate=float(rate), RawDataUnit=b"rad")
+        raw["RawData"] = values
+        raw["RawData"].attrs.update(Count=values.size, Dimensions=[b"time", b"locus"], **part)
+        raw["RawDataTime"] = times.astype(np.int64)
+        raw["RawDataTime"].attrs.update(Count=samples, **part)
+
+
+def asn(path, values, rate, start=START, spacing=4.0):
+    """ASN's OptoDAS, as much of it as xdas reads."""
+    with h5py.File(path, "w") as file:
+        file["data"] = values
+        file["header/time"] = start.astype("M8[ns]").astype(np.int64) / 1e9
+        file["header/dt"], file["header/dx"] = 1 / rate, spacing
+        file["cableSpec/sensorDistances"] = spacing * np.arange(values.shape[1])
+        for name, value in {"roiStart": 0, "roiEnd": values.shape[1] - 1, "roiDec": 1}.items():
+            file[f"demodSpec/{name}"] = [value]
+
+
+def apsensing(path, values, rate, start=START, spacing=1.25):
+    """AP Sensing, as much of it as xdas reads."""
+    with h5py.File(path, "w", libver="earliest") as file:
+        file["DAS"] = values
+        file["Metadata/Timestamp"] = [f"{start.astype('M8[us]')}Z"]
+        file["ProcessingServer/DataRate"] = [float(rate)]
+        file["ProcessingServer/SpatialSampling"] = [spacing]
+        file["DAQ/PositionStart"] = [0.0]
+
+
+def terra15(path, values, rate, start=START, spacing=5.0):
+    """Terra15's Treble, as much of it as xdas reads, and times that it does not."""
+    times = start.astype("M8[ns]").astype(np.int64) / 1e9 + np.arange(len(values)) / rate
+    with h5py.File(path, "w", track_times=True) as file:
+        file.attrs.update(dx=spacing, sensing_range_start=30.0)
+        for clock in ("gps", "computer"):
+            file.attrs[f"file_start_{clock}_time"] = times[0]
+        file.attrs["file_start_computer_time_string"] = f"{start.astype('M8[us]')}Z"
+        for name, what in {"data": values, "gps_time": times, "posix_time": times}.items():
+            file.create_dataset(f"data_product/{name}", data=what, chunks=what.shape)

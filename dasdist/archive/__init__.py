@@ -2,11 +2,29 @@
 
 ::
 
-    walk ---> scan (processes: reader) ---> journal ---> build ---> store ---> 2024.nc
-    files     headers, as JSON              survives     arrays     xdas's format
-                                            a kill                  and a table
+    walk ---> scan ---> journal ---> build ---> store ---> 2024.nc
+    files      |        survives     arrays     xdas's format and a table
+               |        a kill
+               +-- first file of a layout: in full (readers: reader), and learned from (learn)
+               +-- files like it: layouts (template: equal bytes; clocks: when it starts)
+
+Names are loaded when they are first used: the processes that read headers are of this package, and
+start the sooner the less it imports.
 """
 
-from dasdist.archive.index import ArchiveIndex, index_archive, open_archive
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dasdist.archive.index import ArchiveIndex, open_archive
+    from dasdist.archive.make import index_archive
 
 __all__ = ["ArchiveIndex", "index_archive", "open_archive"]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module 'dasdist.archive' has no attribute {name!r}", name=name)
+    home = "make" if name == "index_archive" else "index"
+    return getattr(import_module(f"dasdist.archive.{home}"), name)

@@ -19,13 +19,17 @@ from xdas import DataArray
 from xdas.virtual import TileArray
 
 from dasdist.archive.changes import SAME_STEP, and_more, changes
-from dasdist.archive.header import Header, Problem, coordinate_of, time_coordinate
-from dasdist.archive.pieces import Piece, overlapping, pieces_of
+from dasdist.archive.header import Header, Problem, coordinate_of, tick_of, time_coordinate
+from dasdist.archive.headers import NONE, Headers
+from dasdist.archive.pieces import Pieces, overlapping, pieces_of
 from dasdist.errors import InvalidInput
+from dasdist.geometry import Span
 from dasdist.sources import checked, open_recording  # noqa: F401 - the engine of indexes
 from dasdist.sources.trusted import CHECKED
 
 __all__ = ["Built", "Columns", "build", "columns_of"]
+
+_Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +55,6 @@ class Built:
 class Columns:
     """Columns of headers, shape (files,): times in nanoseconds, and what agrees by a number."""
 
-    headers: Sequence[Header]
     first: NDArray[np.int64]
     last: NDArray[np.int64]
     step: NDArray[np.float64]
@@ -70,14 +73,17 @@ def build(headers: Sequence[Header]) -> Built:
     -------
     Built
     """
+    headers = Headers.of(headers)
     table = columns_of(headers)
     kept, problems = overlapping(headers, table.kind, table.first, table.last, table.step)
-    used = np.array([i for i in range(len(headers)) if kept.get(i, [True])], dtype=np.int64)
+    lost = [i for i, spans in kept.items() if not spans]
+    used = np.setdiff1d(np.arange(len(headers)), np.array(lost, dtype=np.int64))
     used = used[np.lexsort((used, table.first[used]))]
+    paths = np.array(list(headers.paths()), dtype=object)
     members: list[DataArray] = []
     held: list[NDArray[np.int64]] = []
     for files in _stretches(table, used):
-        member = _member(pieces_of(files.tolist(), headers, table.first, kept), headers)
+        member = _member(pieces_of(files, headers, table.first, kept), headers, paths)
         try:
             open_recording(member)
         except InvalidInput as error:
@@ -96,58 +102,59 @@ def build(headers: Sequence[Header]) -> Built:
     return Built(members, places, problems)
 
 
-def _guesses(headers: Sequence[Header]) -> Iterator[Problem]:
+def _guesses(headers: Headers) -> Iterator[Problem]:
     """Tell once of each guess of an engine, with the first file and how many it is true of."""
-    found: dict[str, list[Header]] = {}
-    for header in headers:
-        for note in header.notes:
-            found.setdefault(note, []).append(header)
-    for note, of_them in found.items():
-        more = f"{len(of_them)} files: " if len(of_them) > 1 else ""
-        yield Problem(of_them[0].path, "guess", f"{more}{note}")
+    if not any(headers.notes):
+        return
+    column = headers.column("note")
+    found: dict[str, tuple[int, int]] = {}
+    for number, notes in enumerate(headers.notes):
+        files = np.flatnonzero(column == number)
+        for note in notes if files.size else ():
+            first, count = found.get(note, (int(files[0]), 0))
+            found[note] = min(first, int(files[0])), count + files.size
+    for note, (first, count) in sorted(found.items(), key=lambda item: item[1][0]):
+        more = f"{count} files: " if count > 1 else ""
+        yield Problem(headers[first].path, "guess", f"{more}{note}")
 
 
 # ---------------------------------------------------------------- what belongs together
 
 
-def columns_of(headers: Sequence[Header]) -> Columns:
+def columns_of(headers: Headers) -> Columns:
     """Return the columns that putting files together needs."""
-    forms: dict[str, int] = {}
-    number = np.array([forms.setdefault(h.form, len(forms)) for h in headers], dtype=np.int64)
-    ticks = np.array([_tick(json.loads(form)) for form in forms], dtype=np.int64)
+    number = headers.column("form")
+    ticks = np.array([tick_of(json.loads(form)) for form in headers.forms], dtype=np.int64)
     tick = ticks[number] if len(headers) else np.empty(0, dtype=np.int64)
-    first = np.array([h.values[0] for h in headers], dtype=np.int64) * tick
-    step = np.array([_step(h) for h in headers], dtype=np.float64) * tick
-    last = np.array([_last(h) for h in headers], dtype=np.int64) * tick
-    return Columns(headers, first, np.maximum(last, first), step, _kinds(number, step))
+    counts, values, starts = headers.ties()
+    begins, ends = starts[:-1], starts[1:] - 1
+    step = _steps(headers, counts, values, starts)
+    first, last = values[begins], values[ends].copy()
+    sampled = counts[begins] != 0  # lengths; indices begin with 0
+    beyond = np.rint((counts[ends] - 1) * step).astype(np.int64)
+    last[sampled] += beyond[sampled]
+    first, last, step = first * tick, last * tick, step * tick
+    return Columns(first, np.maximum(last, first), step, _kinds(number, step))
 
 
-def _tick(form: dict[str, Any]) -> int:
-    """Return the nanoseconds of a tick of a form's times."""
-    delta = np.dtype(form["time"]["dtype"].replace("M8", "m8"))
-    return int(np.int64(1).astype(delta).astype("timedelta64[ns]").astype(np.int64))
+def _steps(headers: Headers, counts: _Ints, values: _Ints, starts: _Ints) -> NDArray[np.float64]:
+    """Return sampling intervals in ticks: as declared, else those of the longest stretches."""
+    pairs = np.column_stack([headers.column("rate_0"), headers.column("rate_1")])
+    rates, which = np.unique(pairs, axis=0, return_inverse=True)
+    declared = np.array([a / b if b > 0 else np.nan for a, b in rates.tolist()])
+    steps = declared[which.reshape(-1)] if len(headers) else np.empty(0)
+    two = np.isnan(steps) & (np.diff(starts) == 2)
+    begin = starts[:-1][two]
+    steps[two] = (values[begin + 1] - values[begin]) / (counts[begin + 1] - counts[begin])
+    for i in np.flatnonzero(np.isnan(steps)).tolist():
+        part = slice(starts[i], starts[i + 1])
+        sizes = np.diff(counts[part])
+        longest = int(np.argmax(sizes))
+        steps[i] = np.diff(values[part])[longest] / sizes[longest]
+    return steps
 
 
-def _sampled(header: Header) -> bool:
-    return header.counts[0] != 0  # lengths; indices begin with 0
-
-
-def _step(header: Header) -> float:
-    """Return the sampling interval in ticks: as declared, else that of the longest stretch."""
-    if header.rate is not None:
-        return header.rate[0] / header.rate[1]
-    sizes = np.diff(header.counts)
-    longest = int(np.argmax(sizes))
-    return float((header.values[longest + 1] - header.values[longest]) / sizes[longest])
-
-
-def _last(header: Header) -> int:
-    if _sampled(header):
-        return header.values[-1] + round((header.counts[-1] - 1) * _step(header))
-    return header.values[-1]
-
-
-def _kinds(forms: NDArray[np.int64], steps: NDArray[np.float64]) -> NDArray[np.int64]:
+def _kinds(forms: _Ints, steps: NDArray[np.float64]) -> _Ints:
     """Give files with the same form and sampling interval the same number."""
     kinds = np.zeros(len(forms), dtype=np.int64)
     order = np.lexsort((steps, forms))
@@ -177,27 +184,26 @@ def _stretches(table: Columns, used: NDArray[np.int64]) -> Iterator[NDArray[np.i
 # ---------------------------------------------------------------- arrays
 
 
-def _member(pieces: Sequence[Piece], headers: Sequence[Header]) -> DataArray:
+def _member(pieces: Pieces, headers: Headers, paths: NDArray[Any]) -> DataArray:
     """Return the tiles of files that agree, one after the other."""
-    of = [headers[piece.file] for piece in pieces]
-    form = json.loads(of[0].form)
+    one = headers[int(pieces.files[0])]
+    form = json.loads(one.form)
     axis = form["sizes"].index(None)
     name = form["time"]["name"]
     grid = (-1, 1) if axis == 0 else (1, -1)
-    samples = np.array([piece.samples.size for piece in pieces], dtype=np.int64)
-    starts = np.array([piece.samples.start for piece in pieces], dtype=np.int64)
     sizes: list[Any] = list(form["sizes"])
-    sizes[axis] = samples
+    sizes[axis] = pieces.sizes
     tiles = TileArray.from_tiles(
-        np.array([h.path for h in of], dtype=object).reshape(grid),
+        paths[pieces.files].reshape(grid),
         sizes,
         form["dtype"],
-        {"name": CHECKED, "engine": form["engine"], "chunk": of[0].chunk},
-        bytes=np.array([h.bytes for h in of], dtype=np.int64).reshape(grid),
-        modified=np.array([h.modified for h in of], dtype=np.int64).reshape(grid),
+        {"name": CHECKED, "engine": form["engine"], "chunk": one.chunk},
+        bytes=headers.column("bytes")[pieces.files].reshape(grid),
+        modified=headers.column("modified")[pieces.files].reshape(grid),
     )
-    if starts.any():
-        tiles = TileArray(tiles.dataset.assign({f"starts_{axis}": (f"tile_{axis}", starts)}))
+    if pieces.starts.any():
+        starts = (f"tile_{axis}", pieces.starts)
+        tiles = TileArray(tiles.dataset.assign({f"starts_{axis}": starts}))
     coords = {key: coordinate_of(encoded) for key, encoded in form["coords"].items()}
     time = _time(form, pieces, headers)
     order = [name, *(key for key in coords)] if axis == 0 else [*coords, name]
@@ -205,39 +211,41 @@ def _member(pieces: Sequence[Piece], headers: Sequence[Header]) -> DataArray:
     return DataArray(tiles, {key: coords[key] for key in order}, form["dims"], form["name"])
 
 
-def _time(form: dict[str, Any], pieces: Sequence[Piece], headers: Sequence[Header]) -> Any:
+def _time(form: dict[str, Any], pieces: Pieces, headers: Headers) -> Any:
     """Return the time coordinate of pieces of files, one after the other."""
-    counts: list[NDArray[np.int64]] = []
-    values: list[NDArray[np.int64]] = []
-    start = 0
-    for piece in pieces:
-        header = headers[piece.file]
-        count, value = np.asarray(header.counts), np.asarray(header.values)
-        if piece.samples.size < header.samples:
-            count, value = _part(form, header, piece)
-        counts.append(count if form["time"]["sampled"] else count + start)
-        values.append(value)
-        start += piece.samples.size
-    of = [headers[piece.file] for piece in pieces]
-    rates = {h.rate for h in of}
-    tolerances = [h.tolerance for h in of if h.tolerance is not None]
-    together = time_coordinate(
-        form,
-        np.concatenate(counts),
-        np.concatenate(values),
-        rates.pop() if len(rates) == 1 else None,
-        max(tolerances) if tolerances else None,
-    )
+    firsts = np.cumsum(pieces.sizes) - pieces.sizes
+    if form["time"]["sampled"]:
+        firsts[:] = 0  # lengths do not count from the first file
+    whole = pieces.sizes == headers.column("samples")[pieces.files]
+    if whole.all():
+        counts, values, ties = headers.ties_of(pieces.files)
+        counts += np.repeat(firsts, ties)
+    else:
+        parts = [_ties(form, headers[i], pieces.span(n)) for n, i in enumerate(pieces.files)]
+        counts = np.concatenate(
+            [count + first for (count, _), first in zip(parts, firsts, strict=True)]
+        )
+        values = np.concatenate([value for _, value in parts])
+    columns = ("rate_0", "rate_1", "tolerance")
+    numbers = np.unique([headers.column(c)[pieces.files] for c in columns[:2]], axis=1)
+    rate = None if numbers.shape[1] > 1 or numbers[1, 0] < 0 else numbers[:, 0].tolist()
+    tolerance = int(headers.column("tolerance")[pieces.files].max())
+    together = time_coordinate(form, counts, values, rate, None if tolerance == NONE else tolerance)
     return together.simplify()
 
 
-def _part(
-    form: dict[str, Any], header: Header, piece: Piece
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _ties(form: dict[str, Any], header: Header, samples: Span) -> tuple[_Ints, _Ints]:
+    """Return counts and values of a file, or of a part of it."""
+    if samples.size == header.samples:
+        return np.asarray(header.counts), np.asarray(header.values)
+    return _part(form, header, samples)
+
+
+def _part(form: dict[str, Any], header: Header, samples: Span) -> tuple[_Ints, _Ints]:
     """Return counts and values of a part of a file."""
     # xdas checks a declared rate against each part, and may refuse one that it took for the whole
     rate = header.rate if form["time"]["sampled"] else None
     whole = time_coordinate(form, header.counts, header.values, rate, None)
-    part = whole[piece.samples.slice]
+    part = whole[samples.slice]
     counts = part.tie_lengths if form["time"]["sampled"] else part.tie_indices
     return counts, part.tie_values.astype(np.int64)

@@ -26,6 +26,7 @@ __all__ = [
     "coordinate_of",
     "header_of",
     "is_current",
+    "tick_of",
     "ties_of",
     "time_coordinate",
 ]
@@ -230,6 +231,12 @@ def time_coordinate(
         if tolerance is not None and not sampled:
             data["tolerance"] = np.int64(tolerance).astype(delta)
     return Coordinate["sampled" if sampled else "interpolated"](data, time["name"])
+
+
+def tick_of(form: Mapping[str, Any]) -> int:
+    """Return the nanoseconds of a tick of the times of a form."""
+    delta = np.dtype(form["time"]["dtype"].replace("M8", "m8"))
+    return int(np.int64(1).astype(delta).astype("timedelta64[ns]").astype(np.int64))
 
 
 def ties_of(header: Header) -> Ties:

@@ -17,34 +17,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dasdist.archive.header import Header, Problem, ties_of
+from dasdist.archive.headers import Headers
 from dasdist.geometry import Span
 from dasdist.sources.coordinates import Ties, runs_of
 from dasdist.sources.kept import value_at
 from dasdist.sources.overlaps import without_overlaps
 
-__all__ = ["Piece", "overlapping", "pieces_of"]
+__all__ = ["Pieces", "overlapping", "pieces_of"]
 
 _Ints = NDArray[np.int64]
 _Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Samples of a file that follow one another in an array.
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """Samples of files that follow one another in an array.
 
     Parameters
     ----------
-    file : int
-        Number of the header.
-    samples : Span
-        Which of its samples.
-    first : int
-        Time of the first of them, in nanoseconds.
+    files, starts, sizes : ndarray of int64, shape (pieces,)
+        Number of the header of each, its first sample in that file, and how many it has.
     """
 
-    file: int
-    samples: Span
-    first: int
+    files: _Ints
+    starts: _Ints
+    sizes: _Ints
+
+    def span(self, number: int) -> Span:
+        """Return which samples of its file a piece is."""
+        start = int(self.starts[number])
+        return Span(start, start + int(self.sizes[number]))
 
 
 def overlapping(
@@ -162,28 +164,29 @@ def _problem(
 
 
 def pieces_of(
-    files: Sequence[int],
-    headers: Sequence[Header],
-    first: _Ints,
-    kept: Mapping[int, Sequence[Span]],
-) -> list[Piece]:
+    files: _Ints, headers: Headers, first: _Ints, kept: Mapping[int, Sequence[Span]]
+) -> Pieces:
     """Return the pieces of an array, by time.
 
     Parameters
     ----------
-    files : sequence of int
-        The files of the array.
-    headers : sequence of Header
+    files : ndarray of int64
+        The files of the array, by time.
+    headers : Headers
         Of all files.
     first : ndarray of int64
         Their first times.
     kept : mapping of int to sequence of Span
         What counts of those files that do not count as a whole.
     """
-    found = []
-    for i in files:
-        whole = Span(0, headers[i].samples)
-        for span in kept.get(i, (whole,)):
+    samples = headers.column("samples")
+    cut = [i for i in files.tolist() if i in kept] if kept else []
+    if not cut:
+        return Pieces(files, np.zeros_like(files), samples[files])
+    whole = np.setdiff1d(files, np.array(cut))
+    rows = [(int(first[i]), int(i), 0, int(samples[i])) for i in whole]
+    for i in cut:
+        for span in kept[i]:
             start = int(first[i]) if span.start == 0 else value_at(ties_of(headers[i]), span.start)
-            found.append(Piece(i, span, start))
-    return sorted(found, key=lambda piece: (piece.first, piece.file)) if kept else found
+            rows.append((start, i, span.start, span.size))
+    return Pieces(*np.array(sorted(rows), dtype=np.int64)[:, 1:].T)

@@ -1,4 +1,4 @@
-"""Read headers of files in a process of its own: ``python -m dasdist.archive.reader``.
+"""Read headers of files in full, in a process of its own: ``python -m dasdist.archive.process``.
 
 A reading library may crash or hang on a broken file.  Then only this process ends: the kernel ends
 it when a file takes too long, and the process that asked starts another.  Questions and answers are
@@ -22,6 +22,7 @@ from xdas import DataArray
 from xdas.virtual import TileArray
 
 from dasdist.archive.header import Header, Problem, header_of
+from dasdist.archive.learn import lesson_of
 from dasdist.errors import InvalidInput
 from dasdist.sources import open_recording
 from dasdist.sources.engines import open_file
@@ -30,7 +31,7 @@ from dasdist.sources.stored_axes import as_stored, in_metres
 from dasdist.sources.trusted import allow
 from dasdist.sources.unopened import Refused, why_not
 
-__all__ = ["read_header"]
+__all__ = ["main", "read_header"]
 
 MEMORY = 8 * 2**30
 """Most memory for reading a header, in bytes: broken headers ask for any amount."""
@@ -40,7 +41,7 @@ CHECKED_CHUNK = 64 * 2**20
 
 
 def main() -> None:
-    """Answer lines of ``{"path", "engine", "options", "seconds"}`` until there are none."""
+    """Answer lines of what :class:`~dasdist.archive.readers.Reader` asks until there are none."""
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     soft = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, most))
@@ -51,8 +52,13 @@ def main() -> None:
             question = json.loads(line)
             signal.setitimer(signal.ITIMER_REAL, question["seconds"])
             found = read_header(question["path"], question["engine"], question["options"])
+            lesson = None
+            if question["learn"] and isinstance(found, Header):
+                form = json.loads(found.form)
+                lesson = lesson_of(found.path, found.bytes, form, question["options"])
             signal.setitimer(signal.ITIMER_REAL, 0)
-            print(json.dumps([type(found).__name__, asdict(found)]), file=answers, flush=True)
+            answer = [type(found).__name__, asdict(found), lesson]
+            print(json.dumps(answer), file=answers, flush=True)
 
 
 def _answers() -> IO[str]:
@@ -174,7 +180,3 @@ def _check_written(path: str, array: TileArray) -> None:
 
     with h5py.File(path, "r") as file:
         file.visititems(check)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,138 +1,36 @@
-"""Read headers of many files in parallel, even if some crash or hang the reading library."""
+"""Read headers of many files: one of each layout in full, the others from few of their bytes."""
 
-import json
-import os
-import select
-import signal
-import subprocess
-import sys
+import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from queue import Empty, SimpleQueue
-from threading import Event
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from distributed import Client, as_completed
 
 from dasdist.archive.header import Header, Problem
+from dasdist.archive.layouts import Layouts, Quick
+from dasdist.archive.readers import Answer, Asking, Readers, parsed
+from dasdist.errors import DataWarning
+from dasdist.safe_text import one_line
+from dasdist.units import count_of
 
-__all__ = ["Asking", "scan_here", "scan_on"]
+__all__ = ["Asking", "Withdrawn", "scan_here", "scan_on"]
 
-_GRACE = 30.0
-"""Seconds beyond its limit after which a process that even the kernel cannot end is left behind."""
-
-_START = 300.0
-"""Seconds within which a process must have imported what it reads with."""
-
-_WORTH = 32
-"""Files per process: starting one takes as long as reading some hundred."""
-
-_BATCH = 256
-"""Files of one task on a cluster."""
+_BATCH = 1024
+"""Files of one task on a cluster; it starts a process, which takes as long as reading some ten."""
 
 
-class Asking(NamedTuple):
-    """How files are to be read.
+class Withdrawn(NamedTuple):
+    """Files of which the header was told, but must be read again."""
 
-    Parameters
-    ----------
-    engine : str or None
-        The engine.
-    options : dict
-        Its options.
-    seconds : float
-        Limit for one file.
-    """
-
-    engine: str | None
-    options: dict[str, Any]
-    seconds: float
+    paths: tuple[str, ...]
 
 
-class _Reader:
-    """A process that reads headers; it is started when first asked, and again when it has died."""
-
-    def __init__(self, asking: Asking) -> None:
-        self.asking = asking
-        self.seconds = asking.seconds
-        self.process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> "_Reader":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
-
-    def read(self, path: str) -> Header | Problem:
-        """Return the header of a file, or what is wrong with it."""
-        if self.process is None:
-            self._start()
-        question = {"path": path, **self.asking._asdict()}
-        answer = self._ask(json.dumps(question), self.seconds + _GRACE)
-        if answer:
-            return _parsed(*json.loads(answer))
-        code = self.end()
-        if answer is None or code == -signal.SIGALRM:
-            return Problem(path, "hang", f"reading its header took more than {self.seconds:g} s")
-        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return Problem(path, "crash", f"the reading library crashed ({name})")
-
-    def end(self) -> int:
-        """End the process and return its exit status: its own if it had ended by itself."""
-        process, self.process = self.process, None
-        if process is None:
-            return 0
-        process.kill()
-        for stream in (process.stdin, process.stdout):
-            if stream:
-                with suppress(BrokenPipeError):
-                    stream.close()
-        try:
-            return process.wait(timeout=_GRACE)
-        except subprocess.TimeoutExpired:  # a file system holds it
-            return -signal.SIGKILL
-
-    def _start(self) -> None:
-        paths = os.pathsep.join(path for path in sys.path if path)
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dasdist.archive.reader"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is for whoever asked
-        )
-        if not self._ask(None, _START):
-            raise RuntimeError(
-                f"The process that reads headers did not start (exit status {self.end()}); run "
-                f"`{sys.executable} -P -m dasdist.archive.reader` to see why."
-            )
-
-    def _ask(self, question: str | None, seconds: float) -> str | None:
-        """Return the answer, empty if the process ended, None if there was none in time."""
-        process = self.process
-        if process is None or process.stdin is None or process.stdout is None:
-            return ""
-        try:
-            if question is not None:
-                process.stdin.write(question + "\n")
-                process.stdin.flush()
-        except BrokenPipeError:
-            return ""
-        ready, _, _ = select.select([process.stdout], [], [], seconds)
-        return process.stdout.readline() if ready else None
+Found = Header | Problem | Withdrawn
 
 
-def scan_here(paths: Sequence[str], asking: Asking, processes: int) -> Iterator[Header | Problem]:
-    """Yield headers as they are read by processes of this machine.
+def scan_here(paths: Sequence[str], asking: Asking, processes: int) -> Iterator[Found]:
+    """Yield headers as they are read on this machine.
 
     Parameters
     ----------
@@ -141,40 +39,78 @@ def scan_here(paths: Sequence[str], asking: Asking, processes: int) -> Iterator[
     asking : Asking
         How to read them.
     processes : int
-        How many read at once.
+        How many read in full at once.
     """
-    waiting: SimpleQueue[str] = SimpleQueue()
-    for path in paths:
-        waiting.put(path)
-    done: SimpleQueue[Header | Problem | BaseException] = SimpleQueue()
-    stop = Event()
-
-    def work() -> None:
-        try:
-            with _Reader(asking) as reader:
-                while not stop.is_set():
-                    done.put(reader.read(waiting.get_nowait()))
-        except Empty:
-            pass
-        except BaseException as error:  # noqa: BLE001 - raised below, where it is seen
-            done.put(error)
-
-    count = min(processes, -(-len(paths) // _WORTH))
-    with ThreadPoolExecutor(max(count, 1)) as pool:
-        try:
-            for _ in range(count):
-                pool.submit(work)
-            for _ in paths:
-                found = done.get()
-                if isinstance(found, BaseException):
-                    raise found
-                yield found
-        finally:
-            stop.set()
+    with Readers(asking, processes) as readers:
+        yield from _Scan(readers).headers(paths)
 
 
-def scan_on(client: Client, paths: Sequence[str], asking: Asking) -> Iterator[Header | Problem]:
-    """Yield headers as they are read by processes beside the workers of a cluster."""
+class _Scan:
+    """Chooses how each file is read, and has some read both ways."""
+
+    def __init__(self, readers: Readers) -> None:
+        self.readers = readers
+        self.layouts = Layouts()
+        self.waiting: deque[str] = deque()
+        self.most = 1
+        """Files that are read in full at once; only one at first, since it may teach the others."""
+
+    def headers(self, paths: Iterable[str]) -> Iterator[Found]:
+        """Yield a header, or a problem, for each file; twice, if the first was withdrawn."""
+        self.waiting.extend(paths)
+        while self.waiting or self.readers.open:
+            while self.readers.answered or (self.readers.open and not self.waiting):
+                yield from self._take(self.readers.answer())
+            if self.waiting:
+                yield from self._read(self.waiting.popleft())
+
+    def _read(self, path: str) -> Iterator[Found]:
+        quick = self.layouts.read(path)
+        if quick is not None:
+            yield quick.header
+            if quick.layout.is_due:
+                self.readers.ask(path, why=quick)
+        elif self.readers.open < self.most:
+            self.readers.ask(path, learn=self.layouts.wants_lessons)
+        else:
+            self.waiting.appendleft(path)
+            yield from self._take(self.readers.answer())  # from which its layout may be known
+
+    def _take(self, answer: Answer) -> Iterator[Found]:
+        if isinstance(answer.why, Quick):
+            yield from self._compare(answer.why, answer.found)
+            return
+        self.most = min(self.most + 1, 2 * self.readers.processes)
+        if isinstance(answer.found, Header) and answer.lesson:
+            self.layouts.learn(answer.found, answer.lesson)
+        yield answer.found
+
+    def _compare(self, quick: Quick, full: Header | Problem) -> Iterator[Found]:
+        """Withdraw what was read from few bytes, if a file that was also read in full says else."""
+        header, layout = quick
+        if full == header or not layout.paths:
+            return
+        if isinstance(full, Header) and full.modified != header.modified:  # since
+            yield Withdrawn((header.path,))
+            yield full
+            return
+        self.layouts.drop(layout)
+        paths, layout.paths = tuple(layout.paths), []
+        warnings.warn(
+            one_line(
+                f"{header.path} is not what a few of its bytes promised, so that "
+                f"{count_of(len(paths), 'file')} like it are read once more, each in full: the "
+                "index is right, but takes longer. Please report this, with that file."
+            ),
+            DataWarning,
+            stacklevel=2,
+        )
+        yield Withdrawn(paths)
+        self.waiting.extend(paths)
+
+
+def scan_on(client: Client, paths: Sequence[str], asking: Asking) -> Iterator[Found]:
+    """Yield headers as they are read by the workers of a cluster, and processes beside them."""
     batches = [paths[first : first + _BATCH] for first in range(0, len(paths), _BATCH)]
     futures = client.map(_scan_batch, batches, asking=asking, pure=False)
     try:
@@ -184,32 +120,24 @@ def scan_on(client: Client, paths: Sequence[str], asking: Asking) -> Iterator[He
             for kind, fields in answers:
                 if "form" in fields:
                     fields["form"] = forms[fields["form"]]
-                yield _parsed(kind, fields)
+                yield parsed(kind, fields)
     finally:
         client.cancel(futures)
 
 
 def _scan_batch(
-    paths: Iterable[str], asking: Asking
+    paths: Sequence[str], asking: Asking
 ) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
     """Return plain values; a form that many files share travels once."""
+    told: dict[str, Header | Problem] = {}
+    for found in scan_here(paths, asking, 1):
+        if not isinstance(found, Withdrawn):
+            told[found.path] = found
     forms: dict[str, int] = {}
     answers = []
-    with _Reader(asking) as reader:
-        for path in paths:
-            found = reader.read(path)
-            fields = {name: getattr(found, name) for name in found.__slots__}
-            if isinstance(found, Header):
-                fields["form"] = forms.setdefault(found.form, len(forms))
-            answers.append((type(found).__name__, fields))
+    for found in told.values():
+        fields = {name: getattr(found, name) for name in found.__slots__}
+        if isinstance(found, Header):
+            fields["form"] = forms.setdefault(found.form, len(forms))
+        answers.append((type(found).__name__, fields))
     return list(forms), answers
-
-
-def _parsed(kind: str, fields: dict[str, Any]) -> Header | Problem:
-    if kind == "Problem":
-        return Problem(**fields)
-    several = {
-        name: tuple(fields[name]) if fields[name] is not None else None
-        for name in ("chunk", "counts", "values", "rate", "notes")
-    }
-    return Header(**{**fields, **several})

@@ -5,6 +5,7 @@ Lines of JSON, appended: first what the scan was asked, then headers, each form 
     {"version": 1, "engine": null}
     {"form": "..."}
     {"header": [path, bytes, modified, 0, chunk, samples, counts, values, rate, tolerance, notes]}
+    {"withdrawn": [path, ...]}
 
 A bad line ends what is trusted; the files behind it are scanned again.
 """
@@ -13,13 +14,14 @@ import fcntl
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from dasdist.archive.header import FORM_KEYS, Header
+from dasdist.archive.headers import Headers, Known
 from dasdist.errors import DataWarning, InvalidInput
 from dasdist.storage.json_lines import JsonLines, read_json_lines
 
@@ -45,7 +47,7 @@ class Journal:
     def __init__(self, path: Path, lines: JsonLines, asked: dict[str, Any]) -> None:
         self._lines = lines
         self.forms: dict[str, int] = {}
-        self.headers: dict[str, Header] = {}
+        self.headers = Headers()
         reading = _Reading()
         found = read_json_lines(path, reading.take)
         if found.damage:
@@ -57,7 +59,7 @@ class Journal:
         if reading.asked == asked:
             lines.cut(found.size)
             self.forms = {form: number for number, form in enumerate(reading.forms)}
-            self.headers = {header.path: header for header in reading.headers}
+            self.headers = reading.known.by_path()
         else:
             lines.cut(0)
             lines.append(asked)
@@ -72,6 +74,10 @@ class Journal:
         values[_FORM] = number
         self._lines.append({"header": values})
 
+    def withdraw(self, paths: Sequence[str]) -> None:
+        """Take back the headers of files, until they are added once more."""
+        self._lines.append({"withdrawn": list(paths)})
+
 
 class _Reading:
     """Takes line after line of a journal, and refuses what no scan has written."""
@@ -79,15 +85,17 @@ class _Reading:
     def __init__(self) -> None:
         self.asked: dict[str, Any] | None = None
         self.forms: list[str] = []
-        self.headers: list[Header] = []
+        self.known = Known()
 
     def take(self, line: dict[str, Any]) -> None:
         if self.asked is None:
             self.asked = {"version": line["version"], **line}
+        elif "withdrawn" in line:
+            self.known.forget(map(str, line["withdrawn"]))
         elif "form" in line:
             self.forms.append(_form(line["form"]))
         else:
-            self.headers.append(_header(line["header"], self.forms))
+            self.known.add(_header(line["header"], self.forms))
 
 
 def _form(text: str) -> str:

@@ -21,6 +21,7 @@ from xdas import DataSequence
 
 from dasdist.archive.build import Built
 from dasdist.archive.header import Header, Problem
+from dasdist.archive.headers import NUMBERS, Headers
 from dasdist.errors import InvalidInput
 from dasdist.sources.index import ARRAYS, FOLDER, TABLE, Moved, is_index
 from dasdist.storage.files import replacing
@@ -29,8 +30,6 @@ __all__ = ["VERSION", "asked_of", "load", "load_places", "load_unlooked", "save"
 
 VERSION = 2
 """Version of the table; an index of another version is made again."""
-
-_NONE = -(2**63)
 
 
 def save(
@@ -62,7 +61,7 @@ def save(
     with replacing(path, path.with_name(f".{path.name}.aside")) as aside:
         if built.members:
             DataSequence(built.members, ARRAYS).to_netcdf(str(aside))
-        table = _table(headers, built.places)
+        table = _table(Headers.of(headers), built.places)
         table.attrs = {
             "asked": json.dumps(asked),
             FOLDER: os.path.dirname(path),
@@ -107,97 +106,58 @@ def load_unlooked(path: Path) -> dict[str, int]:
     return unlooked
 
 
-def load(path: Path) -> list[Header]:
+def load(path: Path) -> Headers:
     """Return the headers of an index, with the paths that files have now if both were moved."""
     with h5py.File(path, "r") as file:
         table = file[TABLE]
-        columns = {name: table[name][()] for name in table if name in _COLUMNS}
+        held = {name: table[name][()] for name in table if name in _COLUMNS}
         moved = Moved.of(file, path)
-    forms = json.loads(columns.pop("forms").tobytes())
-    notes = json.loads(columns.pop("notes").tobytes()) if "notes" in columns else [()]
-    noted = columns.get("note", np.zeros(len(columns["form"]), np.int64)).tolist()
-    width = columns["paths"].shape[-1] if columns["paths"].size else 1
-    paths = columns.pop("paths").reshape(-1, width).view(f"S{width}").ravel()
-    where = moved.paths([os.fsdecode(path) for path in paths])
-    ends = np.cumsum(columns["ties"])
-    counts = np.split(columns.pop("counts"), ends[:-1])
-    values = np.split(columns.pop("values"), ends[:-1])
-    rows = zip(
-        *(columns[name].tolist() for name in ("bytes", "modified", "form", "samples")),
-        columns["chunk"].tolist(),
-        columns["rate"].tolist(),
-        columns["tolerance"].tolist(),
-        strict=True,
+    forms = json.loads(held.pop("forms").tobytes())
+    notes = json.loads(held.pop("notes").tobytes()) if "notes" in held else [()]
+    width = held["paths"].shape[-1] if held["paths"].size else 1
+    paths = held.pop("paths").reshape(-1, width).view(f"S{width}").ravel()
+    count = len(held["form"])
+    numbers = {
+        **{name: held[name] for name in ("bytes", "modified", "form", "samples", "tolerance")},
+        **{f"{name}_{i}": held[name].reshape(-1, 2)[:, i] for name in _PAIRS for i in (0, 1)},
+        "note": held.get("note", np.zeros(count, np.int64)),
+        "ties": np.cumsum(held["ties"]),
+    }
+    return Headers.of_columns(
+        moved.paths([os.fsdecode(path) for path in paths]),
+        np.column_stack([numbers[name] for name in NUMBERS[:-1]]),
+        (held["counts"], held["values"]),
+        forms,
+        [tuple(note) for note in notes],
     )
-    return [
-        Header(
-            path=where[i],
-            bytes=size,
-            modified=modified,
-            form=forms[form],
-            chunk=None if chunk[0] < 0 else (chunk[0], chunk[1]),
-            samples=samples,
-            counts=tuple(counts[i].tolist()),
-            values=tuple(values[i].tolist()),
-            rate=None if rate[1] < 0 else (rate[0], rate[1]),
-            tolerance=None if tolerance == _NONE else tolerance,
-            notes=tuple(notes[noted[i]]),
-        )
-        for i, (size, modified, form, samples, chunk, rate, tolerance) in enumerate(rows)
-    ]
 
 
+_PAIRS = ("chunk", "rate")
 _COLUMNS = {
-    "paths",
-    "bytes",
-    "modified",
-    "form",
-    "samples",
-    "chunk",
-    "ties",
-    "counts",
-    "values",
-    "rate",
-    "tolerance",
-    "forms",
-    "note",
-    "notes",
+    *("paths", "bytes", "modified", "form", "samples", "tolerance", "note"),
+    *(*_PAIRS, "ties", "counts", "values", "forms", "notes"),
 }
 
 
-def _table(headers: Sequence[Header], places: NDArray[np.int64]) -> xr.Dataset:
-    forms: dict[str, int] = {}
-    notes: dict[tuple[str, ...], int] = {}
-    noted = [notes.setdefault(h.notes, len(notes)) for h in headers]
-    ties = [len(h.counts) for h in headers]
+def _table(headers: Headers, places: NDArray[np.int64]) -> xr.Dataset:
+    counts, values, starts = headers.ties()
     columns: dict[str, tuple[Any, Any]] = {
-        "paths": ("file", np.array([os.fsencode(h.path) for h in headers], dtype="S")),
-        "form": ("file", [forms.setdefault(h.form, len(forms)) for h in headers]),
+        "paths": ("file", np.array([os.fsencode(path) for path in headers.paths()], dtype="S")),
         "member": ("file", places),
-        "ties": ("file", ties),
-        "counts": ("tie", [count for h in headers for count in h.counts]),
-        "values": ("tie", [value for h in headers for value in h.values]),
-        "chunk": (("file", "pair"), [h.chunk or (-1, -1) for h in headers]),
-        "rate": (("file", "pair"), [h.rate or (-1, -1) for h in headers]),
-        "tolerance": ("file", [_NONE if h.tolerance is None else h.tolerance for h in headers]),
+        "ties": ("file", np.diff(starts)),
+        "counts": ("tie", counts),
+        "values": ("tie", values),
+        "forms": ("form_bytes", _text(json.dumps(headers.forms))),
     }
-    for name in ("bytes", "modified", "samples"):
-        columns[name] = ("file", [getattr(h, name) for h in headers])
-    shapes = {"chunk": (-1, 2), "rate": (-1, 2)}
-    numbers = {
-        name: (
-            dims,
-            values
-            if name == "paths"
-            else np.asarray(values, dtype=np.int64).reshape(shapes.get(name, (-1,))),
-        )
-        for name, (dims, values) in columns.items()
-    }
-    texts = {"forms": ("form_bytes", _text(json.dumps(list(forms))))}
-    if any(h.notes for h in headers):
-        texts["notes"] = ("note_bytes", _text(json.dumps(list(notes))))
-        numbers["note"] = ("file", np.asarray(noted, dtype=np.int64))
-    return xr.Dataset({**numbers, **texts})
+    for name in ("bytes", "modified", "form", "samples", "tolerance"):
+        columns[name] = ("file", headers.column(name))
+    for name in _PAIRS:
+        pair = np.column_stack([headers.column(f"{name}_{i}") for i in (0, 1)])
+        columns[name] = (("file", "pair"), pair)
+    if any(headers.notes):
+        columns["notes"] = ("note_bytes", _text(json.dumps(headers.notes)))
+        columns["note"] = ("file", headers.column("note"))
+    return xr.Dataset(columns)
 
 
 def _text(text: str) -> NDArray[np.uint8]:

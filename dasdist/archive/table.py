@@ -1,24 +1,24 @@
 """List the files of an index as a table."""
 
 import json
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from dasdist.archive.build import columns_of
-from dasdist.archive.header import Header, coordinate_of
+from dasdist.archive.header import coordinate_of
+from dasdist.archive.headers import Headers
 
 __all__ = ["file_table"]
 
 
-def file_table(headers: Sequence[Header], places: NDArray[np.int64]) -> pd.DataFrame:
+def file_table(headers: Headers, places: NDArray[np.int64]) -> pd.DataFrame:
     """Return a row for each file.
 
     Parameters
     ----------
-    headers : sequence of Header
+    headers : Headers
         The files.
     places : ndarray of int64, shape (files,)
         Array of the index that holds each; -1 for those left out.
@@ -31,21 +31,22 @@ def file_table(headers: Sequence[Header], places: NDArray[np.int64]) -> pd.DataF
         where the unit is known; NaN where it varies), engine and array.
     """
     columns = columns_of(headers)
-    forms = {text: _described(text) for text in dict.fromkeys(h.form for h in headers)}
-    shared = pd.DataFrame(
-        [forms[h.form] for h in headers], columns=["dtype", "channels", "channel_spacing", "engine"]
+    forms = pd.DataFrame(
+        [_described(form) for form in headers.forms],
+        columns=["dtype", "channels", "channel_spacing", "engine"],
     )
     own = pd.DataFrame(
         {
-            "path": [h.path for h in headers],
-            "bytes": [h.bytes for h in headers],
-            "modified": np.array([h.modified for h in headers], dtype="datetime64[ns]"),
+            "path": list(headers.paths()),
+            "bytes": headers.column("bytes"),
+            "modified": headers.column("modified").astype("datetime64[ns]"),
             "start": columns.first.astype("datetime64[ns]"),
             "stop": columns.last.astype("datetime64[ns]"),
-            "samples": [h.samples for h in headers],
+            "samples": headers.column("samples"),
             "sampling_interval": columns.step / 1e9,
         }
     )
+    shared = forms.iloc[headers.column("form")].reset_index(drop=True)
     return pd.concat([own, shared], axis=1).assign(array=places)
 
 

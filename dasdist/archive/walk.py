@@ -63,7 +63,7 @@ def find_files(
     if not given:
         raise InvalidInput("No paths to index were given; pass files, folders or patterns.")
     for path in dict.fromkeys(_matches(given)):
-        files = _below(path, every, note, unlooked) if path.is_dir() else [path]
+        files = _below(path, every, note, unlooked) if path.is_dir() else [str(path)]
         for file in files:
             try:
                 status = os.stat(file)
@@ -71,9 +71,9 @@ def find_files(
                 note(error)
                 continue
             if not stat.S_ISREG(status.st_mode):
-                problems.append(Problem(str(file), "unreadable", "it is not a regular file"))
+                problems.append(Problem(file, "unreadable", "it is not a regular file"))
             else:
-                found[str(file)] = (status.st_size, status.st_mtime_ns)
+                found[file] = (status.st_size, status.st_mtime_ns)
     return dict(sorted(found.items())), problems, unlooked
 
 
@@ -91,7 +91,7 @@ def _matches(given: list[str | os.PathLike[str]]) -> Iterator[Path]:
 
 def _below(
     folder: Path, every: bool, note: Callable[[OSError], None], unlooked: Counter[str]
-) -> Iterator[Path]:
+) -> Iterator[str]:
     """Yield the files below a folder; a folder that links reach twice is walked once."""
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, onerror=note, followlinks=True):
@@ -105,7 +105,8 @@ def _below(
             if name.startswith("."):
                 continue
             ending = os.path.splitext(name)[1].lower()
-            if every or ending in SUFFIXES or is_recording(os.path.join(place, name)):
-                yield Path(place, name)
+            path = os.path.join(place, name)
+            if every or ending in SUFFIXES or is_recording(path):
+                yield path
             else:
                 unlooked[ending] += 1
