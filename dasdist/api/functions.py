@@ -120,8 +120,9 @@ def annotate(
         Patches per batch; None (the default) chooses for the device.
     optimize : bool or "compile"
         Whether pickers compute in a faster form, checked against the plain model to 1e-4: True,
-        the default, folds them, "compile" has OpenVINO compile them as well, where they are on a
-        CPU, which pays in long runs, and False computes the model as it is.
+        the default, folds them and on CPUs computes them channels last, "compile" has OpenVINO
+        compile the folded one there, which pays for PhaseNet in long runs, and False computes the
+        model as it is.
     precision : {"float32", "bf16", "fp16"}
         Precision of the model's arithmetic; float32 by default.  The others move probabilities.
         Picking callbacks have float32 compute windows again in which anything reaches half of a
