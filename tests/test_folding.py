@@ -114,7 +114,9 @@ def test_picks_of_labelled_earthquakes_are_those_of_the_plain_model(
 
 @pytest.mark.slow
 @pytest.mark.seisbench
-@pytest.mark.parametrize("variant", ["folded", pytest.param("compiled", marks=pytest.mark.deep)])
+@pytest.mark.parametrize(
+    "variant", ["channels-last", pytest.param("compiled", marks=pytest.mark.deep)]
+)
 def test_a_variant_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, caplog, variant):
     if variant == "compiled":
         pytest.importorskip("openvino")
@@ -133,6 +135,7 @@ def test_a_variant_that_differs_is_not_used_and_said_so(phasenet, monkeypatch, c
     with caplog.at_level(logging.WARNING, logger="dasdist"):
         values = dasdist.annotate(phasenet, data, optimize=optimize)["P"].values
     assert f"the {variant} model is not used" in caplog.text
+    assert "the folded model is not used" in caplog.text
     np.testing.assert_allclose(values, exact, atol=1e-6)
     notes = dasdist.classify(phasenet, data, optimize=optimize).report.notes
     assert any(f"the {variant} model is not used" in note for note in notes)
@@ -158,7 +161,7 @@ def test_the_form_follows_from_what_is_asked(phasenet):
     model = dasdist.DASWaveformModelWrapper(phasenet)
     asked = ({}, {"optimize": True}, {"optimize": "compile"}, {"optimize": False})
     kinds = [choose_variant(model, arguments).kind for arguments in asked]
-    assert kinds == ["folded", "folded", "compiled", "plain"]
+    assert kinds == ["channels-last", "channels-last", "compiled", "plain"]
     assert choose_variant(Own(phasenet), {}) == Variant("plain")  # it heeds no folded network
 
 
@@ -177,7 +180,7 @@ def test_one_component_does_for_all_where_only_rounding_tells_them_apart(phasene
     assert (folded.components, folded.alone) == (1, True)
     with caplog.at_level(logging.INFO, logger="dasdist"):
         dasdist.classify(picker, recording(noise(3001, 2)), optimize=True, pbar=False)
-    assert "the folded model computes 1 of its components, prepared alone, " in caplog.text
+    assert "the channels-last model computes 1 of its components, prepared alone, " in caplog.text
 
 
 def test_weights_of_an_lstm_are_gathered_after_it_was_copied(monkeypatch):

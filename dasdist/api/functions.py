@@ -112,8 +112,9 @@ def annotate(
         Patches per batch; None (the default) chooses for the device.
     optimize : bool or "compile"
         Whether pickers compute in a faster form, checked against the plain model to 1e-4: True,
-        the default, folds them, "compile" compiles them as well, on a CPU by OpenVINO and in
-        float32 only, which pays in long runs, and False computes the model as it is.
+        the default, folds them and on CPUs computes them channels last, "compile" compiles the
+        folded one, on a CPU by OpenVINO and in float32 only, which pays for PhaseNet in long runs,
+        and False computes the model as it is.
     precision : {"float32", "tf32", "bf16", "fp16"}
         Precision of the model's arithmetic; float32 by default.  The others move probabilities.
         Picking callbacks have float32 compute windows again in which anything comes near a

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from dasdist import DASModel
 from dasdist.callbacks import DASPickingCallback
 from dasdist.demo.network import CLASSES, WINDOW, PickNetwork
 from dasdist.geometry import PatchingStructure
+from dasdist.models.fold import FoldedNetwork, fold_batch_norms
 
 RATE = 100.0  # Hz, of the training data's middle
 LARGEST_PATCH = 1024  # channels
@@ -64,13 +66,24 @@ class DemoPicker(DASModel):
         )
 
     def forward(
-        self, x: Tensor, argdict: Mapping[str, Any] | None = None, **kwargs: Any
+        self,
+        x: Tensor,
+        argdict: Mapping[str, Any] | None = None,
+        folded: FoldedNetwork | None = None,
+        **kwargs: Any,
     ) -> dict[str, Tensor]:
         """Annotate ``x``, (batch, 2048, channels) in any unit, from its first sample on."""
         batch, samples, channels = x.shape
         traces = x.transpose(1, 2).reshape(batch * channels, samples)
-        scores = self.network(traces).reshape(batch, channels, len(CLASSES), samples)[..., :USED]
+        found = self.network(traces) if folded is None else folded.network(traces[:, None])
+        scores = found.reshape(batch, channels, len(CLASSES), samples)[..., :USED]
         return {key: scores[:, :, CLASSES.index(key)].transpose(1, 2) for key in ("P", "S")}
+
+    def folded(self, samples: int, argdict: Mapping[str, Any]) -> FoldedNetwork:
+        """Return the network with batch normalisation folded, for windows of one component."""
+        network = nn.Sequential(nn.Flatten(), self.network)
+        example = torch.zeros(1, 1, samples, device=self.device, dtype=self.dtype)
+        return FoldedNetwork(fold_batch_norms(network, example), components=1, alone=True)
 
     @property
     def classify_callback(self) -> type[DASPickingCallback]:

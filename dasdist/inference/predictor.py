@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from dasdist.inference.variant import (
     Variant,
     build,
     largest_difference,
+    less,
 )
 from dasdist.models import FoldedNetwork, ModelSpec
 from dasdist.safe_text import logger
@@ -195,8 +196,8 @@ class Predictor:
 
     def _network(self, batch: torch.Tensor, asked: _Asked) -> FoldedNetwork | None:
         """Return the network of the variant, or None if the plain model computes."""
-        # how much shares a batch matters to a compiler only
-        shape = tuple(batch.shape) if asked.variant.kind == "compiled" else batch.shape[1]
+        # how much shares a batch matters to what is made for one shape
+        shape = batch.shape[1] if asked.variant.kind == "folded" else tuple(batch.shape)
         key = (asked.variant, shape, repr(sorted(asked.arguments.items(), key=str)))
         folded: FoldedNetwork | None = self._folded.get(key, _UNKNOWN)
         if folded is _UNKNOWN:
@@ -235,14 +236,12 @@ class Predictor:
             told = f"{folded.components} of its components{alone}, {off:.1e} off the plain one"
             _log.info("%s: the %s model computes %s", self.spec.name, variant.kind, told)
             return folded
-        less = "folded" if variant.kind == "compiled" else "plain"
+        other = less(variant)
         self.note(
             asked.variant,
-            f"the {variant.kind} model is not used ({reason}); going on with the {less} one.",
+            f"the {variant.kind} model is not used ({reason}); going on with the {other.kind} one.",
         )
-        if variant.kind == "compiled":
-            return self._checked(batch, asked, replace(variant, kind="folded"))
-        return None
+        return None if other.kind == "plain" else self._checked(batch, asked, other)
 
     def _forward(
         self,

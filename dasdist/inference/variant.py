@@ -2,24 +2,31 @@
 
 ::
 
-    plain     as it is
-    folded    batch normalisation and components folded into convolutions (dasdist.models.fold), and
-              on CPUs transposed convolutions as plain ones (dasdist.models.subpixel)
-    compiled  the folded network compiled, where that is asked for: it takes a while.  On a CPU by
-              OpenVINO, on a GPU by torch.
+    plain          as it is
+    folded         batch normalisation and components folded into convolutions
+                   (dasdist.models.fold), and on CPUs transposed convolutions as plain ones
+                   (dasdist.models.subpixel)
+    channels-last  on CPUs the folded network with its samples in another order in memory
+                   (dasdist.models.channels_last); on GPUs as folded
+    compiled       the folded network compiled, where that is asked for: it takes a while.  On a CPU
+                   by OpenVINO, on a GPU by torch.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
 from dasdist.errors import InvalidInput
 from dasdist.inference.device import gathered
 from dasdist.inference.engine import CompiledNetwork, compiler_found
-from dasdist.models import FoldedNetwork, WaveformWrapper
+from dasdist.models import FoldedNetwork
+from dasdist.models.channels_last import channels_last
+from dasdist.models.compiled_layers import with_compiled_layers
+from dasdist.models.fold import Foldable, is_foldable
+from dasdist.models.subpixel import with_subpixels
 
 __all__ = [
     "LARGEST_DIFFERENCE",
@@ -29,6 +36,7 @@ __all__ = [
     "build",
     "choose_variant",
     "largest_difference",
+    "less",
 ]
 
 LARGEST_DIFFERENCE = 1e-4
@@ -38,13 +46,16 @@ PRECISIONS = {"float32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": tor
 """What ``torch.autocast`` lowers the arithmetic to; TF32 is a setting of GPUs."""
 
 
+Kind = Literal["plain", "folded", "channels-last", "compiled"]
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """How a model computes; the same for all blocks and workers of a run.
 
     Parameters
     ----------
-    kind : {"plain", "folded", "compiled"}
+    kind : {"plain", "folded", "channels-last", "compiled"}
         See the module.
     precision : {"float32", "tf32", "bf16", "fp16"}
         Of the arithmetic.
@@ -52,12 +63,24 @@ class Variant:
         Threads that compute batches at once in a process, a core each.
     """
 
-    kind: Literal["plain", "folded", "compiled"] = "plain"
+    kind: Kind = "plain"
     precision: str = "float32"
     callers: int = 1
 
 
 PLAIN = Variant()
+
+
+def less(variant: Variant) -> Variant:
+    """Return the variant that takes the place of one that does not do.
+
+    Examples
+    --------
+    >>> less(Variant("compiled")).kind, less(Variant("folded")).kind
+    ('channels-last', 'plain')
+    """
+    kinds = get_args(Kind)
+    return replace(variant, kind=kinds[kinds.index(variant.kind) - 1])
 
 
 def choose_variant(
@@ -94,27 +117,25 @@ def choose_variant(
             "optimize is 'compile', which needs OpenVINO or a GPU; OpenVINO is not installed: "
             'python -m pip install "dasdist[openvino]"'
         )
-    # one that computes in another way may not heed the network that it is given
-    foldable = isinstance(model, WaveformWrapper) and type(model).forward is WaveformWrapper.forward
-    if wanted is False or not foldable:
+    if wanted is False or not is_foldable(model):
         return Variant("plain", precision, callers)
-    return Variant("compiled" if wanted == "compile" else "folded", precision, callers)
+    return Variant("compiled" if wanted == "compile" else "channels-last", precision, callers)
 
 
 def build(
-    model: WaveformWrapper,
+    model: Foldable,
     variant: Variant,
     shape: tuple[int, int],
     arguments: Mapping[str, Any],
 ) -> FoldedNetwork:
-    """Return the folded or compiled network of a model.
+    """Return the network of a model in a variant.
 
     Parameters
     ----------
-    model : WaveformWrapper
+    model : Foldable
         The model.
     variant : Variant
-        Folded or compiled.
+        Not the plain one.
     shape : tuple of int
         Windows of a batch and samples of a window.
     arguments : mapping
@@ -127,16 +148,25 @@ def build(
     """
     folded = model.folded(shape[1], arguments)
     gathered(folded.network)
-    if variant.kind != "compiled":
-        return folded
     network: Any = folded.network
     if model.device.type == "cuda":
-        return replace(folded, network=torch.compile(network, dynamic=False))
-    if PRECISIONS[variant.precision] is not None:
+        if variant.kind == "compiled":
+            network = torch.compile(network, dynamic=False)
+        return replace(folded, network=network)
+    if variant.kind == "compiled" and PRECISIONS[variant.precision] is not None:
         raise RuntimeError(f"on CPUs it computes in float32, and precision is {variant.precision}")
     example = torch.zeros(shape[0], folded.components, shape[1])
-    compiled = CompiledNetwork(network, example, variant.callers)
-    return replace(folded, network=compiled)
+    if variant.kind == "channels-last" and _has_onednn(model):
+        return replace(folded, network=channels_last(with_compiled_layers(network), example))
+    network = with_subpixels(network)
+    if variant.kind == "compiled":
+        network = CompiledNetwork(network, example, variant.callers)
+    return replace(folded, network=network)
+
+
+def _has_onednn(model: Foldable) -> bool:
+    """Tell whether torch computes a model's convolutions by oneDNN, whose layout it is about."""
+    return bool(torch.backends.mkldnn.is_available()) and model.dtype == torch.float32
 
 
 def largest_difference(

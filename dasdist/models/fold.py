@@ -15,9 +15,9 @@ batch normalisation and nowhere else, and one that alone takes the network's inp
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -25,7 +25,14 @@ from torch.overrides import TorchFunctionMode
 
 from dasdist.models.tensors import tensors_in
 
-__all__ = ["FoldedNetwork", "fold_batch_norms", "fold_components", "replace_module"]
+__all__ = [
+    "Foldable",
+    "FoldedNetwork",
+    "fold_batch_norms",
+    "fold_components",
+    "is_foldable",
+    "replace_module",
+]
 
 # exact types: a subclass may do something else
 _TRANSPOSED = (torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d)
@@ -52,6 +59,30 @@ class FoldedNetwork:
     network: Callable[[torch.Tensor], Any]
     components: int
     alone: bool = False
+
+
+class Foldable(Protocol):
+    """A DAS model whose ``forward`` takes another network for its own, as ``folded``."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the parameters."""
+
+    def folded(self, samples: int, argdict: Mapping[str, Any]) -> FoldedNetwork:
+        """Return the model's network with less to compute, for windows of some samples."""
+
+
+def is_foldable(model: Any) -> bool:
+    """Tell whether a model's ``forward`` heeds the network that ``folded`` returns.
+
+    Both are of the same class: a subclass that computes in another way may not heed it.
+    """
+    known = (vars(kind) for kind in type(model).__mro__)
+    return "folded" in next(names for names in known if "forward" in names)
 
 
 def fold_batch_norms(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:

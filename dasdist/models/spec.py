@@ -18,7 +18,7 @@ __all__ = ["ModelSpec", "as_das_model", "check_arguments", "patching_structure"]
 
 RUN_ARGUMENTS = {
     "optimize": (
-        "True folds the model for speed if results are the same, 'compile' also compiles it, "
+        "True computes a faster form of the model if results are the same, 'compile' compiles it, "
         "False computes it as it is",
         True,
     ),

@@ -11,7 +11,6 @@ from dasdist.errors import DataWarning, InvalidInput
 from dasdist.geometry.patches import PatchingStructure
 from dasdist.models.base import BaseDASModel
 from dasdist.models.fold import FoldedNetwork, fold_batch_norms, fold_components
-from dasdist.models.subpixel import with_subpixels
 
 __all__ = ["WaveformWrapper"]
 
@@ -176,8 +175,6 @@ class WaveformWrapper(BaseDASModel):
         traces = torch.randn(2, 1, samples, generator=random).to(self.device, self.dtype)
         prepared, piggyback = self._prepare(self._components(traces), dict(argdict))
         network = fold_batch_norms(self.model, prepared)
-        if self.device.type == "cpu":
-            network = with_subpixels(network)
         components = prepared.shape[1]
         others = prepared[:, :1].expand_as(prepared) if self._clones else torch.zeros_like(prepared)
         if piggyback is not None or not _alike(prepared[:, 1:], others[:, 1:]):

@@ -31,8 +31,9 @@ CPU_VALUES, GPU_VALUES = 2**16, 2**23
 SEISBENCH_BYTES = 54 * 2**20
 """What SeisBench and ObsPy add to a worker: 55 MB were measured with PhaseNet."""
 
-COPIES = 3
-"""Of a model's tensors in a worker: the bytes that came, the replica, and its folded form."""
+COPIES = 4
+"""Of a model's tensors in a worker: the bytes that came, the replica, and its form for speed, whose
+weights are there in oneDNN's order as well."""
 
 
 def batching(
@@ -129,7 +130,7 @@ def model_bytes(predictor: Predictor, resources: Resources) -> int:
     tensors = chain(predictor.model.parameters(), predictor.model.buffers())
     size = sum(tensor.nbytes for tensor in tensors)
     if resources.here:
-        return size  # once more, folded
+        return 2 * size  # once more in its form for speed, and in oneDNN's order
     brings = any(type(module).__module__.startswith("seisbench.") for module in modules)
     return COPIES * size + SEISBENCH_BYTES * brings
 

@@ -24,7 +24,7 @@ from dasdist.geometry import SegmentGrid
 from dasdist.inference import Batching, Predictor, annotate_patches, prepare
 from dasdist.inference.cuda import own_stream
 from dasdist.inference.device import finish
-from dasdist.inference.variant import Variant
+from dasdist.inference.variant import Variant, less
 from dasdist.planning.plan import Plan
 from dasdist.planning.speed import Speed, area, nominal, patches_of
 
@@ -112,7 +112,7 @@ def _quickly_built(batching: Batching) -> Batching:
     """Return batches for a form that is not compiled: that may take a minute."""
     if batching.variant.kind != "compiled":
         return batching
-    return replace(batching, variant=replace(batching.variant, kind="folded"))
+    return replace(batching, variant=less(batching.variant))
 
 
 class _Silent(Predictor):
