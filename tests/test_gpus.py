@@ -124,15 +124,31 @@ def test_workers_with_gpus_are_asked_for_their_memory(inproc_client, monkeypatch
     assert resources_of_cluster(inproc_client).gpu is None
 
 
-def test_workers_that_are_promised_with_gpus_are_planned_with_what_cuda_takes(client):
+@pytest.mark.parametrize("for_cuda", [True, False])
+def test_workers_that_are_promised_with_gpus_are_planned_with_what_cuda_takes(
+    for_cuda, monkeypatch
+):
+    """None of them is there yet; they have the torch that this process has."""
     promised = {"workers": 3, "threads": 2, "memory": 8 * GIB, "gpu": 0}
-    client.set_metadata(["dasdist-workers"], promised)
+    waiting = SimpleNamespace(
+        scheduler_info=lambda n_workers: {"workers": {}},
+        get_metadata=lambda keys, default: promised,
+    )
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: for_cuda)
+    found = resources_of_cluster(waiting)
+    assert (found.workers, found.gpu) == (3, 0 if for_cuda else None)
+    assert found.process == WORKER_BYTES + for_cuda * CUDA_BYTES
+
+
+def test_workers_that_are_there_count_as_what_they_are(client):
+    """A job may have GPUs of which its torch, one for CPUs, sees none."""
+    client.set_metadata(["dasdist-workers"], {"memory": 8 * GIB, "gpu": 0})
     try:
         found = resources_of_cluster(client)
     finally:
         client.set_metadata(["dasdist-workers"], {})
-    assert (found.workers, found.gpu) == (3, 0)
-    assert found.process == WORKER_BYTES + CUDA_BYTES
+    assert found.gpu is None
+    assert found.process == WORKER_BYTES
 
 
 def test_this_process_counts_what_cuda_will_take(monkeypatch):

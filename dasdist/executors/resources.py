@@ -55,7 +55,8 @@ def resources_of_cluster(client: Client) -> Resources:
     if promised.memory:
         limits.append(promised.memory)
     gpu = gpu_bytes_of(client, found)
-    gpu = promised.gpu if gpu is None else gpu
+    if not found and torch.backends.cuda.is_built():  # else they, too, have a torch for CPUs
+        gpu = promised.gpu
     process = resident_bytes() if within else WORKER_BYTES
     return Resources(
         workers=max(len(workers), promised.workers),
