@@ -423,7 +423,7 @@ def lines_of(path):
 @pytest.mark.parametrize(
     ("number", "extra"),
     [
-        pytest.param(signal.SIGINT, ["--workers", "2"], marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, ["--workers", "2"], marks=pytest.mark.deep),
         (signal.SIGTERM, []),
     ],
     ids=["ctrl-c, cluster", "sigterm, one process"],

@@ -72,7 +72,7 @@ def begun(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.0, 0.1])
+@pytest.mark.parametrize("seconds", [0.0, pytest.param(0.1, marks=pytest.mark.deep)])
 def test_poison_hanging_and_failing_blocks_in_one_run(make_cluster, tmp_path, seconds):
     """Also where blocks are so short that they share tasks."""
     data = blocks(40, kill=[7], hang=[15], fail=[23])

@@ -225,7 +225,7 @@ class Watched(Toy):
     """Computes for a while, and notes at every batch how often the event loop has turned."""
 
     def forward(self, x, argdict=None):
-        big = torch.ones(700, 700)
+        big = torch.ones(300, 300)
         for _ in range(8):
             big = torch.tanh(big @ big)
         TURNS["at each batch"].append(TURNS["of the loop"])
