@@ -28,7 +28,7 @@ TIERS = ("loop", "ci", "deep")
 # How hard property tests try, by tier
 hard = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("loop", **hard, derandomize=True, max_examples=10)
-settings.register_profile("ci", **hard, derandomize=True, max_examples=25)
+settings.register_profile("ci", **hard, derandomize=True, max_examples=15)
 settings.register_profile("deep", **hard, max_examples=500)
 
 

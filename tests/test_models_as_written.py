@@ -185,7 +185,7 @@ def test_what_a_model_prints_is_not_among_the_json(tmp_path):
     assert "a model says" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_what_a_model_prints_on_a_worker_is_not_among_the_json(tmp_path):
     recording(noise(1000, 4)).to_netcdf(tmp_path / "a.nc")
     words = [sys.executable, "-m", "dasdist", "classify", tmp_path / "a.nc", "--workers", "1"]

@@ -170,8 +170,17 @@ CASES = {
 }
 
 
+IN_CI = ("late in the middle, joins two segments", "removed at the start", "several at once")
+
+
+def cases(names):
+    """Cases by their names; those that are not IN_CI are for the deep tier."""
+    marks = {name: [pytest.mark.deep] * (name not in IN_CI) for name in names}
+    return [pytest.param(CASES[name], id=name, marks=marks[name]) for name in names]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("changes", cases(CASES))
 def test_only_what_touches_a_change_is_done_again(tmp_path, changes):
     report = follow(tmp_path, HOLED, changes)
     counts = dict.fromkeys(("changed", "new", "gone"), 0)
@@ -271,7 +280,7 @@ STORED += ["late at the end", "removed at the end", "several at once"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [CASES[name] for name in STORED], ids=STORED)
+@pytest.mark.parametrize("changes", cases(STORED))
 def test_annotations_follow(tmp_path, changes):
     archive, store = Archive(tmp_path / "fibre", HOLED), tmp_path / "prob.zarr"
     out = tmp_path / "picks.parquet"
@@ -465,7 +474,15 @@ def dying(folder, where):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["forgotten", "between two renames", "removed", "one journal"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "between two renames",
+        "removed",
+        pytest.param("forgotten", marks=pytest.mark.deep),
+        pytest.param("one journal", marks=pytest.mark.deep),
+    ],
+)
 def test_a_death_in_the_middle_leaves_what_resumes(tmp_path, where):
     archive, out = Archive(tmp_path / "fibre", HOLED), tmp_path / "picks.parquet"
     store, fresh = tmp_path / "prob.zarr", tmp_path / "fresh.zarr"

@@ -46,7 +46,15 @@ def told(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", [("late", -1), ("late", 4), ("removed", 0), ("replaced", 5)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("late", 4),
+        ("replaced", 5),
+        pytest.param(("late", -1), marks=pytest.mark.deep),
+        pytest.param(("removed", 0), marks=pytest.mark.deep),
+    ],
+)
 def test_what_blocks_lack_is_told_of_the_right_blocks_after_a_change(tmp_path, change):
     archive, out = Holed(tmp_path / "fibre", NUMBERS), tmp_path / "picks.parquet"
     first = classify(archive.open(), out, block=BLOCK, **CHOICE)

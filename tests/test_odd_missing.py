@@ -140,8 +140,15 @@ def by_hand(model, values, mask, stacking):
 
 
 @pytest.mark.filterwarnings("ignore::dasdist.DataWarning")
-@pytest.mark.parametrize("stacking", ["avg", "max"])
-@pytest.mark.parametrize("kind", ["patchwise", "channelwise"])
+@pytest.mark.parametrize(
+    ("kind", "stacking"),
+    [
+        ("patchwise", "avg"),
+        ("channelwise", "max"),
+        pytest.param("patchwise", "max", marks=pytest.mark.deep),
+        pytest.param("channelwise", "avg", marks=pytest.mark.deep),
+    ],
+)
 @given(case=holed())
 def test_annotations_are_those_of_the_windows_without_missing_samples(kind, stacking, case):
     values, mask, block = case
@@ -334,7 +341,8 @@ def outside(picks, margin=100):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", [pytest.param({"time": 10**7}, marks=pytest.mark.deep), None])
+@pytest.mark.deep
+@pytest.mark.parametrize("block", [{"time": 10**7}, None])
 def test_three_bad_minutes_of_two_hours_cost_three_minutes(tmp_path, block):
     bad = (17, 63, 118)
     for number in range(120):

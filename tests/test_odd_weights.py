@@ -169,7 +169,7 @@ def test_a_filter_without_its_frequency_is_refused():
 
 @pytest.mark.slow
 def test_polarities_are_no_picks():
-    data = recording(noise(6500, 2), dx=1.0)
+    data = recording(noise(13000, 2), dx=1.0)
     model = sbm.EQTP().eval()
     assert WaveformWrapper(model).phases == ["P", "S"]
     assert set(WaveformWrapper(model).annotate_keys) == {"Polarity_U", "Polarity_D", "P", "S"}
