@@ -96,7 +96,7 @@ def annotated(values, rows):
 @pytest.mark.parametrize("chunks", [None, (700, 10), (60_000, 10)])
 def test_slices_end_where_chunks_do(chunks):
     plan = planned(np.zeros((6000, 4), "int16"), 250, {"time": 500})[1]
-    rows = slice_rows(plan.grids[0], 2, chunks)
+    rows = slice_rows(plan.grids[0].largest_block(), 2, chunks)
     assert rows % (chunks[0] if chunks else 5) == 0
     for block in plan:
         spans = [span.shift(block.read.time.start) for span in slices_of(block, 70)]

@@ -15,8 +15,7 @@ import sys
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from dasdist.archive.header import Header, Problem
 from dasdist.archive.learn import Lesson
@@ -59,15 +58,10 @@ class Reader:
         self.seconds = asking.seconds
         self.process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> "Reader":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.end()
 
     def read(self, path: str) -> Header | Problem:
@@ -183,15 +177,10 @@ class Readers:
         self._threads: list[Thread] = []
         self._ended = False
 
-    def __enter__(self) -> "Readers":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._ended = True
         for _ in self._threads:
             self._questions.put(None)

@@ -11,7 +11,7 @@ recorded.
 
 from collections.abc import Iterator
 
-from dasdist.geometry.blocks import Block, SegmentGrid, Span
+from dasdist.geometry.blocks import Block, Span
 
 __all__ = ["slice_rows", "slices_of"]
 
@@ -19,13 +19,13 @@ _SLICE_BYTES = 2**26
 """Bytes of a slice: that a file is opened for each, in a millisecond, is then next to nothing."""
 
 
-def slice_rows(grid: SegmentGrid, itemsize: int, chunks: tuple[int, int] | None) -> int:
+def slice_rows(block: Block, itemsize: int, chunks: tuple[int, int] | None) -> int:
     """Return the samples in time of a slice, a multiple of those in a storage chunk.
 
     Parameters
     ----------
-    grid : SegmentGrid
-        The segment with its blocks.
+    block : Block
+        The largest of a segment.
     itemsize : int
         Bytes of a recorded sample.
     chunks : tuple of int or None
@@ -36,10 +36,10 @@ def slice_rows(grid: SegmentGrid, itemsize: int, chunks: tuple[int, int] | None)
     int
         0 where blocks are read whole: the model sees no fewer samples, or channels are resampled.
     """
-    ratio = grid.ratios[0]
-    if ratio.down <= ratio.up or not grid.ratios[1].is_identity:
+    ratio, across = block.grid.ratios
+    if ratio.down <= ratio.up or not across.is_identity:
         return 0
-    row = grid.largest_block().read.distance.size * itemsize
+    row = block.read.distance.size * itemsize
     chunk = chunks[0] if chunks else ratio.down
     return -(-max(1, _SLICE_BYTES // row) // chunk) * chunk
 

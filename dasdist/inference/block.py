@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
@@ -119,13 +120,17 @@ def process_block(
         _log.warning("%s: %s", predictor.spec.name, text)
         notes.append(text)
 
-    read = _read_in_slices if recipe.slice_rows and not on_gpu else _read_whole
+    channelwise = predictor.spec.channelwise
+    left_out, missing = LeftOut.none(block, channelwise), tuple[Missing, ...]()
     with own_stream(device):
-        data, absences = read(selection, block, recipe, predictor, stage, note, partly)
-        channelwise = predictor.spec.channelwise
-        left_out, missing = LeftOut.none(block, channelwise), tuple[Missing, ...]()
+        if recipe.slice_rows and not on_gpu:
+            data, absences = _read_in_slices(selection, block, recipe, stage)
+        else:
+            data, absences = _read_whole(selection, block, recipe, device, stage, note, partly)
         if absences:
             left_out = LeftOut.of(absences, block, channelwise)
+            if left_out.whole or not partly:
+                raise selection.refusal(absences)
         if left_out.any:
             missing = tuple(what_is_missing(absences, selection, block.index))
         reduced = partial(_reduced, left_out, recipe, predictor, stage, partly=partly)
@@ -161,7 +166,7 @@ def _read_whole(
     selection: Selection,
     block: Block,
     recipe: Recipe,
-    predictor: Predictor,
+    device: torch.device,
     stage: Stopwatch,
     note: Callable[[str], None],
     partly: bool,
@@ -171,44 +176,24 @@ def _read_whole(
         reading = selection.reading() if partly else Reading(selection.read())
         samples, absences = reading.values, reading.absences
         if absences:
-            _check_anything_left(selection, absences, block, predictor)
             samples = filled(reading)
         del reading
     with stage("preprocess"):
-        cores, device = recipe.batching.cores, predictor.device
+        cores = recipe.batching.cores
         data = prepare(samples, block, recipe.sections, device, note, recipe.amplitude, cores)
     return data, absences
 
 
 def _read_in_slices(
-    selection: Selection,
-    block: Block,
-    recipe: Recipe,
-    predictor: Predictor,
-    stage: Stopwatch,
-    note: Callable[[str], None],
-    partly: bool,
+    selection: Selection, block: Block, recipe: Recipe, stage: Stopwatch
 ) -> tuple[Prepared, Sequence[Absence]]:
     """Return the same, without ever holding all that was recorded."""
     spread = partial(computed_ahead, cores=recipe.batching.cores)
     values, absences = read_resampled(selection, block, recipe.slice_rows, spread, stage)
-    if absences:
-        if not partly:
-            raise selection.refusal(absences)
-        _check_anything_left(selection, absences, block, predictor)
     with stage("preprocess"):
         wide = is_wide(selection.dtype)
-        return prepare_resampled(
-            values, wide, block, recipe.sections, recipe.amplitude, spread
-        ), absences
-
-
-def _check_anything_left(
-    selection: Selection, absences: Sequence[Absence], block: Block, predictor: Predictor
-) -> None:
-    """Refuse a block of which nothing can be computed, before anything is."""
-    if LeftOut.of(absences, block, predictor.spec.channelwise).whole:
-        raise selection.refusal(absences)
+        data = prepare_resampled(values, wide, block, recipe.sections, recipe.amplitude, spread)
+    return data, absences
 
 
 def _reduced(

@@ -132,8 +132,16 @@ def tanh(x: Any) -> Any:
 
 
 @_compiled_as_numpy
+def _opened(x: Any, hard: bool) -> Any:
+    """Return how far a gate is open: a logistic function, or straight lines like it."""
+    half = np.float32(0.5)
+    if hard:
+        return min(max(np.float32(0.2) * x + half, np.float32(0)), np.float32(1))
+    return half * tanh(half * x) + half
+
+
+@_compiled_as_numpy
 def _lstm(gates: Floats, weight: Floats, hard: bool, out: Floats) -> None:
-    half, zero, one = np.float32(0.5), np.float32(0), np.float32(1)
     windows, samples, _ = gates.shape
     directions, features, four = weight.shape
     now = np.empty(four, np.float32)
@@ -141,8 +149,8 @@ def _lstm(gates: Floats, weight: Floats, hard: bool, out: Floats) -> None:
     told = np.empty(features, np.float32)
     for window in range(windows):
         for direction in range(directions):
-            memory[:] = zero
-            told[:] = zero
+            memory[:] = np.float32(0)
+            told[:] = np.float32(0)
             for step in range(samples):
                 sample = samples - 1 - step if direction else step
                 for gate in range(four):
@@ -152,16 +160,9 @@ def _lstm(gates: Floats, weight: Floats, hard: bool, out: Floats) -> None:
                     for gate in range(four):
                         now[gate] += value * weight[direction, feature, gate]
                 for feature in range(features):  # gates in torch's order
-                    if hard:
-                        taken = min(max(np.float32(0.2) * now[feature] + half, zero), one)
-                        kept = now[features + feature]
-                        kept = min(max(np.float32(0.2) * kept + half, zero), one)
-                        given = now[3 * features + feature]
-                        given = min(max(np.float32(0.2) * given + half, zero), one)
-                    else:
-                        taken = half * tanh(half * now[feature]) + half
-                        kept = half * tanh(half * now[features + feature]) + half
-                        given = half * tanh(half * now[3 * features + feature]) + half
+                    taken = _opened(now[feature], hard)
+                    kept = _opened(now[features + feature], hard)
+                    given = _opened(now[3 * features + feature], hard)
                     new = tanh(now[2 * features + feature])
                     memory[feature] = kept * memory[feature] + taken * new
                     told[feature] = given * tanh(memory[feature])

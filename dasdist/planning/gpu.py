@@ -44,7 +44,7 @@ def _block_bytes(plan: "Plan", grid: SegmentGrid) -> int:
     """Return the bytes of a GPU that the blocks of a segment take, besides the batches."""
     from dasdist.inference.cuda import STREAMS  # with torch, which a plan may do without
 
-    return min(plan.resources.threads, STREAMS) * plan.samples_bytes(grid)
+    return min(plan.resources.threads, STREAMS) * plan.samples_bytes(grid.largest_block())
 
 
 def fitting(plan: "Plan", budget: float) -> tuple[Callable[[SegmentGrid], int], float]:

@@ -173,14 +173,14 @@ class Plan:
         """Return about how many seconds the largest block of a segment takes on its worker."""
         return speed.seconds(grid, self.dtype.itemsize, self.keys, in_rows=self.chunks is None)
 
-    def slice_rows(self, grid: SegmentGrid) -> int:
-        """Return how many samples in time a block reads at once; 0 for all of it.
+    def slice_rows(self, block: Block) -> int:
+        """Return how many samples in time blocks like this one read at once; 0 for all of it.
 
         A GPU resamples whole blocks.
         """
         if self.resources.gpu:
             return 0
-        return slice_rows(grid, self.dtype.itemsize, self.chunks)
+        return slice_rows(block, self.dtype.itemsize, self.chunks)
 
     @property
     def process_bytes(self) -> int:
@@ -197,16 +197,16 @@ class Plan:
 
         Every task thread holds a block; how many have a batch in the model, `batch_bytes` knows.
         """
-        core = grid.largest_block().core.shape
-        held = self.held_outputs * core[0] * core[1] * self.keys * 4
-        blocks = self.resources.threads * (self.samples_bytes(grid) + held)
+        block = grid.largest_block()
+        held = self.held_outputs * block.core.shape[0] * block.core.shape[1] * self.keys * 4
+        blocks = self.resources.threads * (self.samples_bytes(block) + held)
         return self.process_bytes + self.batch_bytes + blocks
 
-    def samples_bytes(self, grid: SegmentGrid) -> int:
+    def samples_bytes(self, block: Block) -> int:
         """Bytes of a block's samples and of the curves that are under way, besides its batches."""
-        block = grid.largest_block()
-        # of a block in slices one stands there, and its copy without holes
-        rows = min(block.read.time.size, 2 * self.slice_rows(grid) or block.read.time.size)
+        grid, rows = block.grid, block.read.time.size
+        if sliced := self.slice_rows(block):  # one slice stands there, and its copy without holes
+            rows = min(rows, 2 * sliced)
         read = rows * block.read.distance.size * self.dtype.itemsize
         length = max(block.inputs.time.size, grid.rows.window)  # a padded one is longer than read
         inputs = length * block.inputs.distance.size

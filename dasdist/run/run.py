@@ -173,7 +173,7 @@ def _recipes(request: Request, plan: Plan, callback: DASAnnotateCallback) -> tup
             mapper,
             needs,
             plan.amplitude,
-            plan.slice_rows(grid),
+            plan.slice_rows(grid.largest_block()),
         )
         for grid, section in zip(plan.grids, plan.sections, strict=True)
     )
