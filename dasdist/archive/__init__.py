@@ -8,6 +8,10 @@
                +-- first file of a layout: in full (readers: reader), and learned from (learn)
                +-- files like it: layouts (template: equal bytes; clocks: when it starts)
 
+`make` is all of this in order, and `wanted` what it refuses beforehand; `index` is what comes of
+it.  A `header` is of one file, `headers` hold those of all in columns.  `readers` ask processes;
+`process` is how one begins (`light_xdas`), and `reader` what it does.
+
 Names are loaded when they are first used: the processes that read headers are of this package, and
 start the sooner the less it imports.
 """

@@ -1,1 +1,1 @@
-"""Everything about a GPU in one call: ``python tests/benchmarks/gpu``, see the README beside."""
+"""All about a GPU in one call: ``python tests/benchmarks/gpu``; see prepare.sh, too."""
