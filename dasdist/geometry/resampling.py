@@ -79,8 +79,8 @@ class Ratio:
         Examples
         --------
         >>> ratio = Ratio(1, 10)
-        >>> ratio.finished(1000), ratio.reached(89, 90)[1], ratio.reached(90, 91)[1]
-        (90, 1000, 1010)
+        >>> ratio.finished(1000), ratio.reached(88, 89)[1], ratio.reached(89, 90)[1]
+        (89, 991, 1001)
         """
         if self.is_identity:
             return n
