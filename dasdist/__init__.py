@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from dasdist.geometry.blocks import Block, Region, Span
     from dasdist.geometry.patches import PatchCoordinate, PatchingStructure
-    from dasdist.journal.status import Status, status
+    from dasdist.journal.status import Status, read_manifest, status
     from dasdist.journal.verification import Verification, verify
     from dasdist.sources.array import SourceArray
     from dasdist.sources.formats import open_files, register_format
@@ -105,6 +105,7 @@ __all__ = [
     "open_archive",
     "open_files",
     "plan",
+    "read_manifest",
     "register_format",
     "slurm_cluster",
     "status",
@@ -151,7 +152,7 @@ _HOMES = {
     ),
     "geometry.blocks": ("Block", "Region", "Span"),
     "geometry.patches": ("PatchCoordinate", "PatchingStructure"),
-    "journal.status": ("Status", "status"),
+    "journal.status": ("Status", "read_manifest", "status"),
     "journal.verification": ("Verification", "verify"),
     "sources.array": ("SourceArray",),
     "sources.formats": ("open_files", "register_format"),

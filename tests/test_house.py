@@ -70,6 +70,7 @@ PUBLIC = (
     "open_archive",
     "open_files",
     "plan",
+    "read_manifest",
     "register_format",
     "slurm_cluster",
     "status",

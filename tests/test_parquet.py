@@ -114,6 +114,10 @@ def test_columns_have_types_units_and_provenance(tmp_path):
         assert schema.metadata == {
             b"model": b"PhaseNet",
             b"arguments": b"{'batch_size': 3}",
+            b"weights": b"",  # which only a run knows
+            b"thresholds": b'{"P": 0.5, "S": 0.9}',
+            b"min_time_separation": b"0.03",
+            b"blinding": b"[1, 1]",
             b"dasdist_rows": b"%d" % pq.read_metadata(path).num_rows,
             b"dasdist_format": b"1",
         }

@@ -253,7 +253,7 @@ def test_staging_of_an_earlier_run_is_moved_away(out):
     classify(DATA, out)
     left = {path.name for path in journal(out).iterdir()}
     kept = {"ledger.jsonl", "run.json", "run-copy.json", "report.json", "report.txt"}
-    assert left == {"lock", *kept}
+    assert left == {"lock", "manifest.json", *kept}
 
 
 # ---------------------------------------------------------------- failed blocks, report, status

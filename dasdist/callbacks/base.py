@@ -66,6 +66,8 @@ class Context:
     moved : bool
         Whether the output has blocks that counted samples, or segments, in another way than this
         plan does.
+    weights : str
+        The first digits of the SHA-256 of the model's tensors, where results last.
     standing : ndarray of bool, or None
         For each block, whether what it wrote earlier, if anything, is still right; None if so of
         all.
@@ -82,6 +84,7 @@ class Context:
     channel_unit: str = "m"
     numbers: Mapping[Path, Numbers] = field(default_factory=dict)
     moved: bool = False
+    weights: str = ""
     standing: NDArray[np.bool_] | None = None
 
     def numbers_of(self, journal: Path) -> Numbers:

@@ -9,9 +9,11 @@
         ...
 
 A part is renamed into place when it is whole, so that the folder can be read while it grows, and
-the same block gives the same bytes.
+the same block gives the same bytes.  So a part names the model, its weights, arguments and options,
+but not the run that wrote it: that is in the manifest (`dasdist.journal.manifest`).
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -124,7 +126,7 @@ class PicksWriterCallback(SinkCallback):
     @property
     def outputs(self) -> tuple[Output, ...]:
         """The dataset, and its journal beside it."""
-        return (Output(self.path, journal_of(self.path)),)
+        return (Output(self.path, journal_of(self.path), self.settings),)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -163,7 +165,14 @@ class PicksWriterCallback(SinkCallback):
                 part.unlink()
         # a dataset that was begun keeps its columns
         begun = place_in(self.path) if context.resume else None
-        attrs = {**context.attrs, "dasdist_format": FORMAT}
+        attrs = {
+            **context.attrs,
+            "weights": context.weights,
+            "thresholds": json.dumps(dict(picking.thresholds)),
+            "min_time_separation": picking.min_time_separation,
+            "blinding": json.dumps(picking.blinding),
+            "dasdist_format": FORMAT,
+        }
         attrs.pop("model_token", None)  # of the same model it differs from session to session
         self._mapper = PickWriteMapper(
             picking,

@@ -20,7 +20,7 @@ What makes such a run safe to kill and to repeat:
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,13 @@ class Output:
         What the user named.
     journal : Path
         The folder in which the run keeps its ledger, its lock and files that are being written.
+    settings : mapping
+        What the results there depend on besides model and data, for their manifest.
     """
 
     path: Path | str
     journal: Path
+    settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 class SinkCallback(DASAnnotateCallback):

@@ -120,7 +120,7 @@ class WriterCallback(SinkCallback):
         if self._journal is None:
             return ()
         path = self.path if isinstance(self.path, Path) else str(self.path)
-        return (Output(path, self._journal),)
+        return (Output(path, self._journal, self.settings),)
 
     @property
     def settings(self) -> Mapping[str, Any]:

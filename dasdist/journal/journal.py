@@ -11,6 +11,7 @@
         lock              held by the run that writes now
         staging-<run>/    files that are being written; renamed into the output when whole
         report.json/.txt  what the last run covered, and what it did not
+        manifest.json     what the output is made of, for whoever gets it later
 
 A run that begins moves the staging folders of earlier ones away.  A task of theirs that still runs
 somewhere then has nothing left to rename: nothing late gets into the output.
@@ -22,19 +23,22 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dasdist.archive_changes import ArchiveChange
 from dasdist.errors import DataWarning, RunMismatch
 from dasdist.geometry import SegmentGrid
-from dasdist.journal import changes, origins_file, run_file
+from dasdist.journal import changes, manifest, origins_file, run_file
 from dasdist.journal.comparing import Now, follow_recording
+from dasdist.journal.fingerprint import plain
 from dasdist.journal.following import Followed, renumbered
 from dasdist.journal.ledger import History, Ledger, read_ledger
 from dasdist.journal.mismatch import another_model, another_output, other_values
 from dasdist.journal.reading import bounds, grids_of, read_fingerprint
 from dasdist.report import BlockResult, Failure
+from dasdist.safe_text import without_secrets
 from dasdist.storage.files import check_own_folder, make_folder, write_atomically, writing
 from dasdist.storage.lock import Lock
 from dasdist.storage.seal import seal
@@ -46,7 +50,15 @@ if TYPE_CHECKING:
 __all__ = ["Journal"]
 
 _REPORTS = ("report.json", "report.txt")
-_KEPT = (run_file.NAME, run_file.COPY, "ledger.jsonl", "changes.json", ROOT_COPY, *_REPORTS)
+_KEPT = (
+    run_file.NAME,
+    run_file.COPY,
+    "ledger.jsonl",
+    "changes.json",
+    manifest.NAME,
+    ROOT_COPY,
+    *_REPORTS,
+)
 _NAMED = 12  # differences in a message; the rest is counted
 
 
@@ -210,6 +222,23 @@ class Journal:
             (folder / "begun").unlink(missing_ok=True)
             shutil.rmtree(folder / "before", ignore_errors=True)
         self._settled = True
+
+    def describe(
+        self, fingerprint: Mapping[str, Any], grids: Sequence[SegmentGrid], citation: str | None
+    ) -> None:
+        """Leave beside each output what it is made of, for whoever gets it later."""
+        run = {"run": self._run, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+        for output, folder in zip(self._outputs, self._folders, strict=True):
+            name = without_secrets(str(output.path)).rstrip("/").rpartition("/")[2]
+            manifest.write(
+                folder,
+                name,
+                plain(output.settings),
+                run,
+                fingerprint=fingerprint,
+                grids=grids,
+                citation=citation,
+            )
 
     def _restore(self, folder: Path) -> None:
         """Leave a journal as it was: its output could not be set up."""

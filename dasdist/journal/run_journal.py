@@ -143,6 +143,7 @@ class RunJournal:
             numbers={
                 o.journal: f.numbers for o, f in zip(self._sink.outputs, self._each, strict=True)
             },
+            weights=self._fingerprint["model"]["weights"],
             moved=any(followed.moved for followed in self._each),
             standing=agreement.standing(self._each),
         )
@@ -154,6 +155,7 @@ class RunJournal:
         held = replace(held, change=self._change(plan, len(held.parts)))
         # only now: of what it outgrew, the ledger has let go
         journal.write(self._fingerprint, self._each, now, len(plan))
+        journal.describe(self._fingerprint, plan.grids, getattr(self._model, "citation", None))
         self._each = [followed.settled(len(plan)) for followed in self._each]
         return held
 

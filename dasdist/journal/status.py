@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from dasdist.archive_changes import ArchiveChange
-from dasdist.errors import InvalidInput
-from dasdist.journal import changes, run_file
+from dasdist.errors import InvalidInput, UnreadableData
+from dasdist.journal import changes, manifest, run_file
 from dasdist.journal.coverage import Coverage, cover
+from dasdist.journal.manifest import manifest_lines
 from dasdist.journal.reading import grids_of, read_fingerprint, read_history
 from dasdist.journal.report_file import change_lines
 from dasdist.report import Failure, Missing, Partial
@@ -22,7 +23,7 @@ from dasdist.storage.seal import unseal
 from dasdist.storage.staging import journal_of
 from dasdist.units import count_of, results_of
 
-__all__ = ["Status", "is_complete", "journal_folder", "no_run", "status"]
+__all__ = ["Status", "is_complete", "journal_folder", "no_run", "read_manifest", "status"]
 
 _PICTURE = (16, 64)  # cells along the fibre and along time
 _LISTED = 10
@@ -59,6 +60,8 @@ class Status:
         What changed in the archive since earlier blocks were computed, the last time that it did.
     damage : str
         What is wrong with the journal, if anything; the rest of this is what can be vouched for.
+    manifest : mapping or None
+        What the output is made of, see :func:`read_manifest`; None if nothing says so.
     """
 
     path: str
@@ -74,6 +77,7 @@ class Status:
     damage: str = ""
     partial: Mapping[int, Partial] = field(default_factory=dict)
     change: ArchiveChange | None = None
+    manifest: Mapping[str, Any] | None = None
 
     @property
     def missing(self) -> tuple[Missing, ...]:
@@ -107,6 +111,7 @@ class Status:
             "report": self.report,
             "damage": self.damage,
             "change": None if self.change is None else asdict(self.change),
+            "manifest": self.manifest,
         }
 
     def __str__(self) -> str:
@@ -122,6 +127,7 @@ class Status:
             f"{len(self.failures):,} failed"
             + f", {len(self.partial):,} of them in part"
             * bool(self.partial),
+            *manifest_lines(self.manifest),
             *([self.damage] if self.damage else []),
             results_of(self.counts),
             *change_lines(None if self.change is None else asdict(self.change)),
@@ -203,7 +209,52 @@ def status(path: str | Path) -> Status:
         damage=" ".join(filter(None, (found.damage, history.damage))),
         partial=history.partial,
         change=changed[0] if changed else None,
+        manifest=_manifest(folder),
     )
+
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """Read what an output is made of: model, arguments, archive, and the runs that wrote it.
+
+    Parameters
+    ----------
+    path : str or Path
+        What was passed as ``out`` to :func:`classify`, or to :class:`WriterCallback`; or the
+        journal beside it, ``OUTPUT.dasdist``, which holds it as ``manifest.json``.
+
+    Returns
+    -------
+    dict
+        ``"output"``, its name; ``"model"`` (``name``, ``class``, ``weights`` and ``settings``: the
+        first 32 digits of SHA-256 of its tensors and its options; ``citation`` or None);
+        ``"arguments"`` of model and run; ``"settings"`` of what was written, such as
+        ``thresholds``; ``"archive"`` (``identity``, ``samples``, ``channels``, ``dtype``, ``start``
+        and ``stop``, times of the first and the last sample); ``"runs"``, the oldest first
+        (``run``, ``started``, and ``versions`` of dasdist, torch, numpy and pyarrow).  URLs in it
+        have no user, password or query.
+
+    Raises
+    ------
+    InvalidInput
+        If no run wrote there, or only runs of versions that left no manifest.
+    UnreadableData
+        If it is damaged.
+
+    Examples
+    --------
+    >>> dasdist.read_manifest("picks.parquet")["settings"]["thresholds"]  # doctest: +SKIP
+    0.3
+    """
+    folder = journal_folder(path)
+    if folder is None:
+        raise no_run(path)
+    found = manifest.read(folder)
+    if found is None:
+        raise InvalidInput(
+            f"{path} was written by a version of dasdist that left no manifest. The next run that "
+            "goes on with it writes one."
+        )
+    return found
 
 
 def no_run(path: str | Path) -> InvalidInput:
@@ -253,6 +304,12 @@ def _state(done: int, failed: int, total: int, *, running: bool, partly: bool) -
     if done == total and not partly:
         return "complete"
     return "failures" if done + failed == total else "unfinished"
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    with suppress(UnreadableData):  # only what is asked for by itself must be whole
+        return manifest.read(folder)
+    return None
 
 
 def _report(folder: Path) -> dict[str, Any] | None:
