@@ -23,7 +23,16 @@ ON_GPU = [name for name, one in BENCHMARKS.items() if one.gpu]
 # whose sides other tests compare on smaller data: parity, the writer, the executors
 DEEP = {"annotate-zarr", "classify-events", "classify-integers", "classify-quiet"}
 DEEP |= {"classify-raw", "classify-raw-filtered", "dask", "model", "preprocess", "second-thread"}
-DEEP |= {"simulation", "slow-storage", "verify-cached", "workers"}
+DEEP |= {
+    "classify-eqtransformer",
+    "classify-fibre",
+    "classify-xdas",
+    "cluster-start",
+    "simulation",
+    "slow-storage",
+    "verify-cached",
+    "workers",
+}
 SLOW = {"classify-light"}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from distributed import Client
+from xdas.atoms import Picker
 
 import dasdist
 from dasdist.inference.engine import compiler_found
@@ -22,9 +23,9 @@ Models = tuple[Callable[[], Any], Callable[[], Any]]
 """What makes the model of SeisBench, in its own process, and ours."""
 
 
-def wrapped(**changes: Any) -> Models:
-    """PhaseNet in SeisBench's wrapper and in ours; the same weights, the same settings."""
-    return partial(inputs.theirs, **changes), partial(inputs.ours, **changes)
+def wrapped(*name: str, **changes: Any) -> Models:
+    """A picker in SeisBench's wrapper and in ours; the same weights, the same settings."""
+    return partial(inputs.theirs, *name, **changes), partial(inputs.ours, *name, **changes)
 
 
 @contextmanager
@@ -82,6 +83,43 @@ def classify_events(quick: bool) -> Iterator[Contest]:
         _classify(wrapped(), data, data[: inputs.WINDOW], quick=quick, thresholds=0.3) as contest,
     ):
         yield contest
+
+
+@benchmark("classify-eqtransformer", at_least=4, aim=6)
+def classify_eqtransformer(quick: bool) -> Iterator[Contest]:
+    """EQTransformer on earthquakes on every channel."""
+    samples, channels = (6000, 4) if quick else (6000 + 2 * 3000, 256)
+    values = inputs.events(samples, channels)
+    models = wrapped(inputs.EQTRANSFORMER)
+    with (
+        inputs.archive(values, seconds=30) as data,
+        _classify(models, data, data[:6000, :8], quick=quick, turns=3, thresholds=0.3) as contest,
+    ):
+        yield contest
+
+
+@benchmark("classify-xdas", at_least=6, aim=10)
+def classify_xdas(quick: bool) -> Iterator[Contest]:
+    """PhaseNet on earthquakes, against xdas's own picker, which stacks and triggers otherwise."""
+    ours = inputs.ours()
+    with inputs.archive(inputs.events(*_length(quick)), seconds=30) as data:
+
+        def sides(of: Any) -> dict[str, Any]:
+            return {
+                "xdas": lambda: len(Picker(inputs.network(), thresh=0.3, device="cpu")(of.load())),
+                "dasdist": lambda: len(
+                    dasdist.classify(ours, of, pbar=False, thresholds=0.3).picks
+                ),
+            }
+
+        samples = float(np.prod(data.shape))
+        small = data[: inputs.WINDOW]
+        yield Contest(sides(data), _as_many, {"samples": samples}, warm=sides(small), turns=4)
+
+
+def _as_many(one: int, other: int) -> None:
+    """Raise if one side finds less than a third of the other's picks: one blinds ends of windows."""
+    assert min(one, other) > max(one, other) / 3, f"{one} picks and {other}"
 
 
 @benchmark("classify-light", at_least=20, aim=60)

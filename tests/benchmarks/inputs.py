@@ -21,16 +21,20 @@ WINDOW = 3001  # samples of PhaseNet
 MINUTE = 60  # seconds of a file
 
 
-def phasenet() -> Any:
-    """PhaseNet with its original weights; with random ones where there is no test data."""
-    from seisbench.models import PhaseNet
+PHASENET, EQTRANSFORMER = "phasenet_original", "eqtransformer_conservative"
 
-    if (_data_folder() / "weights" / "phasenet_original.pt").is_file():
+
+def network(name: str = PHASENET) -> Any:
+    """A picker with its trained weights; with random ones where there is no test data."""
+    from seisbench.models import EQTransformer, PhaseNet
+
+    if (_data_folder() / "weights" / f"{name}.pt").is_file():
         os.environ.setdefault("DASDIST_TEST_DATA", str(_data_folder()))
-        return trained("phasenet_original")
-    print("no test data: PhaseNet has random weights")
+        return trained(name)
+    print(f"no test data: {name} has random weights")
     torch.manual_seed(0)
-    return PhaseNet(phases="NPS", norm="std").eval()
+    made = PhaseNet(phases="NPS", norm="std") if name == PHASENET else EQTransformer()
+    return made.eval()
 
 
 def light(channels: int, **changes: Any) -> Any:
@@ -40,16 +44,16 @@ def light(channels: int, **changes: Any) -> Any:
     return _changed(Light(channels), changes)
 
 
-def theirs(**changes: Any) -> Any:
-    """PhaseNet in SeisBench's wrapper, with other attributes."""
+def theirs(name: str = PHASENET, **changes: Any) -> Any:
+    """A picker in SeisBench's wrapper, with other attributes."""
     from seisbench.models import DASWaveformModelWrapper
 
-    return _changed(DASWaveformModelWrapper(phasenet()), changes)
+    return _changed(DASWaveformModelWrapper(network(name)), changes)
 
 
-def ours(**changes: Any) -> Any:
-    """PhaseNet in the wrapper of dasdist, with other attributes."""
-    return _changed(dasdist.DASWaveformModelWrapper(phasenet()), changes)
+def ours(name: str = PHASENET, **changes: Any) -> Any:
+    """A picker in the wrapper of dasdist, with other attributes."""
+    return _changed(dasdist.DASWaveformModelWrapper(network(name)), changes)
 
 
 def _changed(model: Any, changes: dict[str, Any]) -> Any:

@@ -96,7 +96,8 @@ def _theirs_classify(make: Callable[[], Any], data: Any, options: dict[str, Any]
     started, cpu = perf_counter(), process_time()
     found = model.classify(data, pbar=False, **options)
     seconds, cpu = perf_counter() - started, process_time() - cpu
-    return Timed(seconds, as_table({key: getattr(found, key) for key in model.annotate_keys}), cpu)
+    arrivals = [key for key in model.annotate_keys if key != "Detection"]  # picked as well there
+    return Timed(seconds, as_table({key: getattr(found, key) for key in arrivals}), cpu)
 
 
 def as_table(found: Mapping[str, list[Any]]) -> pd.DataFrame:

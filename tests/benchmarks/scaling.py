@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import dasdist
+from dasdist.cluster.local import local_client
 from dasdist.inference.malloc import keep_freed_memory
 from tests.benchmarks import inputs, overhead, rivals
 from tests.benchmarks.harness import Contest, Facts, benchmark
@@ -99,6 +100,18 @@ def dask(quick: bool) -> Iterator[Contest]:
         }
         yield Contest(sides, rivals.same_table, {"samples": values.size}, turns=4)
     assert os.sched_getaffinity(0) == cores
+
+
+@benchmark("cluster-start")
+def cluster_start(quick: bool) -> Iterator[Facts]:
+    """Seconds until two workers of ``--workers 2`` answer, in a process that has torch loaded."""
+    took = []
+    for _ in range(1 if quick else 5):
+        started = perf_counter()
+        with local_client(2) as client:
+            client.run(int)
+            took.append(perf_counter() - started)
+    yield Facts({"first": took[0], "median": float(np.median(took))})
 
 
 @benchmark("recompute", at_least=None, aim=None)
