@@ -92,9 +92,10 @@ def test_an_input_that_is_used_twice_is_not_folded():
     ("optimize", "strategy"),
     [
         (True, "clone"),
-        (True, "pad"),
-        ("compile", "clone"),
-        pytest.param("compile", "pad", marks=pytest.mark.deep),
+        *(
+            pytest.param(*both, marks=pytest.mark.deep)
+            for both in ((True, "pad"), ("compile", "clone"), ("compile", "pad"))
+        ),
     ],
 )
 def test_picks_of_labelled_earthquakes_are_those_of_the_plain_model(

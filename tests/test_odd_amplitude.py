@@ -21,6 +21,7 @@ from dasdist.geometry import Ratio
 from dasdist.inference import prepare, prepare_tensor
 from dasdist.signal import nearest_ratio, resample_span, resample_tensor
 
+from .crossed import crossed
 from .test_cli import events, here
 from .toys import Toy, noise, recording
 
@@ -200,8 +201,10 @@ def test_what_a_high_pass_removes_costs_no_precision():
     np.testing.assert_allclose(found["P"].values, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "float64", "float32", "int16"])
-@pytest.mark.parametrize("rate", [100.0, 250.0])
+@pytest.mark.parametrize(
+    ("dtype", "rate"),
+    crossed(["int32", "uint32", "int64", "float64", "float32", "int16"], [100.0, 250.0]),
+)
 def test_windows_on_a_gpu_are_those_of_the_cpu(dtype, rate):
     values = (
         np.round(noise(900, 5, scale=100)) + (2**20 if is_wide(np.dtype(dtype)) else 0)
@@ -287,8 +290,7 @@ def test_an_offset_costs_no_pick_on_either_side_of_a_gap(phasenet, quake, right)
 # ---------------------------------------------------------------- units
 
 
-@pytest.mark.parametrize("unit", [1e-9, 1e-12, 1e-14])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("unit", "dtype"), crossed([1e-9, 1e-12, 1e-14], ["float32", "float64"]))
 def test_picks_do_not_depend_on_the_unit(phasenet, quake, right, unit, dtype):
     data = fibre((quake * unit).astype(dtype))
     result = dasdist.classify(phasenet, data, block=SMALL, **OPTIONS)

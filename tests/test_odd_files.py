@@ -296,7 +296,16 @@ def test_files_that_dascore_reads_come_back_as_it_reads_them(tmp_path, format):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["SEGY", "SINTELA_BINARY", "DASDAE", "GDR_DAS"])
+@pytest.mark.parametrize(
+    "format",
+    [
+        "SEGY",
+        *(
+            pytest.param(one, marks=pytest.mark.deep)
+            for one in ("SINTELA_BINARY", "DASDAE", "GDR_DAS")
+        ),
+    ],
+)
 def test_files_through_dascore_are_classified_like_the_samples_in_memory(tmp_path, format):
     values = noise(4000, 12)
     folder = tmp_path / "in"

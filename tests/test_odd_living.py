@@ -173,9 +173,9 @@ CASES = {
 IN_CI = ("late in the middle, joins two segments", "removed at the start", "several at once")
 
 
-def cases(names):
-    """Cases by their names; those that are not IN_CI are for the deep tier."""
-    marks = {name: [pytest.mark.deep] * (name not in IN_CI) for name in names}
+def cases(names, in_ci=IN_CI):
+    """Cases by their names; those that are not named for CI are for the deep tier."""
+    marks = {name: [pytest.mark.deep] * (name not in in_ci) for name in names}
     return [pytest.param(CASES[name], id=name, marks=marks[name]) for name in names]
 
 
@@ -280,7 +280,7 @@ STORED += ["late at the end", "removed at the end", "several at once"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", cases(STORED))
+@pytest.mark.parametrize("changes", cases(STORED, ("several at once",)))
 def test_annotations_follow(tmp_path, changes):
     archive, store = Archive(tmp_path / "fibre", HOLED), tmp_path / "prob.zarr"
     out = tmp_path / "picks.parquet"
@@ -478,7 +478,7 @@ def dying(folder, where):
     "where",
     [
         "between two renames",
-        "removed",
+        pytest.param("removed", marks=pytest.mark.deep),
         pytest.param("forgotten", marks=pytest.mark.deep),
         pytest.param("one journal", marks=pytest.mark.deep),
     ],

@@ -50,7 +50,7 @@ def told(folder):
     "change",
     [
         ("late", 4),
-        ("replaced", 5),
+        pytest.param(("replaced", 5), marks=pytest.mark.deep),
         pytest.param(("late", -1), marks=pytest.mark.deep),
         pytest.param(("removed", 0), marks=pytest.mark.deep),
     ],
@@ -108,7 +108,16 @@ class Overlapping(Archive):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", [("replaced", 4), ("touched", 7), ("late", 9), ("late", -1)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("late", 9),
+        *(
+            pytest.param(one, marks=pytest.mark.deep)
+            for one in (("replaced", 4), ("touched", 7), ("late", -1))
+        ),
+    ],
+)
 def test_of_files_that_overlap_only_what_touches_a_change_is_done_again(tmp_path, change):
     archive, out = Overlapping(tmp_path / "fibre", range(8)), tmp_path / "picks.parquet"
     first = classify(archive.open(), out, block=BLOCK)

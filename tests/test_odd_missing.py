@@ -25,6 +25,7 @@ from dasdist.cli import app
 from dasdist.geometry import Region, Span
 from dasdist.sources import open_recording
 
+from .crossed import crossed
 from .toys import START, Toy, noise, recording
 
 OPTIONS = {"thresholds": 0.6, "blinding": (1, 1), "min_time_separation": 0.2, "pbar": False}
@@ -654,8 +655,10 @@ def unfinished(path, values, written, chunk=(500, 12), **storage):
     return path
 
 
-@pytest.mark.parametrize("vtype", ["hdf5", "tiles"])
-@pytest.mark.parametrize("storage", [{}, {"compression": "gzip", "shuffle": True}])
+@pytest.mark.parametrize(
+    ("storage", "vtype"),
+    crossed([{}, {"compression": "gzip", "shuffle": True}], ["hdf5", "tiles"]),
+)
 @pytest.mark.parametrize("chunk", [(500, 12), (250, 4)])
 def test_chunks_that_were_never_written_are_missing(tmp_path, vtype, storage, chunk):
     path = unfinished(tmp_path / "file.nc", VALUES, 2000, chunk, **storage)

@@ -6,6 +6,7 @@ Right times come from the sample at which a spike was written, and from exact fr
 import json
 import warnings
 from fractions import Fraction
+from itertools import product
 
 import h5py
 import numpy as np
@@ -31,6 +32,7 @@ from dasdist.sources.joined import JoinedFiles
 from dasdist.sources.kept import KeptSource
 from dasdist.sources.selection import ArraySource
 from dasdist.testing import check_source
+from tests.crossed import crossed
 from tests.toys import START, Toy
 
 pytestmark = [
@@ -297,8 +299,7 @@ def written(folder, files, at, rate=100):
     return paths
 
 
-@pytest.mark.parametrize("opener", OPENERS)
-@pytest.mark.parametrize("case", FILES)
+@pytest.mark.parametrize(("case", "opener"), crossed(FILES, OPENERS))
 def test_an_arrival_in_an_overlap_is_picked_once(tmp_path, case, opener):
     at = [1234, 4450, 4999, 5600]
     data = OPENERS[opener](written(tmp_path, FILES[case], at), tmp_path)
@@ -316,8 +317,9 @@ def test_an_arrival_in_an_overlap_is_picked_once(tmp_path, case, opener):
     pd.testing.assert_frame_equal(picked(data, block=block).picks, found.picks)
 
 
-@pytest.mark.parametrize("case", ["one sample", "inside another"])
-@pytest.mark.parametrize("as_index", [True, False], ids=["index", "pattern"])
+@pytest.mark.parametrize(
+    ("case", "as_index"), crossed(["one sample", "inside another"], [True, False])
+)
 def test_on_the_command_line_too(tmp_path, case, as_index):
     at = [1234, 4450, 4999, 5600]
     written(tmp_path, FILES[case], at)
@@ -396,8 +398,7 @@ def with_gap(path, pieces, at=(), rate=100):
     return str(path)
 
 
-@pytest.mark.parametrize("overlap", [1, 40, 1500])
-@pytest.mark.parametrize("gap", [150, 7])
+@pytest.mark.parametrize(("overlap", "gap"), crossed([1, 40, 1500], [150, 7]))
 def test_a_file_with_a_gap_loses_no_more_than_overlaps(tmp_path, overlap, gap):
     at = [300, 4990, 5500, 7100 + gap]
     second = 5000 - overlap
@@ -473,8 +474,10 @@ def febus_files(folder, rate, block, files=3, blocks=4, **options):
 RATES = [(1500, 1.0), (2100, 1.0), (3000, 1.0), (1050, 2.0), (1200, 2.0), (700, 4.0), (2048, 1.0)]
 
 
-@pytest.mark.parametrize("opener", ["xdas", "index", "pattern", "saved", "sampled", "xarray"])
-@pytest.mark.parametrize(("rate", "block"), RATES)
+@pytest.mark.parametrize(
+    ("rate", "block", "opener"),
+    crossed(RATES, ["xdas", "index", "pattern", "saved", "sampled", "xarray"]),
+)
 def test_a_febus_is_one_segment_at_its_exact_rate(tmp_path, rate, block, opener):
     paths, at, first = febus_files(tmp_path, rate, block)
     options = {"engine": "febus"}
@@ -585,9 +588,10 @@ def prodml(path, values, rate, first, end_is_next=True, header_rate=True):
     return str(path)
 
 
-@pytest.mark.parametrize("opener", ["tiles", "hdf5", "index"])
-@pytest.mark.parametrize("header_rate", [True, False])
-@pytest.mark.parametrize("rate", [100, 500])
+@pytest.mark.parametrize(
+    ("rate", "header_rate", "opener"),
+    crossed(product([100, 500], [True, False]), ["tiles", "hdf5", "index"]),
+)
 def test_prodml_files_that_end_with_the_next_one(tmp_path, rate, header_rate, opener):
     at = [5, 3999, 6000, 11990]
     parts = np.split(spikes(12000, [(k, 2) for k in at]), 3)
@@ -610,8 +614,7 @@ def test_prodml_files_that_end_with_the_next_one(tmp_path, rate, header_rate, op
     assert picked(period).picks.time.tolist() == [pd.Timestamp(exactly(START, 3999, rate))]
 
 
-@pytest.mark.parametrize("rate", [2048, 2100])
-@pytest.mark.parametrize("as_index", [True, False])
+@pytest.mark.parametrize(("rate", "as_index"), crossed([2048, 2100], [True, False]))
 def test_prodml_files_with_stamps_in_microseconds_have_the_exact_rate(tmp_path, rate, as_index):
     paths = []
     for k in range(3):
@@ -721,8 +724,7 @@ def test_no_sample_is_left_out_for_jitter():
     assert sum(segment.time.size for segment in recording.segments) == 2000
 
 
-@pytest.mark.parametrize("rate", [1024, 1200, 800])
-@pytest.mark.parametrize("unit", ["ns", "ms"])
+@pytest.mark.parametrize(("rate", "unit"), crossed([1024, 1200, 800], ["ns", "ms"]))
 def test_stamps_rounded_to_milliseconds(rate, unit):
     at = 3000
     exact = np.arange(20_000) * Fraction(1000, rate)

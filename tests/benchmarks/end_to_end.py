@@ -118,7 +118,7 @@ def classify_xdas(quick: bool) -> Iterator[Contest]:
 
 
 def _as_many(one: int, other: int) -> None:
-    """Raise if one side finds less than a third of the other's picks: one blinds ends of windows."""
+    """Raise if a side finds less than a third of the other's: one blinds ends of windows."""
     assert min(one, other) > max(one, other) / 3, f"{one} picks and {other}"
 
 
