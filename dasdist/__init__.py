@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dasdist.callbacks.zarr_writer import WriterCallback
     from dasdist.cluster.folder import connect
     from dasdist.cluster.slurm import slurm_cluster
+    from dasdist.comparison.agreement import Comparison, compare
+    from dasdist.comparison.truth import Score, score
     from dasdist.doctor.site import check_site
     from dasdist.errors import (
         BlockTooLarge,
@@ -63,6 +65,7 @@ __all__ = [
     "BlockTooLarge",
     "ClassifyOutput",
     "ClusterLost",
+    "Comparison",
     "DASAnnotateCallback",
     "DASModel",
     "DASPickingCallback",
@@ -86,6 +89,7 @@ __all__ = [
     "RunInterrupted",
     "RunMismatch",
     "RunSuperseded",
+    "Score",
     "SinkCallback",
     "SourceArray",
     "Span",
@@ -98,6 +102,7 @@ __all__ = [
     "annotate",
     "check_site",
     "classify",
+    "compare",
     "connect",
     "from_pretrained",
     "index_archive",
@@ -107,6 +112,7 @@ __all__ = [
     "plan",
     "read_manifest",
     "register_format",
+    "score",
     "slurm_cluster",
     "status",
     "verify",
@@ -131,6 +137,8 @@ _HOMES = {
     "callbacks.zarr_writer": ("WriterCallback",),
     "cluster.folder": ("connect",),
     "cluster.slurm": ("slurm_cluster",),
+    "comparison.agreement": ("Comparison", "compare"),
+    "comparison.truth": ("Score", "score"),
     "doctor.site": ("check_site",),
     "errors": (
         "BlockTooLarge",

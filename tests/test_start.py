@@ -24,7 +24,18 @@ HEAVY = {
     *("torch", "numba", "xdas", "distributed"),
     *("h5py", "pandas", "pyarrow", "scipy", "tqdm", "xarray", "zarr"),
 }
-COMMANDS = ("demo", "synth", "index", "plan", "classify", "annotate", "status", "verify", "doctor")
+COMMANDS = (
+    "demo",
+    "synth",
+    "index",
+    "plan",
+    "classify",
+    "annotate",
+    "status",
+    "verify",
+    "doctor",
+    "compare",
+)
 
 TELLING = """
 import atexit, sys

@@ -13,7 +13,7 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 _ORDER = (
     *("demo", "synth", "index", "plan", "classify", "annotate", "status", "verify"),
-    *("cluster", "doctor"),
+    *("compare", "cluster", "doctor"),
 )
 
 

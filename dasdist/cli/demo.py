@@ -14,7 +14,7 @@ from dasdist.units import count_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dasdist.demo.run import Score
+    from dasdist.comparison.truth import Score
 
 __all__ = ["demo", "score_table"]
 
@@ -40,7 +40,8 @@ def demo(
             f"processes ({workers}), and comparing the picks with the true arrivals.\n"
             "Loading libraries and starting the workers takes some seconds ..."
         )
-        from dasdist.demo.run import TOLERANCE, run_demo
+        from dasdist.comparison.truth import TOLERANCE
+        from dasdist.demo.run import run_demo
 
         with local(voice, workers, threads=1, memory="auto") as client:
             result = run_demo(

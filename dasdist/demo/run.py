@@ -7,44 +7,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import xdas
 
 import dasdist
+from dasdist.comparison.truth import Score, score
 from dasdist.synthetic.section import write_archive
 
 if TYPE_CHECKING:
     from distributed import Client
 
 Counting = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-
-TOLERANCE = 0.5  # s
-MIN_SNR = 4.0
-
-
-@dataclass(frozen=True)
-class Score:
-    """Picks compared with the true arrivals.
-
-    Parameters
-    ----------
-    events : DataFrame
-        A row per event and phase: ``event``, ``phase``, ``time`` (first true arrival),
-        ``channels`` (that should have a pick: the signal is strong enough), ``found`` (that
-        have one) and ``error`` (median absolute time difference in seconds).
-    false_picks : DataFrame
-        The picks that are near no true arrival of their phase, however weak.
-    """
-
-    events: pd.DataFrame
-    false_picks: pd.DataFrame
-
-    def recall(self, phase: str | None = None) -> float:
-        """Share of the expected arrivals with a pick, of one phase or of all; NaN of none."""
-        events = self.events if phase is None else self.events[self.events["phase"] == phase]
-        expected = int(events["channels"].sum())
-        return float(events["found"].sum()) / expected if expected else float("nan")
 
 
 @dataclass(frozen=True)
@@ -71,77 +44,6 @@ class DemoResult:
     truth: pd.DataFrame
     score: Score
     seconds: dict[str, float]
-
-
-def score(
-    picks: pd.DataFrame,
-    truth: pd.DataFrame,
-    tolerance: float = TOLERANCE,
-    *,
-    min_snr: float = MIN_SNR,
-) -> Score:
-    """Compare picks with true arrivals, channel by channel.
-
-    Parameters
-    ----------
-    picks : DataFrame
-        With ``time``, ``channel_index`` and ``phase``.
-    truth : DataFrame
-        With ``event``, ``time``, ``channel``, ``phase`` and ``snr``.
-    tolerance : float
-        Largest time difference of a match, in seconds.
-    min_snr : float
-        Signal-to-noise ratio from which an arrival is expected to be found.
-
-    Examples
-    --------
-    >>> time = pd.to_datetime(["2025-06-01T00:00:10.0"])
-    >>> truth = pd.DataFrame({"event": 0, "time": time, "channel": 3, "phase": "P", "snr": 9.0})
-    >>> late = time + pd.Timedelta("100ms")
-    >>> picks = pd.DataFrame({"time": late, "channel_index": 3, "phase": "P"})
-    >>> score(picks, truth).recall()
-    1.0
-    """
-    found = _times(picks.rename(columns={"channel_index": "channel"}))
-    known = _times(truth)
-    options: dict[str, Any] = {
-        "on": "time",
-        "by": ["phase", "channel"],
-        "direction": "nearest",
-        "tolerance": pd.Timedelta(tolerance, "s"),
-    }
-    nearest = found[["time", "phase", "channel"]].assign(picked=found["time"])
-    matched = pd.merge_asof(known, nearest, **options)
-    matched = matched.assign(off=(matched["picked"] - matched["time"]).abs().dt.total_seconds())
-    rows = []
-    for (event, phase), arrivals in matched.groupby(["event", "phase"]):
-        expected = arrivals[arrivals["snr"] >= min_snr]
-        rows.append(
-            {
-                "event": int(event),
-                "phase": str(phase),
-                "time": arrivals["time"].min(),
-                "channels": len(expected),
-                "found": int(expected["picked"].notna().sum()),
-                "error": float(expected["off"].median()) if len(expected) else np.nan,
-            }
-        )
-    arrivals = known[["time", "phase", "channel"]].assign(true=known["time"])
-    explained = pd.merge_asof(found, arrivals, **options)["true"].notna()
-    columns = ["event", "phase", "time", "channels", "found", "error"]
-    return Score(
-        pd.DataFrame(rows, columns=columns), found[~explained.to_numpy()].reset_index(drop=True)
-    )
-
-
-def _times(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort by time, with the column types that a join asks for."""
-    table = table.assign(
-        time=table["time"].astype("datetime64[ns]"),
-        phase=table["phase"].astype(str),
-        channel=table["channel"].astype("int64"),
-    )
-    return table.sort_values("time", ignore_index=True)
 
 
 def draw_picture(data: Any, picks: pd.DataFrame, truth: pd.DataFrame, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Tables of picks against each other, and against the arrivals that an analyst picked."""
