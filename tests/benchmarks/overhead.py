@@ -9,6 +9,7 @@ import cProfile
 import pstats
 import resource
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -30,33 +31,37 @@ class Nothing(dasdist.DASModel):
         return {"P": x}
 
 
-class Counts(dasdist.DASAnnotateCallback):
-    """Returns a few numbers per block, as a sink does."""
+class Waits(Nothing):
+    """Takes a while, and no core."""
 
-    def mapper(self):
-        return _Mapper()
+    def __init__(self, seconds: float):
+        super().__init__()
+        self.seconds = seconds
+
+    def forward(self, x, argdict=None):
+        time.sleep(self.seconds)
+        return super().forward(x)
+
+
+class Counts(dasdist.DASAnnotateCallback):
+    """Returns a number per block, as a sink does."""
+
+    def map_block(self, block, annotations):
+        return 1
+
+    def combine(self, parts):
+        return sum(parts)
 
     def get_results_dict(self):
         return {}
 
 
-class _Mapper:
-    def begin(self, grid, block):
-        return _Accumulator()
-
-
-class _Accumulator:
-    def add(self, patch):
-        pass
-
-    def part(self):
-        return [1]
-
-
-def annotate(client: Client, blocks: int) -> Any:
-    """Run so many blocks of nothing."""
+def annotate(client: Client, blocks: int, model: dasdist.DASModel | None = None) -> Any:
+    """Run so many blocks, of nothing by default."""
     data = recording(np.ones((4 * blocks, 2), dtype=np.float32), start=START)
-    return dasdist.annotate(Nothing(), data, Counts(), client=client, pbar=False, block={"time": 4})
+    return dasdist.annotate(
+        model or Nothing(), data, Counts(), client=client, pbar=False, block={"time": 4}
+    )
 
 
 def seconds_per_block(client: Client, blocks: int) -> float:

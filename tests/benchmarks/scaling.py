@@ -16,6 +16,7 @@ from dasdist.cluster.local import local_client
 from dasdist.inference.malloc import keep_freed_memory
 from tests.benchmarks import inputs, overhead, rivals
 from tests.benchmarks.harness import Contest, Facts, benchmark
+from tests.benchmarks.overhead import Waits
 from tests.benchmarks.simulation import Cluster, Costs, best_block, simulate
 from tests.test_plan import archive as minutes
 
@@ -157,6 +158,26 @@ def simulation(quick: bool) -> Iterator[Facts]:
     names = ["1 TB"] if quick else list(ARCHIVES)
     for name in names:
         facts |= _saturation(name, replace(costs, archive=ARCHIVES[name], halo=halo), per_task)
+    yield Facts(facts)
+
+
+@benchmark("many-workers")
+def many_workers(quick: bool) -> Iterator[Facts]:
+    """The simulation against runs on many workers whose blocks only wait, and take no core."""
+    blocks, seconds = (16, 0.02) if quick else (400, 0.5)
+    facts: dict[str, float] = {}
+    for workers in (2, 4) if quick else (2, 4, 8, 16):
+        with local_client(workers) as client:
+            overhead.annotate(client, 20)
+            per_task = overhead.seconds_per_block(client, 200)
+            started = perf_counter()
+            overhead.annotate(client, blocks, Waits(seconds))
+            took = perf_counter() - started
+        costs = Costs(blocks, 1.0, 0.0, 0.0, seconds, spread=0.0)
+        facts[f"{workers} workers: simulated / real"] = (
+            simulate(costs, Cluster(workers, per_task)) / took
+        )
+        facts[f"{workers} workers: worth of each"] = blocks * seconds / workers / took
     yield Facts(facts)
 
 
