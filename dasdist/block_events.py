@@ -46,6 +46,9 @@ class BlockEvent:
         While it runs: since it began on its worker.  Once it is done: of its stages together.
     stages : mapping of str to float
         Once it is done: seconds by stage.
+    counts : mapping of str to int
+        Once it is done: what it found or wrote, by name, where its callback counts that: ``picks``,
+        those of each phase, ``bytes``.
     error : str
         Once it has failed: why.
     waits_for : str
@@ -68,6 +71,7 @@ class BlockEvent:
     stages: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
     waits_for: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:

@@ -224,6 +224,10 @@ class DASAnnotateCallback(ABC):
         """
         return part
 
+    def counted(self, part: Any) -> Mapping[str, int]:
+        """Return what the part of a block amounts to, by name, such as picks; may be nothing."""
+        return {}
+
     def combine(self, parts: Sequence[Any]) -> Any:
         """Merge parts, given in any order and grouping, into one part.
 

@@ -157,6 +157,11 @@ class MultiCallback(SinkCallback):
             for child, p in zip(self._children, part, strict=True)
         )
 
+    def counted(self, part: tuple[Any, ...]) -> Mapping[str, int]:
+        """Return what the children counted, together; of what several count, the last one's."""
+        pairs = zip(self._children, part, strict=True)
+        return {name: count for child, p in pairs for name, count in child.counted(p).items()}
+
     def combine(self, parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         """Combine each child's parts."""
         return tuple(

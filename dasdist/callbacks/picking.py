@@ -156,6 +156,12 @@ class DASPickingCallback(DASAnnotateCallback):
         first, last = self.blinding
         return PickMapper(self._by_key, float(self.min_time_separation), (int(first), int(last)))
 
+    def counted(self, part: PickTable) -> Mapping[str, int]:
+        """Return how many picks there are, and how many of each phase."""
+        phases = part["phase"]
+        each = {key: int(np.count_nonzero(phases == key)) for key, _ in self._by_key}
+        return {"picks": len(phases), **each}
+
     def combine(self, parts: Sequence[PickTable]) -> PickTable:
         """Append tables."""
         return join(parts)

@@ -113,6 +113,10 @@ class SinkCallback(DASAnnotateCallback):
         (part,) = parts
         return part
 
+    def counted(self, part: Any) -> Mapping[str, int]:
+        """Return the counts of a part."""
+        return {name: count for name, count in part.items() if name != CHECKSUM}
+
     def combine(self, parts: Sequence[Any]) -> Any:
         """Add the counts; checksums of blocks are none."""
         total: Counter[str] = Counter()

@@ -69,11 +69,14 @@ class ClusterExecutor:
     block_timeout : float
         Seconds after which a block counts as hanging and is given up; infinity is never.  Needs
         workers with nannies, see :func:`dasdist.executors.watchdog.check_timeout`.
+    name : str, optional
+        Names the run where workers tell of its blocks; each run on a cluster needs another.
     """
 
-    def __init__(self, client: Client, block_timeout: float = inf) -> None:
+    def __init__(self, client: Client, block_timeout: float = inf, name: str = "") -> None:
         self._client = client
         self._block_timeout = block_timeout
+        self._name = name
 
     def run(
         self, spec: RunSpec, tasks: Iterable[BlockTask], stop: Stop, listen: Listener
@@ -89,7 +92,7 @@ class ClusterExecutor:
         told_in_a_line()
         with told_if_lost(client), nannies_kept(client), seceded():
             period = max(_PERIOD, sum(client.nthreads().values()) / _MESSAGES)
-            plugin = RunPlugin(uuid4().hex[:8], spec, self._block_timeout, period)
+            plugin = RunPlugin(self._name or uuid4().hex[:8], spec, self._block_timeout, period)
             with (
                 WorkerEvents(client, plugin.run) as events,
                 delivered(client, plugin),

@@ -84,12 +84,12 @@ class RunProgress:
     ----------
     plan : Plan
         The blocks.
-    view : ProgressView
+    *views : ProgressView
         Where to show it.
     """
 
-    def __init__(self, plan: Plan, view: ProgressView) -> None:
-        self._plan, self._view = plan, view
+    def __init__(self, plan: Plan, *views: ProgressView) -> None:
+        self._plan, self._views = plan, views
         self._sizes = np.concatenate([grid.areas().ravel() for grid in plan.grids])
         self._total = int(self._sizes.sum())
         self._ended = np.zeros(len(plan), dtype=bool)
@@ -105,7 +105,8 @@ class RunProgress:
     def __enter__(self) -> "RunProgress":
         self._began = time.monotonic()
         self._shown = 0.0
-        self._view.start(self._progress())
+        for view in self._views:
+            view.start(self._progress())
         return self
 
     def __exit__(
@@ -114,12 +115,13 @@ class RunProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            self._view.update(self._progress())
-        except Exception:  # noqa: BLE001 -- what a view does wrong costs no results
-            _log.exception("The view of the progress raised an error at the end of the run.")
-        finally:
-            self._view.close()
+        for view in self._views:
+            try:
+                view.update(self._progress())
+            except Exception:  # noqa: BLE001 -- what a view does wrong costs no results
+                _log.exception("The view of the progress raised an error at the end of the run.")
+            finally:
+                view.close()
 
     def __call__(self, event: BlockEvent) -> None:
         """Take an event."""
@@ -133,7 +135,8 @@ class RunProgress:
         now = time.monotonic()
         if now - self._shown >= _SHORTEST:
             self._shown = now
-            self._view.update(self._progress())
+            for view in self._views:
+                view.update(self._progress())
 
     def _end(self, event: BlockEvent) -> None:
         size = int(self._sizes[event.block])

@@ -4,19 +4,21 @@
 
     Request -> Plan -> Executor -> BlockResult -> RunState -> RunReport
                           |                          |
-                          '------- BlockEvent -------'----> progress bar, page, log
+                          '------- BlockEvent -------'----> progress bar, dashboard, log
 """
 
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from uuid import uuid4
 
 from dask.delayed import delayed
 from distributed import Client
 
 from dasdist.callbacks.base import DASAnnotateCallback
 from dasdist.callbacks.sink import SinkCallback
+from dasdist.dashboard.watch import watched
 from dasdist.errors import DataWarning, InvalidInput, RunInterrupted, TooManyFailures
 from dasdist.executors.block_task import BlockTask, RunSpec
 from dasdist.executors.clients import synchronous
@@ -145,21 +147,24 @@ def _compute(
     spec = RunSpec(plan.grids, _recipes(request, plan, callback), request.payload, most != 0)
     limit = FailureLimit(len(plan), most, done=state.finished + len(state.failures))
     tasks = _tasks(request, plan, state.left, on_cluster=client is not None)
+    name, view = uuid4().hex[:8], progress_view(options.pbar)
+    phases = request.spec.phases or request.spec.annotate_keys
     executor: Executor = SerialExecutor(plan.resources.threads)
     if client is not None:
-        executor = ClusterExecutor(client, options.block_timeout)
-    progress = RunProgress(plan, progress_view(options.pbar))
-    listen = EventStream((progress, *options.listeners))
-    state.tell_skipped(listen)
-    with (
-        progress,
-        stopping() as stop,
-        # whatever happens here, nothing stays in flight
-        closing(executor.run(spec, tasks, stop, listen)) as outcomes,
-    ):
-        for outcome in outcomes:
-            state.take(outcome, listen)
-            limit = limit.after(outcome)
+        executor = ClusterExecutor(client, options.block_timeout, name)
+    with watched(client, name, plan, request.recording.channel_unit, phases) as watch:
+        progress = RunProgress(plan, view, watch)
+        listen = EventStream((progress, watch, *options.listeners))
+        state.tell_skipped(listen)
+        with (
+            progress,
+            stopping() as stop,
+            # whatever happens here, nothing stays in flight
+            closing(executor.run(spec, tasks, stop, listen)) as outcomes,
+        ):
+            for outcome in outcomes:
+                state.take(outcome, listen)
+                limit = limit.after(outcome)
 
 
 def _recipes(request: Request, plan: Plan, callback: DASAnnotateCallback) -> tuple[Recipe, ...]:

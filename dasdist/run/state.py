@@ -114,6 +114,7 @@ class RunState:
             return
         self._journal.add(outcome)
         part = outcome.part
+        counts = self._callback.counted(part)
         if self._callback.needs.in_order:
             part = self._callback.consume(part, block)
         self._reduction.add(part)
@@ -129,7 +130,14 @@ class RunState:
         spent = sum(outcome.seconds.values())
         listen(
             BlockEvent(
-                block.index, "done", "", 1.0, samples, outcome.worker, spent, outcome.seconds
+                block.index,
+                "done",
+                share=1.0,
+                samples=samples,
+                worker=outcome.worker,
+                seconds=spent,
+                stages=outcome.seconds,
+                counts=counts,
             )
         )
 
