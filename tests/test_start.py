@@ -25,16 +25,8 @@ HEAVY = {
     *("h5py", "pandas", "pyarrow", "scipy", "tqdm", "xarray", "zarr"),
 }
 COMMANDS = (
-    "demo",
-    "synth",
-    "index",
-    "plan",
-    "classify",
-    "annotate",
-    "status",
-    "verify",
-    "doctor",
-    "compare",
+    *("demo", "synth", "index", "plan", "classify", "annotate", "status", "verify"),
+    *("compare", "export", "doctor"),
 )
 
 TELLING = """

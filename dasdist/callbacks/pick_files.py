@@ -31,6 +31,7 @@ from dasdist.storage.staging import had_a_run
 from dasdist.units import count_of
 
 __all__ = [
+    "CHECKED",
     "FORMAT",
     "Recount",
     "StoredPicks",
@@ -47,7 +48,7 @@ FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
 _ROWS = b"dasdist_rows"  # once more, for what Parquet says of it has no checksum
 _POSITION = b"dasdist_position"  # and what the column of positions is called, if not "distance"
 _NAME = re.compile(r"block-(\d{9})\.parquet")
-_CHECKED = ds.ParquetFileFormat(
+CHECKED = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
 _UNITS = {
@@ -154,7 +155,7 @@ def _table(files: list[str], place: Place) -> tuple[pa.Table, list[int]]:
     Pages hold checksums of their own.
     """
     wanted, rows = schema_of((), place), []
-    found = ds.dataset(files, schema=wanted, format=_CHECKED)
+    found = ds.dataset(files, schema=wanted, format=CHECKED)
     for fragment in found.get_fragments():
         if not fragment.physical_schema.equals(wanted):
             raise OSError(f"{fragment.path} has other columns than picks have")
