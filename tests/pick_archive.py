@@ -29,7 +29,8 @@ class PickArchive:
         FALSE, CAR, TRANSIENT, GLITCH.
     quakes : pandas.DataFrame
         ``time`` of origin, and ``shown``: the share of channels that show P and that show S at a
-        signal-to-noise ratio of 3, the lesser of the two.
+        signal-to-noise ratio of 3, the lesser of the two.  A channel does not show what arrives
+        within a second of something stronger: there, a picker picks only that.
     """
 
     picks: pd.DataFrame
@@ -50,12 +51,12 @@ def pick_archive(hours: float, channels: int = 1000, seed: int = 0) -> PickArchi
         *(_transient(rng, channels, seconds) for _ in range(round(20 * hours))),
         *(_glitch(rng, channels, seconds) for _ in range(round(2 * hours))),
     ]
-    shown = []
+    waves = []
     for index, origin in enumerate(origins):
         event = draw_event(rng, origin, fibre)
-        found, share = _quake(rng, event, fibre, coupling, index)
-        rows.append(found)
-        shown.append(share)
+        waves.append(_waves(rng, event, fibre, coupling))
+        rows.append(_quake(rng, waves[-1], index))
+    shown = [_shown(waves, index) for index in range(len(waves))]
     table = pd.concat(rows, ignore_index=True)
     table = table[(table["seconds"] >= 0) & (table["seconds"] < seconds)]
     return PickArchive(_picks(table), pd.DataFrame({"time": _times(origins), "shown": shown}))
@@ -73,22 +74,40 @@ def _origins(rng, hours):
     return np.array([time for time in times if time < 3600 * hours - 30])
 
 
-def _quake(rng, event: Event, fibre, coupling, index):
+def _waves(rng, event: Event, fibre, coupling):
+    """Arrival and signal-to-noise ratio of each phase on each channel."""
     reach = np.linalg.norm(rays(event, fibre), axis=1)
     arrivals = arrival_times(event, fibre)
-    tables, shown = [], []
-    size = 10 ** rng.uniform(0.6, 1.8)
-    for phase, strength in (("P", 1.0), ("S", 2.0)):
-        directed = np.abs(sensitivity(event, fibre, phase))
-        snr = size * strength * 2 * directed * coupling * np.median(reach) / reach
-        shown.append(np.mean(snr >= 3))
+    level = 2 * 10 ** rng.uniform(0.6, 1.8) * coupling * np.median(reach) / reach
+    strength = {"P": 1.0, "S": 2.0}
+    return {
+        phase: (arrivals[phase], level * strength[phase] * np.abs(sensitivity(event, fibre, phase)))
+        for phase in ("P", "S")
+    }
+
+
+def _quake(rng, waves, index):
+    tables = []
+    for phase, (arrivals, snr) in waves.items():
         seen = rng.uniform(size=snr.size) < 1 / (1 + (2 / np.maximum(snr, 1e-9)) ** 3)
         channel = np.flatnonzero(seen)
         spread = 0.02 + (0.15 if phase == "P" else 0.22) / np.maximum(snr[channel], 1)
-        seconds = arrivals[phase][channel] + spread * rng.standard_normal(channel.size)
+        seconds = arrivals[channel] + spread * rng.standard_normal(channel.size)
         confidence = np.clip(0.25 + 0.2 * np.log(np.maximum(snr[channel], 1)), 0.2, 0.99)
         tables.append(_table(seconds, channel, phase, index, confidence))
-    return pd.concat(tables), min(shown)
+    return pd.concat(tables)
+
+
+def _shown(waves, index):
+    shares = []
+    for phase, (arrivals, snr) in waves[index].items():
+        seen = snr >= 3
+        for other, others in enumerate(waves):
+            time, stronger = others[phase]
+            if other != index:
+                seen &= ~((np.abs(time - arrivals) < 1) & (stronger > snr))
+        shares.append(np.mean(seen))
+    return min(shares)
 
 
 def _random(rng, channels, seconds, optical):

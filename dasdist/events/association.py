@@ -23,6 +23,7 @@ __all__ = ["find_events"]
 
 _AGREE = 3  # a third of an event's channels must name its origin time
 _EACH = 4  # and a quarter show each phase
+_PATIENCE = 10  # origin times in a row that are none, after which weaker ones are none either
 _FEWEST = 5  # channels, however few are asked for
 _LEAST = 0.3  # seconds from a curve that are near, however little picks scatter
 _SIGMAS = 6.0  # of a Poisson count: a curve has many places where it can be tried
@@ -51,19 +52,23 @@ def find_events(picks: Picks, options: EventOptions, least: int) -> list[Found]:
     votes = _votes(picks, options)
     free = (picks.phase == P) | (picks.phase == S)
     events: list[Found] = []
-    while True:
+    in_vain = 0
+    while in_vain < _PATIENCE:
         count, agreed = best_origin(votes, picks.channel)
         if count < max(_FEWEST, least // _AGREE):
-            return _shared_out(events, picks, options)
+            break
+        in_vain += 1
         event = grown(picks, free, votes[agreed], options)
         kept = np.ones(votes.origin.size, dtype=bool)
         kept[agreed] = False
         if event is not None and _is_one(event, picks, least):
             if not any(_is_of(event, other, picks, options) for other in events):
                 events.append(event)
+                in_vain = 0
             free[event.rows] = False
             kept &= free[votes.p] & free[votes.s]
         votes = votes[kept]
+    return _shared_out(events, picks, options)
 
 
 def _votes(picks: Picks, options: EventOptions) -> Votes:

@@ -25,6 +25,7 @@ _MOST = 60  # intervals between them
 _BEND = 0.1  # of the squared travel time: how much third differences may be
 _NOISE = 0.1  # seconds that picks scatter
 _ROUNDS = 8
+_ABSOLUTE = 3  # of these
 _FLOOR = 0.03  # seconds: no outlier is nearer than a few times this
 _TUKEY = 4.685
 
@@ -87,12 +88,16 @@ def fit(distance: Float, travel: Float, count: NDArray[np.int64], low: float, hi
     stiff += 1e-9 * np.trace(stiff) / len(stiff) * np.eye(len(stiff))
     base = count / (2 * np.maximum(travel, 0.1) * _NOISE) ** 2
     weight = np.ones_like(travel)
+    coefficients = np.zeros(len(stiff))
     for turn in range(_ROUNDS):
+        before = coefficients
         weighted = basis * (base * weight)[:, None]
         coefficients = np.linalg.solve(basis.T @ weighted + stiff, weighted.T @ travel**2)
         off = np.sqrt(np.maximum(basis @ coefficients, 1e-4)) - travel
+        if turn > _ABSOLUTE and np.allclose(coefficients, before, rtol=1e-3, atol=1e-3):
+            break
         scale = max(1.4826 * float(np.median(np.abs(off))), _FLOOR)
-        if turn < 3:  # from anywhere, absolute values lead to the majority
+        if turn < _ABSOLUTE:  # from anywhere, absolute values lead to the majority
             weight = 1 / np.maximum(np.abs(off) / scale, 0.5)
         else:
             weight = np.maximum(1 - (off / (_TUKEY * scale)) ** 2, 0) ** 2

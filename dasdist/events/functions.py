@@ -18,7 +18,7 @@ from dasdist.events.result import Events, event_table
 from dasdist.events.row import EventRow
 from dasdist.events.stream import Batch, decide
 
-__all__ = ["detect", "with_events"]
+__all__ = ["detect", "fibre_of", "schema_with_events", "with_events"]
 
 EVENT = pa.field("event", pa.int64())
 RESIDUAL = pa.field("residual", pa.float64(), metadata={"unit": "s"})
@@ -89,8 +89,7 @@ def detect(
     for table, events in with_events(source, chosen, channels):
         tables.append(table)
         rows += events
-    schema = source.schema.append(EVENT).append(RESIDUAL)
-    found = pa.concat_tables(tables) if tables else schema.empty_table()
+    found = pa.concat_tables(tables) if tables else schema_with_events(source).empty_table()
     frame = found.to_pandas()
     if isinstance(picks, pd.DataFrame):
         frame.attrs.update(picks.attrs)
@@ -127,6 +126,11 @@ def with_events(
             f"The picks have the phases {', '.join(sorted(names))}, and events are made of P and "
             "S; rename them."
         )
+
+
+def schema_with_events(source: PickSource) -> pa.Schema:
+    """Return the columns of picks with their events."""
+    return source.schema.append(EVENT).append(RESIDUAL)
 
 
 def fibre_of(source: PickSource, channels: int | None) -> int:

@@ -55,6 +55,8 @@ def grown(
         bare = Found(origin, ratio, curve, (low, high), p, s, np.empty(0), np.empty(0))
         off = bare.off_of(picks)
         event = bare.taking(picks, free & (np.abs(off) <= min(NEAR, options.tolerance)), off)
+        if np.array_equal(p, event.p) and np.array_equal(s, event.s):
+            break
         p, s = event.p, event.s
         origin, ratio = _origin(event, picks, options)
     return event

@@ -59,8 +59,15 @@ class PickSource:
         return "distance" in self.schema.names
 
 
-def open_picks(picks: pd.DataFrame | str | Path) -> PickSource:
+def open_picks(picks: pd.DataFrame | str | Path, *, empty: bool = False) -> PickSource:
     """Look at picks, without reading more of them than their beginnings and ends if possible.
+
+    Parameters
+    ----------
+    picks : DataFrame or path
+        A table, a Parquet dataset or file, or a CSV file.
+    empty : bool
+        Whether a folder may hold no files: all blocks of a run may have failed.
 
     Raises
     ------
@@ -78,6 +85,9 @@ def open_picks(picks: pd.DataFrame | str | Path) -> PickSource:
     if path.suffix.lower() == ".csv":
         return _of_table(_checked(_csv(path), str(path)))
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files and empty:
+        schema = pa.schema([pa.field(name, _KINDS[name]) for name in _NEEDED])
+        return _of_table(schema.empty_table())
     if not files:
         raise InvalidInput(f"{path} holds no Parquet files; name the picks that a run wrote.")
     return _of_files(files)

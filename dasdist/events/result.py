@@ -10,13 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dasdist.errors import OutputExists
 from dasdist.events.options import EventOptions
 from dasdist.events.row import EVENT_COLUMNS, EVENT_UNITS, EventRow
 from dasdist.safe_text import shown
 from dasdist.storage.files import replacing
 from dasdist.units import count_of
 
-__all__ = ["Events", "event_schema", "event_table", "write_events"]
+__all__ = ["Events", "check_replaceable", "event_schema", "event_table", "write_events"]
 
 FORMAT = 1  # of files of events; dasdist_events_format in their metadata
 
@@ -111,6 +112,25 @@ def event_schema(options: EventOptions, fibre: int) -> pa.Schema:
     ]
     told = {"dasdist_events_format": str(FORMAT), "channels": str(fibre)}
     return pa.schema(fields, metadata={**told, "options": json.dumps(options.to_dict())})
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse a path that holds something else than events.
+
+    Raises
+    ------
+    OutputExists
+    """
+    if not path.exists():
+        return
+    try:
+        ours = b"dasdist_events_format" in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        ours = False
+    if not ours:
+        raise OutputExists(
+            f"{path} holds something else than events; choose another path, or move it away."
+        )
 
 
 def write_events(path: Path, events: pd.DataFrame, options: EventOptions, fibre: int) -> None:
