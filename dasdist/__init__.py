@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         TooManyFailures,
         UnreadableData,
     )
+    from dasdist.events.callback import EventsCallback
     from dasdist.geometry.blocks import Block, Region, Span
     from dasdist.geometry.patches import PatchCoordinate, PatchingStructure
     from dasdist.journal.status import Status, read_manifest, status
@@ -72,6 +73,7 @@ __all__ = [
     "DASWaveformModelWrapper",
     "DasdistError",
     "DataWarning",
+    "EventsCallback",
     "InMemoryCollectionCallback",
     "InvalidArgument",
     "InvalidInput",
@@ -158,6 +160,7 @@ _HOMES = {
         "TooManyFailures",
         "UnreadableData",
     ),
+    "events.callback": ("EventsCallback",),
     "geometry.blocks": ("Block", "Region", "Span"),
     "geometry.patches": ("PatchCoordinate", "PatchingStructure"),
     "journal.status": ("Status", "read_manifest", "status"),

@@ -28,6 +28,7 @@ DEEP |= {
     "classify-fibre",
     "classify-xdas",
     "cluster-start",
+    "events",
     "many-workers",
     "simulation",
     "slow-storage",

@@ -35,6 +35,7 @@ PUBLIC = (
     "DASWaveformModelWrapper",
     "DasdistError",
     "DataWarning",
+    "EventsCallback",
     "InMemoryCollectionCallback",
     "InvalidArgument",
     "InvalidInput",

@@ -69,6 +69,18 @@ def test_a_view_of_ones_own_runs(capsys):
     assert "done" in capsys.readouterr().out
 
 
+def test_the_program_that_finds_earthquakes_runs(tmp_path, monkeypatch):
+    from .toys import Toy
+
+    monkeypatch.chdir(tmp_path)
+    program = next(program for program in PROGRAMS if "EventsCallback" in program)
+    program = program.replace("thresholds=0.3", "thresholds=0.6, blinding=(1, 1)")
+    space = {"dasdist": dasdist, "model": Toy(), "data": recording(noise(1000, 6))}
+    exec(program.replace("annotate(data, callback)", "annotate(data, callback, pbar=False)"), space)
+    assert len(space["picking"].picks) > 20
+    assert len(pd.read_parquet("events.parquet")) == len(space["callback"].events) == 0
+
+
 def test_a_format_of_ones_own_is_read(tmp_path, monkeypatch):
     from .toys import Toy
 
