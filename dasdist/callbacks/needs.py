@@ -14,6 +14,10 @@ class Needs:
     ----------
     pick_halo : float
         Seconds of output around a block's core that its part depends on.
+    around : tuple of float
+        Seconds before and after every output of a block's core of which the preprocessed samples
+        are shown to its accumulator, which then is a
+        :class:`dasdist.callbacks.base.SampleReader`; (0, 0) for none.
     held_outputs : int
         Float32 arrays of the size of the core that a block holds per annotation key; the plan
         counts their memory.
@@ -36,6 +40,7 @@ class Needs:
     """
 
     pick_halo: float = 0.0
+    around: tuple[float, float] = (0.0, 0.0)
     held_outputs: int = 0
     whole_patches: bool = False
     in_order: bool = False
@@ -48,8 +53,10 @@ class Needs:
         for needs in (self, *others):
             for key, value in needs.exact_above.items():
                 least[key] = min(value, least.get(key, value))
+        every = (self, *others)
         return Needs(
-            pick_halo=max(n.pick_halo for n in (self, *others)),
+            pick_halo=max(n.pick_halo for n in every),
+            around=(max(n.around[0] for n in every), max(n.around[1] for n in every)),
             held_outputs=sum(n.held_outputs for n in (self, *others)),
             whole_patches=any(n.whole_patches for n in (self, *others)),
             in_order=any(n.in_order for n in (self, *others)),

@@ -15,7 +15,7 @@ but not the run that wrote it: that is in the manifest (`dasdist.journal.manifes
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dasdist.callbacks.base import Accumulator, Context
+from dasdist.callbacks.base import Accumulator, Context, SampleReader, Samples
 from dasdist.callbacks.needs import Needs
+from dasdist.callbacks.pick_columns import units_of
 from dasdist.callbacks.pick_files import (
     FORMAT,
     Recount,
@@ -35,6 +36,7 @@ from dasdist.callbacks.pick_files import (
     parts_of,
     place_in,
     schema_of,
+    units_in,
 )
 from dasdist.callbacks.picking import DASPickingCallback, PickMapper
 from dasdist.callbacks.picks import METRES, PickTable, Place, place_of
@@ -57,7 +59,7 @@ class PicksWriterCallback(SinkCallback):
     ----------
     path : str or Path
         A folder that does not exist yet or is empty.  All workers must reach it.
-    thresholds, min_time_separation, blinding
+    thresholds, min_time_separation, blinding, columns
         As for :class:`DASPickingCallback`.
     overwrite : bool
         Whether to replace picks that the path already holds.  Anything else stays.
@@ -103,6 +105,7 @@ class PicksWriterCallback(SinkCallback):
         thresholds: float | Mapping[str, float] = 0.2,
         min_time_separation: float = 1.0,
         blinding: tuple[int, int] = (100, 100),
+        columns: str | Iterable[str] = (),
         *,
         overwrite: bool = False,
     ):
@@ -112,7 +115,7 @@ class PicksWriterCallback(SinkCallback):
                 f"{path} is a URL, and picks are written to a folder that all workers reach: name "
                 "one, and copy it there after the run."
             )
-        self._picking = DASPickingCallback(thresholds, min_time_separation, blinding)
+        self._picking = DASPickingCallback(thresholds, min_time_separation, blinding, columns)
         self.path = Path(name).absolute()
         self.overwrite = overwrite
         self._counts: Counts | None = None
@@ -181,8 +184,15 @@ class PicksWriterCallback(SinkCallback):
             tuple((name, str(value)) for name, value in attrs.items()),
             begun or place_of(context.dims[1], context.channel_unit),
             self._numbers,
+            self._units(context),
         )
         self._counts = None
+
+    def _units(self, context: Context) -> tuple[tuple[str, str], ...]:
+        """Return the optional columns and their units, as they were when the dataset was begun."""
+        units = units_of(self._picking.columns, context.data_unit)
+        begun = units_in(self.path) if context.resume else {}
+        return tuple((begun if begun.keys() == units.keys() else units).items())
 
     def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
         """Return the blocks whose part is missing or has another size."""
@@ -237,6 +247,8 @@ class PickWriteMapper:
         What the positions of picks are called, and their unit.
     numbers : Numbers
         Of blocks, in the names of their parts.
+    units : tuple of (str, str)
+        The optional columns, and their units.
     """
 
     picking: PickMapper
@@ -245,6 +257,7 @@ class PickWriteMapper:
     attrs: tuple[tuple[str, str], ...]
     place: Place = METRES
     numbers: Numbers = Numbers()
+    units: tuple[tuple[str, str], ...] = ()
 
     def __call__(self, block: Block) -> "_BlockFile":
         """Begin picking one block."""
@@ -260,10 +273,14 @@ class _BlockFile:
     def add(self, patch: Patch) -> None:
         self.picks.add(patch)
 
+    def measure(self, samples: Samples) -> None:
+        if isinstance(self.picks, SampleReader):
+            self.picks.measure(samples)
+
     def part(self) -> Counts:
         table: PickTable = self.picks.part()
         target = self.to.path / part_name(self.number)
-        data = encode(table, schema_of(self.to.attrs, self.to.place))
+        data = encode(table, schema_of(self.to.attrs, self.to.place, self.to.units))
         size = self.to.staging.write(target, data)
         keys = [key for key, _ in self.to.picking.thresholds]
         counts = {key: int(np.count_nonzero(table["phase"] == key)) for key in keys}

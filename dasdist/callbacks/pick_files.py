@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from dasdist.callbacks.picks import (
     METRES,
+    MORE_COLUMNS,
     PICK_COLUMNS,
     PickTable,
     Place,
@@ -41,6 +43,7 @@ __all__ = [
     "parts_of",
     "place_in",
     "schema_of",
+    "units_in",
 ]
 
 _NEAR = 1e-3  # samples; times are rounded to nanoseconds
@@ -134,27 +137,28 @@ class StoredPicks:
             If a part is damaged.
         """
         parts = sorted((entry.path, number) for number, entry in parts_of(self.path))
-        place = place_in(self.path) or METRES
+        place, units = place_in(self.path) or METRES, units_in(self.path)
         try:
-            found, rows = _table([path for path, _ in parts], place)
+            found, rows = _table([path for path, _ in parts], place, units)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise UnreadableData(
                 f"{self.path} cannot be read, a part of it is damaged: {error}. Remove that part, "
                 "and the same call or command computes its block again."
             ) from error
-        table = {key: found.column(name).to_numpy() for key, name in _names(place).items()}
+        names = {**_names(place), **dict.fromkeys(units, "")}
+        table = {key: found.column(name or key).to_numpy() for key, name in names.items()}
         if self.recount:
             numbers = np.array([number for _, number in parts], dtype=np.int64)
             table = self.recount(table, np.repeat(numbers, rows))
-        return to_dataframe({**table, "phase": table["phase"].astype(str)}, place)
+        return to_dataframe({**table, "phase": table["phase"].astype(str)}, place, units)
 
 
-def _table(files: list[str], place: Place) -> tuple[pa.Table, list[int]]:
+def _table(files: list[str], place: Place, units: Mapping[str, str]) -> tuple[pa.Table, list[int]]:
     """Read parts whose columns are those that were written, and how many rows each has.
 
     Pages hold checksums of their own.
     """
-    wanted, rows = schema_of((), place), []
+    wanted, rows = schema_of((), place, tuple(units.items())), []
     found = ds.dataset(files, schema=wanted, format=CHECKED)
     for fragment in found.get_fragments():
         if not fragment.physical_schema.equals(wanted):
@@ -181,17 +185,31 @@ def part_name(block: int) -> str:
 
 def place_in(folder: Path) -> Place | None:
     """Return what positions are called in a dataset that has parts; None if none of them says."""
-    for _, part in sorted(parts_of(folder), key=lambda found: found[0]):
+    for schema in _schemas(folder):
         try:
-            schema = pq.read_schema(part.path)
             told = (schema.metadata or {}).get(_POSITION, b"distance").decode()
             item = schema.field(1)
             unit = (item.metadata or {}).get(b"unit", b"m").decode()
-        except (OSError, pa.ArrowException, UnicodeDecodeError, IndexError):
+        except (UnicodeDecodeError, IndexError):
             continue  # it is damaged, which reading it says
         if item.name == told:
             return Place(item.name, unit)
     return None
+
+
+def units_in(folder: Path) -> dict[str, str]:
+    """Return the optional columns of a dataset that has parts, with their units."""
+    for schema in _schemas(folder):
+        more = [item for item in list(schema)[len(PICK_COLUMNS) :] if item.name in MORE_COLUMNS]
+        return {item.name: (item.metadata or {}).get(b"unit", b"").decode() for item in more}
+    return {}
+
+
+def _schemas(folder: Path) -> Iterator[pa.Schema]:
+    """Yield the schemas of parts, by the number of their block; of damaged ones none."""
+    for _, part in sorted(parts_of(folder), key=lambda found: found[0]):
+        with suppress(OSError, pa.ArrowException, UnicodeDecodeError):
+            yield pq.read_schema(part.path)
 
 
 def _names(place: Place) -> dict[str, str]:
@@ -200,14 +218,21 @@ def _names(place: Place) -> dict[str, str]:
 
 
 @lru_cache(maxsize=4)
-def schema_of(attrs: tuple[tuple[str, str], ...], place: Place = METRES) -> pa.Schema:
-    """Return the schema of a part, with the run's metadata."""
+def schema_of(
+    attrs: tuple[tuple[str, str], ...],
+    place: Place = METRES,
+    more: tuple[tuple[str, str], ...] = (),
+) -> pa.Schema:
+    """Return the schema of a part, with the run's metadata, and the units of optional columns."""
     kinds = {"datetime64[ns]": pa.timestamp("ns"), "str": pa.string(), "float32": pa.float32()}
     kinds |= {"float64": pa.float64(), "int64": pa.int64()}
     units = {**_UNITS, place.name: place.unit}
     fields = [
         pa.field(name, kinds[kind], metadata={"unit": units[name]} if name in units else None)
         for name, kind in zip(_names(place).values(), PICK_COLUMNS.values(), strict=True)
+    ]
+    fields += [
+        pa.field(name, kinds[MORE_COLUMNS[name]], metadata={"unit": unit}) for name, unit in more
     ]
     return pa.schema(fields, metadata=dict(attrs))
 
@@ -219,14 +244,16 @@ def encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
 
 @lru_cache(maxsize=4)
 def _empty(schema: pa.Schema) -> pa.Buffer:
-    return _encode(join([]), schema)
+    return _encode(join([], schema.names[len(PICK_COLUMNS) :]), schema)
 
 
 def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
     rows = order(table)
     columns = [
         pa.array(table[key][rows], item.type)
-        for key, item in zip(PICK_COLUMNS, schema, strict=True)
+        for key, item in zip(
+            (*PICK_COLUMNS, *schema.names[len(PICK_COLUMNS) :]), schema, strict=True
+        )
     ]
     told = {_ROWS: str(len(rows))}
     if (name := schema.field(1).name) != "distance":

@@ -11,7 +11,7 @@ Peaks of overlapping patches compete where they are closer than the minimum sepa
 that owns a pick sees all its competitors, because the pick halo reaches that far.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -20,10 +20,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dasdist.callbacks.base import Context, DASAnnotateCallback
+from dasdist.callbacks.base import Context, DASAnnotateCallback, Samples
 from dasdist.callbacks.needs import Needs
-from dasdist.callbacks.peaks import find_peaks, survivors
-from dasdist.callbacks.picking_options import check_options, thresholds_by_key, warn_of_holes
+from dasdist.callbacks.peaks import find_peaks, half_widths, survivors
+from dasdist.callbacks.pick_columns import (
+    AROUND,
+    OF_SAMPLES,
+    measured,
+    nothing_measured,
+    units_of,
+)
+from dasdist.callbacks.picking_options import (
+    check_options,
+    chosen_columns,
+    thresholds_by_key,
+    warn_of_holes,
+)
 from dasdist.callbacks.picks import (
     CANDIDATE,
     METRES,
@@ -35,7 +47,7 @@ from dasdist.callbacks.picks import (
     positions,
     to_dataframe,
 )
-from dasdist.errors import DasdistError
+from dasdist.errors import DasdistError, InvalidInput
 from dasdist.geometry.blocks import Block
 from dasdist.geometry.patches import Patch
 
@@ -56,6 +68,8 @@ class DASPickingCallback(DASAnnotateCallback):
         all.
     blinding : tuple of int
         Outputs at the start and at the end of every patch that are not searched.
+    columns : str or iterable of str
+        More columns of picks, of ``"amplitude"``, ``"snr"`` and ``"peak_width"``; none by default.
 
     Attributes
     ----------
@@ -72,7 +86,11 @@ class DASPickingCallback(DASAnnotateCallback):
 
         Where the channel dimension holds no distances but, say, numbers of channels, the second
         column has the name of that dimension.  ``picks.attrs["units"]`` states its unit: "m", "1",
-        or what the data states.
+        or what the data states.  The optional columns are::
+
+            amplitude      float32         largest sample after the pick, in the unit of the data
+            snr            float32         rms of the samples after the pick over that before it
+            peak_width     float32         seconds at half of the height of the annotation's peak
 
     Raises
     ------
@@ -92,6 +110,12 @@ class DASPickingCallback(DASAnnotateCallback):
     needs both neighbours, so the outermost searched outputs of a patch are no peaks: patches should
     overlap by two outputs more than the blinding.
 
+    `amplitude` and `snr` are of the preprocessed samples, as recorded but resampled and filtered
+    for the model, within 2 s before and 2 s after the pick, counted from their mean before it; the
+    windows are cut where the segment ends.  They do not depend on blocks, but for filters, which
+    forget where they started to 1e-6.  They are NaN where a sample that they need is missing.  The
+    unit of the data is what its attribute ``units`` says, else "unknown".
+
     Takes the place of ``seisbench.models.das_base.DASPickingCallback``, with these differences: of
     equal picks close to each other the last is kept, not all; the separation holds for outputs
     coarser or finer than the input, and may be 0; thresholds may be integers; picks compete where
@@ -109,13 +133,16 @@ class DASPickingCallback(DASAnnotateCallback):
         thresholds: float | Mapping[str, float] = 0.2,
         min_time_separation: float = 1.0,
         blinding: tuple[int, int] = (100, 100),
+        columns: str | Iterable[str] = (),
     ):
         check_options(thresholds, min_time_separation, blinding)
+        self.columns = chosen_columns(columns)
         self.thresholds = thresholds
         self.min_time_separation = min_time_separation
         self.blinding = blinding
         self._by_key: tuple[tuple[str, float], ...] = ()
         self._place = METRES
+        self._units: Mapping[str, str] = {}
         self._picks: pd.DataFrame | None = None
 
     @property
@@ -123,6 +150,7 @@ class DASPickingCallback(DASAnnotateCallback):
         """A halo in which other picks compete; exact values from the thresholds on."""
         return Needs(
             pick_halo=float(self.min_time_separation),
+            around=AROUND if set(OF_SAMPLES) & set(self.columns) else (0.0, 0.0),
             device_curves=True,
             exact_above=dict(self._by_key),
         )
@@ -130,10 +158,12 @@ class DASPickingCallback(DASAnnotateCallback):
     @property
     def settings(self) -> Mapping[str, Any]:
         """The options."""
+        more = {"columns": self.columns, "column_windows": AROUND} if self.columns else {}
         return {
             "thresholds": self.thresholds,
             "min_time_separation": self.min_time_separation,
             "blinding": self.blinding,
+            **more,
         }
 
     @property
@@ -149,12 +179,19 @@ class DASPickingCallback(DASAnnotateCallback):
         self._picks = None
         self._by_key = thresholds_by_key(self.thresholds, context.annotate_keys, context.phases)
         self._place = place_of(context.dims[1], context.channel_unit)
+        if self._place.name in self.columns:
+            raise InvalidInput(
+                f"The channel dimension is called {self._place.name!r}, as is an optional column "
+                "of picks: rename the dimension, or leave the column out."
+            )
+        self._units = units_of(self.columns, context.data_unit)
         any(warn_of_holes(self.blinding, grid.rows) for grid in context.grids)  # once is enough
 
     def mapper(self) -> "PickMapper":
         """Return the half that picks a block."""
         first, last = self.blinding
-        return PickMapper(self._by_key, float(self.min_time_separation), (int(first), int(last)))
+        blinding = int(first), int(last)
+        return PickMapper(self._by_key, float(self.min_time_separation), blinding, self.columns)
 
     def counted(self, part: PickTable) -> Mapping[str, int]:
         """Return how many picks there are, and how many of each phase."""
@@ -164,11 +201,11 @@ class DASPickingCallback(DASAnnotateCallback):
 
     def combine(self, parts: Sequence[PickTable]) -> PickTable:
         """Append tables."""
-        return join(parts)
+        return join(parts, self.columns)
 
     def finalize(self, part: PickTable) -> None:
         """Sort the picks."""
-        self._picks = to_dataframe(part, self._place)
+        self._picks = to_dataframe(part, self._place, self._units)
 
     def get_results_dataframe(self) -> pd.DataFrame:
         """Return `picks`."""
@@ -195,11 +232,14 @@ class PickMapper:
         Seconds, as for the callback.
     blinding : tuple of int
         Outputs, as for the callback.
+    columns : tuple of str
+        More columns, as for the callback.
     """
 
     thresholds: tuple[tuple[str, float], ...]
     min_time_separation: float
     blinding: tuple[int, int]
+    columns: tuple[str, ...] = ()
 
     def __call__(self, block: Block) -> "_BlockPicks":
         """Begin picking one block."""
@@ -217,6 +257,7 @@ class _BlockPicks:
         self._distance = int(separation / grid.out_time.spacing)
         self._separation = int(separation / unit)
         self._found: dict[str, list[NDArray[np.void]]] = {key: [] for key, _ in options.thresholds}
+        self._picked: PickTable | None = None
 
     def add(self, patch: Patch) -> None:
         """Find the peaks of one patch on the channels of the core."""
@@ -225,8 +266,9 @@ class _BlockPicks:
         first, last = 0, rows.out
         if rows.padded:  # what lies beyond the recording is not searched, nor does it compete
             first, last = -patch.sample, rows.out_size - patch.sample
-        start = max(0, first) + blind_start
-        searched = slice(start, max(start, min(last, rows.out) - blind_stop))
+        recorded = slice(max(0, first), max(0, first, min(last, rows.out)))
+        start = recorded.start + blind_start
+        searched = slice(start, max(start, recorded.stop - blind_stop))
         here = slice(
             max(0, self._core.distance.start - patch.channel),
             max(0, self._core.distance.stop - patch.channel),
@@ -237,6 +279,10 @@ class _BlockPicks:
             found = np.empty(peaks.size, dtype=CANDIDATE)
             found["confidence"] = heights
             peaks += start
+            if "peak_width" in self._options.columns:
+                curves = patch.annotations[key][recorded, here]
+                widths = half_widths(curves, peaks - recorded.start, channels, heights)
+                found["width"] = widths * float(self._grid.out_time.spacing)
             channels += here.start
             found["sample"] = patch.sample + peaks
             found["channel"] = patch.channel + channels
@@ -244,9 +290,16 @@ class _BlockPicks:
             found["place"] = positions(columns, patch.column, patch.inset + channels)
             self._found[key].append(found)
 
+    def measure(self, samples: Samples) -> None:
+        """Pick now, and measure the samples around the picks."""
+        self._picked = self._pick(samples)
+
     def part(self) -> PickTable:
         """Return the picks of the core that no better pick is close to."""
-        core = self._core.time
+        return self._pick(None) if self._picked is None else self._picked
+
+    def _pick(self, samples: Samples | None) -> PickTable:
+        core, more = self._core.time, self._options.columns
         tables = []
         for key, found in self._found.items():
             peaks = np.concatenate([np.empty(0, dtype=CANDIDATE), *found], dtype=CANDIDATE)
@@ -254,5 +307,10 @@ class _BlockPicks:
                 peaks["position"], peaks["channel"], peaks["confidence"], self._separation
             )
             kept &= (core.start <= peaks["sample"]) & (peaks["sample"] < core.stop)
-            tables.append(placed(key, peaks[kept], self._grid))
-        return join(tables)
+            peaks = peaks[kept]
+            table = {**placed(key, peaks, self._grid), **nothing_measured(more, peaks.size)}
+            table["peak_width"] = peaks["width"]
+            if samples is not None:
+                table |= measured(samples, peaks, self._grid)
+            tables.append(table)
+        return join(tables, more)

@@ -71,6 +71,7 @@ def merged(
     settings: Sequence[str] | None,
     batch_size: int | None,
     threshold: Sequence[str] | None = None,
+    columns: str | None = None,
     *,
     pad: bool = False,
 ) -> dict[str, Any]:
@@ -78,4 +79,6 @@ def merged(
     given: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
     if pad:
         given["pad"] = True
+    if columns is not None:
+        given["columns"] = tuple(filter(None, map(str.strip, columns.split(","))))
     return {**parse_settings(settings or ()), **given, **parse_thresholds(threshold or ())}

@@ -38,6 +38,14 @@ Threshold = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="More columns of picks: amplitude, snr, peak_width. Default: none.",
+        rich_help_panel=_MODEL,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
