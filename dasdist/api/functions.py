@@ -49,7 +49,10 @@ _NOT_OF_ANNOTATE = {
 }
 """Arguments of classify, for those who give them to annotate."""
 
-_NOT_OF_CLASSIFY = {"callback": "It belongs to annotate; classify uses the model's own."}
+_NOT_OF_CLASSIFY = {
+    "callback": "It belongs to annotate; classify uses the model's own.",
+    "by_date": "It goes with out=, the folder of the picks.",
+}
 
 
 def annotate(
@@ -232,6 +235,9 @@ on_event, on_error, engine
     columns : str or iterable of str
         More columns of picks, of ``"amplitude"``, ``"snr"`` and ``"peak_width"``; see
         :class:`DASPickingCallback`.
+    by_date : bool
+        With `out`: whether parts lie in folders ``date=2024-05-01``; see
+        :class:`PicksWriterCallback`.
     **kwargs
         Arguments of the callback, and those of :func:`annotate`.
 

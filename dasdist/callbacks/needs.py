@@ -14,10 +14,6 @@ class Needs:
     ----------
     pick_halo : float
         Seconds of output around a block's core that its part depends on.
-    around : tuple of float
-        Seconds before and after every output of a block's core of which the preprocessed samples
-        are shown to its accumulator, which then is a
-        :class:`dasdist.callbacks.base.SampleReader`; (0, 0) for none.
     held_outputs : int
         Float32 arrays of the size of the core that a block holds per annotation key; the plan
         counts their memory.
@@ -32,6 +28,10 @@ class Needs:
     exact_above : mapping of str to float
         By annotation key, the value near and above which annotations must be those of float32: a
         run in lower precision computes these again (`dasdist.inference.refine`).
+    around : tuple of float
+        Seconds before and after every output of a block's core of which the preprocessed samples
+        are shown to its accumulator, which then is a
+        :class:`dasdist.callbacks.base.SampleReader`; (0, 0) for none.
 
     Examples
     --------
@@ -40,12 +40,12 @@ class Needs:
     """
 
     pick_halo: float = 0.0
-    around: tuple[float, float] = (0.0, 0.0)
     held_outputs: int = 0
     whole_patches: bool = False
     in_order: bool = False
     device_curves: bool = False
     exact_above: Mapping[str, float] = field(default_factory=dict)
+    around: tuple[float, float] = (0.0, 0.0)
 
     def merged(self, *others: "Needs") -> "Needs":
         """Return what serves this callback and others in one pass."""

@@ -88,12 +88,7 @@ def half_widths(
     Returns
     -------
     ndarray of float64, shape (n,)
-        Between the nearest crossings on either side, interpolated linearly; NaN where a curve ends
-        before it is down to half of the height.
-
-    Notes
-    -----
-    As :func:`scipy.signal.peak_widths` at half of the height, where that stops at no higher peak.
+        As :func:`scipy.signal.peak_widths` at half of the height; NaN where a curve ends above it.
 
     Examples
     --------

@@ -1,7 +1,5 @@
-"""The parts of a dataset of picks: named, encoded, listed and read."""
+"""The parts of a dataset of picks: encoded and read."""
 
-import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dasdist.callbacks.pick_parts import parts_of
 from dasdist.callbacks.picks import (
     METRES,
     MORE_COLUMNS,
@@ -25,11 +24,10 @@ from dasdist.callbacks.picks import (
     order,
     to_dataframe,
 )
-from dasdist.errors import OutputExists, UnreadableData
+from dasdist.errors import UnreadableData
 from dasdist.geometry.blocks import SegmentGrid
 from dasdist.geometry.numbers import Numbers
 from dasdist.safe_text import one_line
-from dasdist.storage.staging import had_a_run
 from dasdist.units import count_of
 
 __all__ = [
@@ -37,10 +35,7 @@ __all__ = [
     "FORMAT",
     "Recount",
     "StoredPicks",
-    "check_free",
     "encode",
-    "part_name",
-    "parts_of",
     "place_in",
     "schema_of",
     "units_in",
@@ -50,7 +45,6 @@ _NEAR = 1e-3  # samples; times are rounded to nanoseconds
 FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
 _ROWS = b"dasdist_rows"  # once more, for what Parquet says of it has no checksum
 _POSITION = b"dasdist_position"  # and what the column of positions is called, if not "distance"
-_NAME = re.compile(r"block-(\d{9})\.parquet")
 CHECKED = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
@@ -111,7 +105,7 @@ class StoredPicks:
     path : Path
         The folder.
     counts : mapping of str to int
-        ``"picks"``, the picks of each phase, and ``"bytes"``.
+        ``"picks"``, the picks of each phase, ``"bytes"``, and ``"files"`` of a dataset by date.
     recount : Recount, optional
         Counts samples and segments of parts as the recording of now does; without it they are those
         of the recording that a part was computed from.
@@ -125,7 +119,9 @@ class StoredPicks:
         return self.counts.get("picks", 0)
 
     def __str__(self) -> str:
-        by_phase = (f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes"))
+        by_phase = (
+            f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes", "files")
+        )
         return one_line(f"{count_of(len(self), 'pick')} ({', '.join(by_phase)}) in {self.path}")
 
     def read(self) -> pd.DataFrame:
@@ -170,17 +166,6 @@ def _table(files: list[str], place: Place, units: Mapping[str, str]) -> tuple[pa
             raise OSError(f"{fragment.path} has another number of picks than were written")
         rows.append(facts.num_rows)
     return found.to_table(), rows
-
-
-def part_name(block: int) -> str:
-    """Return the name of a block's part.
-
-    Examples
-    --------
-    >>> part_name(17)
-    'block-000000017.parquet'
-    """
-    return f"block-{block:09d}.parquet"
 
 
 def place_in(folder: Path) -> Place | None:
@@ -268,41 +253,3 @@ def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
         write_page_checksum=True,  # or one bit that rots is another pick
     )
     return file.getvalue()
-
-
-def parts_of(folder: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
-    """Yield the parts in a folder, by the number of their block."""
-    if folder.is_dir():
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if found := _NAME.fullmatch(entry.name):
-                    yield int(found[1]), entry
-
-
-def check_free(path: Path, overwrite: bool) -> list[Path]:
-    """Return the parts to replace; raise if there are any unasked, or anything else."""
-    if not path.exists():
-        return []
-    if not path.is_dir():
-        raise OutputExists(
-            f"{path} is a file, and the picks become a folder of this name. Choose another path, "
-            "or move the file away."
-        )
-    found = sorted(path.iterdir())
-    parts = [entry for entry in found if _NAME.fullmatch(entry.name)]
-    known = not parts or any(map(_is_ours, parts)) or had_a_run(path)  # the first may be damaged
-    ours = found == parts and known
-    if found and not (overwrite and ours):
-        strange = [entry for entry in found if entry not in parts] or found
-        raise OutputExists(
-            f"{path} already holds {', '.join(entry.name for entry in strange[:5])}; choose "
-            f"another path{', or replace these picks with overwrite=True' if ours else ''}."
-        )
-    return found
-
-
-def _is_ours(part: Path) -> bool:
-    try:
-        return b"dasdist_format" in (pq.read_schema(part).metadata or {})
-    except (OSError, pa.ArrowException, UnicodeDecodeError):
-        return False

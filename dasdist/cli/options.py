@@ -240,6 +240,14 @@ ClusterFolder = Annotated[
     ),
 ]
 
+ByDate = Annotated[
+    bool,
+    typer.Option(
+        "--by-date",
+        help="Put picks into a folder for each date, date=2024-05-01, for datasets of years.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option(

@@ -103,6 +103,7 @@ def classify(
             "--out", "-o", help="Folder for the picks, a Parquet dataset with a file per block."
         ),
     ],
+    by_date: opt.ByDate = False,
     annotations: Annotated[
         str | None,
         typer.Option(help="Also write the probabilities, to this Zarr store, in the same pass."),
@@ -131,7 +132,7 @@ def classify(
         model,
         engine,
         variable,
-        merged(settings, batch_size, threshold, columns, pad=pad),
+        merged(settings, batch_size, threshold, columns, pad=pad, by_date=by_date),
         parse_block(block),
         period,
         where,
