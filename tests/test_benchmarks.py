@@ -29,6 +29,7 @@ DEEP |= {
     "classify-xdas",
     "cluster-start",
     "many-workers",
+    "pick-columns",
     "simulation",
     "slow-storage",
     "verify-cached",

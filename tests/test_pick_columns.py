@@ -284,6 +284,16 @@ def test_a_cluster_measures_the_same(client):
     )
 
 
+def test_a_gpu_measures_what_the_cpu_measures(request):
+    data = recording(noise(1500, 4, dtype="int16", scale=10.0))
+    expected = picks_of(Toy(gain=0.3), data)
+    request.getfixturevalue("played_gpu")
+    found = picks_of(Toy(gain=0.3), data, block={"time": 50})
+    assert len(found) > 50
+    np.testing.assert_array_equal(found["time"], expected["time"])
+    np.testing.assert_allclose(found[list(ALL)], expected[list(ALL)], rtol=1e-3)
+
+
 # ---------------------------------------------------------------- runs that go on
 
 

@@ -2,6 +2,7 @@
 
 from tests.benchmarks import (
     checksums,
+    columns,
     end_to_end,
     fibre,
     indexing,
@@ -11,4 +12,4 @@ from tests.benchmarks import (
     stages,
 )
 
-SUITE = (end_to_end, fibre, stages, reading, indexing, scaling, checksums, on_gpu)
+SUITE = (end_to_end, fibre, stages, reading, indexing, scaling, checksums, columns, on_gpu)
