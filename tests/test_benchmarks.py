@@ -30,6 +30,7 @@ DEEP |= {
     "cluster-start",
     "events",
     "many-workers",
+    "pick-columns",
     "simulation",
     "slow-storage",
     "verify-cached",

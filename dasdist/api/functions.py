@@ -40,13 +40,19 @@ _OF_PICKING = "It belongs to classify, or to the callback: DASPickingCallback({}
 _OF_STACKING = "It belongs to the callback: WriterCallback(path, stacking=...)."
 
 _NOT_OF_ANNOTATE = {
-    **{n: _OF_PICKING.format(n) for n in ("thresholds", "min_time_separation", "blinding")},
+    **{
+        n: _OF_PICKING.format(n)
+        for n in ("thresholds", "min_time_separation", "blinding", "columns")
+    },
     "out": "It belongs to classify; annotate writes with dasdist.WriterCallback(path).",
     "annotations": "It belongs to classify; annotate writes with dasdist.WriterCallback(path).",
 }
 """Arguments of classify, for those who give them to annotate."""
 
-_NOT_OF_CLASSIFY = {"callback": "It belongs to annotate; classify uses the model's own."}
+_NOT_OF_CLASSIFY = {
+    "callback": "It belongs to annotate; classify uses the model's own.",
+    "by_date": "It goes with out=, the folder of the picks.",
+}
 
 
 def annotate(
@@ -226,6 +232,12 @@ on_event, on_error, engine
     blinding : tuple of int
         Output samples at the start and end of a patch, or of a padded segment, in which nothing is
         picked; (100, 100) by default, or what comes with the model if that is more.
+    columns : str or iterable of str
+        More columns of picks, of ``"amplitude"``, ``"snr"`` and ``"peak_width"``; see
+        :class:`DASPickingCallback`.
+    by_date : bool
+        With `out`: whether parts lie in folders ``date=2024-05-01``; see
+        :class:`PicksWriterCallback`.
     **kwargs
         Arguments of the callback, and those of :func:`annotate`.
 

@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,14 @@ from dasdist.geometry.blocks import Block, SegmentGrid
 from dasdist.geometry.numbers import Numbers
 from dasdist.geometry.patches import Patch
 
-__all__ = ["Accumulator", "Context", "DASAnnotateCallback", "Mapper"]
+__all__ = [
+    "Accumulator",
+    "Context",
+    "DASAnnotateCallback",
+    "Mapper",
+    "SampleReader",
+    "Samples",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,8 @@ class Context:
     channel_unit : str
         Unit of the positions along the fibre: "m", "1" where they only count channels, else what
         the data states.
+    data_unit : str
+        Unit of the samples, as the data states it; "" if it does not.
     attrs : mapping
         Provenance to keep beside results: version, model, arguments.
     phases : tuple of str, optional
@@ -85,6 +94,7 @@ class Context:
     numbers: Mapping[Path, Numbers] = field(default_factory=dict)
     moved: bool = False
     weights: str = ""
+    data_unit: str = ""
     standing: NDArray[np.bool_] | None = None
 
     def numbers_of(self, journal: Path) -> Numbers:
@@ -100,6 +110,41 @@ class Accumulator(Protocol):
 
     def part(self) -> Any:
         """Return what goes back to the client; picklable."""
+
+
+class Samples(Protocol):
+    """The preprocessed samples of a block: resampled and filtered, as the model's windows begin.
+
+    What the model does to each window itself, such as dividing by its amplitude, is not done.
+    """
+
+    def windows(
+        self, starts: NDArray[np.int64], channels: NDArray[np.int64], size: int
+    ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+        """Return stretches of samples, and which of them lack none.
+
+        Parameters
+        ----------
+        starts, channels : ndarray of int64, shape (n,)
+            First sample and channel of each, counted in the segment at the model's sampling.  What
+            lies beyond the segment is any number.
+        size : int
+            Samples of each.
+
+        Returns
+        -------
+        values : ndarray of float, shape (n, size)
+        whole : ndarray of bool, shape (n,)
+            False where a sample within the segment is missing.
+        """
+
+
+@runtime_checkable
+class SampleReader(Accumulator, Protocol):
+    """An accumulator that is shown the preprocessed samples, as its callback's needs say."""
+
+    def measure(self, samples: Samples) -> None:
+        """Take what the part needs of the samples: after the last patch, before :meth:`part`."""
 
 
 Mapper = Callable[[Block], Accumulator]

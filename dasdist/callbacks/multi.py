@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from dasdist.callbacks.base import Accumulator, Context, DASAnnotateCallback, Mapper
+from dasdist.callbacks.base import (
+    Accumulator,
+    Context,
+    DASAnnotateCallback,
+    Mapper,
+    SampleReader,
+    Samples,
+)
 from dasdist.callbacks.needs import Needs
 from dasdist.callbacks.seisbench import ClientSideCallback, own
 from dasdist.callbacks.sink import Output, SinkCallback
@@ -217,6 +224,11 @@ class _Accumulators:
     def add(self, patch: Patch) -> None:
         for accumulator in self.accumulators:
             accumulator.add(patch)
+
+    def measure(self, samples: Samples) -> None:
+        for accumulator in self.accumulators:
+            if isinstance(accumulator, SampleReader):
+                accumulator.measure(samples)
 
     def part(self) -> tuple[Any, ...]:
         return tuple(accumulator.part() for accumulator in self.accumulators)

@@ -28,6 +28,10 @@ class Needs:
     exact_above : mapping of str to float
         By annotation key, the value near and above which annotations must be those of float32: a
         run in lower precision computes these again (`dasdist.inference.refine`).
+    around : tuple of float
+        Seconds before and after every output of a block's core of which the preprocessed samples
+        are shown to its accumulator, which then is a
+        :class:`dasdist.callbacks.base.SampleReader`; (0, 0) for none.
 
     Examples
     --------
@@ -41,6 +45,7 @@ class Needs:
     in_order: bool = False
     device_curves: bool = False
     exact_above: Mapping[str, float] = field(default_factory=dict)
+    around: tuple[float, float] = (0.0, 0.0)
 
     def merged(self, *others: "Needs") -> "Needs":
         """Return what serves this callback and others in one pass."""
@@ -48,8 +53,10 @@ class Needs:
         for needs in (self, *others):
             for key, value in needs.exact_above.items():
                 least[key] = min(value, least.get(key, value))
+        every = (self, *others)
         return Needs(
-            pick_halo=max(n.pick_halo for n in (self, *others)),
+            pick_halo=max(n.pick_halo for n in every),
+            around=(max(n.around[0] for n in every), max(n.around[1] for n in every)),
             held_outputs=sum(n.held_outputs for n in (self, *others)),
             whole_patches=any(n.whole_patches for n in (self, *others)),
             in_order=any(n.in_order for n in (self, *others)),

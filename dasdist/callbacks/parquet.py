@@ -15,35 +15,30 @@ but not the run that wrote it: that is in the manifest (`dasdist.journal.manifes
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from dasdist.callbacks.base import Accumulator, Context
+from dasdist.callbacks.base import Context
 from dasdist.callbacks.needs import Needs
+from dasdist.callbacks.pick_columns import units_of
 from dasdist.callbacks.pick_files import (
     FORMAT,
     Recount,
     StoredPicks,
-    check_free,
-    encode,
-    part_name,
-    parts_of,
     place_in,
-    schema_of,
+    units_in,
 )
-from dasdist.callbacks.picking import DASPickingCallback, PickMapper
-from dasdist.callbacks.picks import METRES, PickTable, Place, place_of
+from dasdist.callbacks.pick_parts import check_free, emptied, parts_of
+from dasdist.callbacks.pick_writing import PickWriteMapper
+from dasdist.callbacks.picking import DASPickingCallback
+from dasdist.callbacks.picks import place_of
 from dasdist.callbacks.sink import Counts, Output, SinkCallback
 from dasdist.errors import DasdistError, InvalidInput
-from dasdist.geometry.blocks import Block
 from dasdist.geometry.numbers import Numbers
-from dasdist.geometry.patches import Patch
-from dasdist.storage.checksum import CHECKSUM, crc32c
 from dasdist.storage.files import check_writable, writing
 from dasdist.storage.staging import Staging, journal_of
 
@@ -57,8 +52,11 @@ class PicksWriterCallback(SinkCallback):
     ----------
     path : str or Path
         A folder that does not exist yet or is empty.  All workers must reach it.
-    thresholds, min_time_separation, blinding
+    thresholds, min_time_separation, blinding, columns
         As for :class:`DASPickingCallback`.
+    by_date : bool
+        Whether parts lie in a folder for each date of their picks, ``date=2024-05-01``, as readers
+        of Hive's layout know them: for datasets of years, of which a few days are wanted.
     overwrite : bool
         Whether to replace picks that the path already holds.  Anything else stays.
 
@@ -67,7 +65,8 @@ class PicksWriterCallback(SinkCallback):
     path : Path
         Where the picks are; absolute.
     counts : dict of str to int
-        After the run: ``"picks"``, the picks of each phase, and ``"bytes"``, the size of all parts.
+        After the run: ``"picks"``, the picks of each phase, and ``"bytes"``, the size of all parts;
+        by date also ``"files"``, of which a block that touches midnight has two.
     picks : pandas.DataFrame
         As of :class:`DASPickingCallback`; read from the dataset whenever it is asked for.
 
@@ -83,6 +82,9 @@ class PicksWriterCallback(SinkCallback):
     'path/*.parquet'`` and ``dask.dataframe.read_parquet(path)`` read the folder, also while it
     grows.  Every column states its unit and every part what made it:
     ``pyarrow.parquet.read_schema(part).metadata``.
+
+    By date, duckdb wants ``FROM 'path/**/*.parquet'``; these readers, and
+    ``pyarrow.dataset.dataset(path, partitioning="hive")``, then add a column ``date`` (UTC).
 
     Picks stay on the workers: this process holds counts.
 
@@ -103,7 +105,9 @@ class PicksWriterCallback(SinkCallback):
         thresholds: float | Mapping[str, float] = 0.2,
         min_time_separation: float = 1.0,
         blinding: tuple[int, int] = (100, 100),
+        columns: str | Iterable[str] = (),
         *,
+        by_date: bool = False,
         overwrite: bool = False,
     ):
         name = str(path).removeprefix("file://")
@@ -112,8 +116,9 @@ class PicksWriterCallback(SinkCallback):
                 f"{path} is a URL, and picks are written to a folder that all workers reach: name "
                 "one, and copy it there after the run."
             )
-        self._picking = DASPickingCallback(thresholds, min_time_separation, blinding)
+        self._picking = DASPickingCallback(thresholds, min_time_separation, blinding, columns)
         self.path = Path(name).absolute()
+        self.by_date = bool(by_date)
         self.overwrite = overwrite
         self._counts: Counts | None = None
         self._mapper: PickWriteMapper | None = None
@@ -130,8 +135,8 @@ class PicksWriterCallback(SinkCallback):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Options of the picking."""
-        return self._picking.settings
+        """Options of the picking, and whether parts lie by date."""
+        return {**self._picking.settings, **({"by_date": True} if self.by_date else {})}
 
     @property
     def counts(self) -> Counts:
@@ -155,7 +160,7 @@ class PicksWriterCallback(SinkCallback):
         super().setup(context)
         self._picking.setup(context)
         picking = self._picking.mapper()
-        if clash := {"picks", "bytes"} & {key for key, _ in picking.thresholds}:
+        if clash := {"picks", "bytes", "files"} & {key for key, _ in picking.thresholds}:
             raise InvalidInput(f"{clash} names a count and an annotation key; rename the latter.")
         ours = [] if context.resume else check_free(self.path, self.overwrite or context.overwrite)
         with writing(self.path):
@@ -163,6 +168,7 @@ class PicksWriterCallback(SinkCallback):
             check_writable(self.path)
             for part in ours:
                 part.unlink()
+            emptied(self.path)
         # a dataset that was begun keeps its columns
         begun = place_in(self.path) if context.resume else None
         attrs = {
@@ -181,14 +187,24 @@ class PicksWriterCallback(SinkCallback):
             tuple((name, str(value)) for name, value in attrs.items()),
             begun or place_of(context.dims[1], context.channel_unit),
             self._numbers,
+            self._units(context),
+            self.by_date,
         )
         self._counts = None
 
+    def _units(self, context: Context) -> tuple[tuple[str, str], ...]:
+        """Return the optional columns and their units, as they were when the dataset was begun."""
+        units = units_of(self._picking.columns, context.data_unit)
+        begun = units_in(self.path) if context.resume else {}
+        return tuple((begun if begun.keys() == units.keys() else units).items())
+
     def lost(self, parts: Mapping[int, Mapping[str, int]]) -> list[int]:
         """Return the blocks whose part is missing or has another size."""
-        sizes = {number: entry.stat().st_size for number, entry in parts_of(self.path)}
+        sizes: Counter[int] = Counter()
+        for number, entry in parts_of(self.path):
+            sizes[number] += entry.stat().st_size
         numbers = self._numbers
-        return [b for b, part in parts.items() if sizes.get(numbers[b]) != part.get("bytes")]
+        return [b for b, part in parts.items() if sizes[numbers[b]] != part.get("bytes")]
 
     def retain(self, blocks: Sequence[int]) -> None:
         """Remove the parts of all other blocks."""
@@ -197,6 +213,7 @@ class PicksWriterCallback(SinkCallback):
             for number, entry in parts_of(self.path):
                 if number not in kept:
                     os.unlink(entry.path)
+            emptied(self.path)
 
     @property
     def _numbers(self) -> Numbers:
@@ -217,54 +234,3 @@ class PicksWriterCallback(SinkCallback):
     def get_results_dict(self) -> dict[str, Any]:
         """Return as ``"picks"`` where they are and how many: they are read only when asked for."""
         return {"picks": self._stored()}
-
-
-@dataclass(frozen=True, slots=True)
-class PickWriteMapper:
-    """Picks the patches of a block and writes the picks of its core.
-
-    Parameters
-    ----------
-    picking : PickMapper
-        What picks.
-    path : Path
-        The folder of the dataset.
-    staging : Staging
-        Where parts are written before they are renamed.
-    attrs : tuple of (str, str)
-        Metadata of every part.
-    place : Place
-        What the positions of picks are called, and their unit.
-    numbers : Numbers
-        Of blocks, in the names of their parts.
-    """
-
-    picking: PickMapper
-    path: Path
-    staging: Staging
-    attrs: tuple[tuple[str, str], ...]
-    place: Place = METRES
-    numbers: Numbers = Numbers()
-
-    def __call__(self, block: Block) -> "_BlockFile":
-        """Begin picking one block."""
-        return _BlockFile(self, self.picking(block), self.numbers[block.index])
-
-
-@dataclass(frozen=True, slots=True)
-class _BlockFile:
-    to: PickWriteMapper
-    picks: Accumulator
-    number: int
-
-    def add(self, patch: Patch) -> None:
-        self.picks.add(patch)
-
-    def part(self) -> Counts:
-        table: PickTable = self.picks.part()
-        target = self.to.path / part_name(self.number)
-        data = encode(table, schema_of(self.to.attrs, self.to.place))
-        size = self.to.staging.write(target, data)
-        keys = [key for key, _ in self.to.picking.thresholds]
-        counts = {key: int(np.count_nonzero(table["phase"] == key)) for key in keys}
-        return {"picks": len(table["phase"]), **counts, "bytes": size, CHECKSUM: crc32c(data)}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dasdist.compiled import compiled
 
-__all__ = ["find_peaks", "survivors"]
+__all__ = ["find_peaks", "half_widths", "survivors"]
 
 
 def find_peaks(
@@ -68,6 +68,39 @@ def find_peaks(
         kept = _far_apart(samples, channels, heights, int(distance))
         samples, channels, heights = samples[kept], channels[kept], heights[kept]
     return samples, channels, heights
+
+
+def half_widths(
+    values: Any,
+    samples: NDArray[np.int64],
+    channels: NDArray[np.int64],
+    heights: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Return for how many samples each peak is above half of its height.
+
+    Parameters
+    ----------
+    values : ndarray of float32 or DeviceCurves, shape (samples, channels)
+        As for :func:`find_peaks`.
+    samples, channels, heights
+        What that returned.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        As :func:`scipy.signal.peak_widths` at half of the height; NaN where a curve ends above it.
+
+    Examples
+    --------
+    >>> values = np.array([[0, 0, 2, 4, 2, 1, 0]], dtype=np.float32).T
+    >>> at, heights = np.array([3]), np.array([4.0], dtype=np.float32)
+    >>> half_widths(values, at, np.array([0]), heights).tolist()
+    [2.0]
+    """
+    if hasattr(values, "local_maxima"):
+        chosen, channels = np.unique(channels, return_inverse=True)
+        values = values.on_host(chosen)
+    return _half_widths(np.asarray(values, dtype=np.float32), samples, channels, heights)
 
 
 def survivors(
@@ -207,6 +240,30 @@ def _kept(
             keep[other] = False
             other += 1
     return keep
+
+
+@compiled
+def _half_widths(
+    values: NDArray[np.float32],
+    samples: NDArray[np.int64],
+    channels: NDArray[np.int64],
+    heights: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    widths = np.full(samples.size, np.nan)
+    last = values.shape[0] - 1
+    for i in range(samples.size):
+        channel, half = channels[i], np.float64(heights[i]) / 2
+        left = right = samples[i]
+        while left > 0 and values[left, channel] > half:
+            left -= 1
+        while right < last and values[right, channel] > half:
+            right += 1
+        below, above = np.float64(values[left, channel]), np.float64(values[right, channel])
+        if below <= half and above <= half and left < samples[i] < right:
+            start = left + (half - below) / (values[left + 1, channel] - below)
+            stop = right - (half - above) / (values[right - 1, channel] - above)
+            widths[i] = stop - start
+    return widths
 
 
 @compiled

@@ -1,8 +1,7 @@
-"""The parts of a dataset of picks: named, encoded, listed and read."""
+"""The parts of a dataset of picks: encoded and read."""
 
-import os
-import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +13,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dasdist.callbacks.pick_parts import parts_of
 from dasdist.callbacks.picks import (
     METRES,
+    MORE_COLUMNS,
     PICK_COLUMNS,
     PickTable,
     Place,
@@ -23,11 +24,10 @@ from dasdist.callbacks.picks import (
     order,
     to_dataframe,
 )
-from dasdist.errors import OutputExists, UnreadableData
+from dasdist.errors import UnreadableData
 from dasdist.geometry.blocks import SegmentGrid
 from dasdist.geometry.numbers import Numbers
 from dasdist.safe_text import one_line
-from dasdist.storage.staging import had_a_run
 from dasdist.units import count_of
 
 __all__ = [
@@ -35,19 +35,16 @@ __all__ = [
     "FORMAT",
     "Recount",
     "StoredPicks",
-    "check_free",
     "encode",
-    "part_name",
-    "parts_of",
     "place_in",
     "schema_of",
+    "units_in",
 ]
 
 _NEAR = 1e-3  # samples; times are rounded to nanoseconds
 FORMAT = 1  # version of all this; dasdist_format in the metadata of every part
 _ROWS = b"dasdist_rows"  # once more, for what Parquet says of it has no checksum
 _POSITION = b"dasdist_position"  # and what the column of positions is called, if not "distance"
-_NAME = re.compile(r"block-(\d{9})\.parquet")
 CHECKED = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
@@ -108,7 +105,7 @@ class StoredPicks:
     path : Path
         The folder.
     counts : mapping of str to int
-        ``"picks"``, the picks of each phase, and ``"bytes"``.
+        ``"picks"``, the picks of each phase, ``"bytes"``, and ``"files"`` of a dataset by date.
     recount : Recount, optional
         Counts samples and segments of parts as the recording of now does; without it they are those
         of the recording that a part was computed from.
@@ -122,7 +119,9 @@ class StoredPicks:
         return self.counts.get("picks", 0)
 
     def __str__(self) -> str:
-        by_phase = (f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes"))
+        by_phase = (
+            f"{n:,} {k}" for k, n in self.counts.items() if k not in ("picks", "bytes", "files")
+        )
         return one_line(f"{count_of(len(self), 'pick')} ({', '.join(by_phase)}) in {self.path}")
 
     def read(self) -> pd.DataFrame:
@@ -134,27 +133,28 @@ class StoredPicks:
             If a part is damaged.
         """
         parts = sorted((entry.path, number) for number, entry in parts_of(self.path))
-        place = place_in(self.path) or METRES
+        place, units = place_in(self.path) or METRES, units_in(self.path)
         try:
-            found, rows = _table([path for path, _ in parts], place)
+            found, rows = _table([path for path, _ in parts], place, units)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise UnreadableData(
                 f"{self.path} cannot be read, a part of it is damaged: {error}. Remove that part, "
                 "and the same call or command computes its block again."
             ) from error
-        table = {key: found.column(name).to_numpy() for key, name in _names(place).items()}
+        names = {**_names(place), **dict.fromkeys(units, "")}
+        table = {key: found.column(name or key).to_numpy() for key, name in names.items()}
         if self.recount:
             numbers = np.array([number for _, number in parts], dtype=np.int64)
             table = self.recount(table, np.repeat(numbers, rows))
-        return to_dataframe({**table, "phase": table["phase"].astype(str)}, place)
+        return to_dataframe({**table, "phase": table["phase"].astype(str)}, place, units)
 
 
-def _table(files: list[str], place: Place) -> tuple[pa.Table, list[int]]:
+def _table(files: list[str], place: Place, units: Mapping[str, str]) -> tuple[pa.Table, list[int]]:
     """Read parts whose columns are those that were written, and how many rows each has.
 
     Pages hold checksums of their own.
     """
-    wanted, rows = schema_of((), place), []
+    wanted, rows = schema_of((), place, tuple(units.items())), []
     found = ds.dataset(files, schema=wanted, format=CHECKED)
     for fragment in found.get_fragments():
         if not fragment.physical_schema.equals(wanted):
@@ -168,30 +168,33 @@ def _table(files: list[str], place: Place) -> tuple[pa.Table, list[int]]:
     return found.to_table(), rows
 
 
-def part_name(block: int) -> str:
-    """Return the name of a block's part.
-
-    Examples
-    --------
-    >>> part_name(17)
-    'block-000000017.parquet'
-    """
-    return f"block-{block:09d}.parquet"
-
-
 def place_in(folder: Path) -> Place | None:
     """Return what positions are called in a dataset that has parts; None if none of them says."""
-    for _, part in sorted(parts_of(folder), key=lambda found: found[0]):
+    for schema in _schemas(folder):
         try:
-            schema = pq.read_schema(part.path)
             told = (schema.metadata or {}).get(_POSITION, b"distance").decode()
             item = schema.field(1)
             unit = (item.metadata or {}).get(b"unit", b"m").decode()
-        except (OSError, pa.ArrowException, UnicodeDecodeError, IndexError):
+        except (UnicodeDecodeError, IndexError):
             continue  # it is damaged, which reading it says
         if item.name == told:
             return Place(item.name, unit)
     return None
+
+
+def units_in(folder: Path) -> dict[str, str]:
+    """Return the optional columns of a dataset that has parts, with their units."""
+    for schema in _schemas(folder):
+        more = [item for item in list(schema)[len(PICK_COLUMNS) :] if item.name in MORE_COLUMNS]
+        return {item.name: (item.metadata or {}).get(b"unit", b"").decode() for item in more}
+    return {}
+
+
+def _schemas(folder: Path) -> Iterator[pa.Schema]:
+    """Yield the schemas of parts, by the number of their block; of damaged ones none."""
+    for _, part in sorted(parts_of(folder), key=lambda found: found[0]):
+        with suppress(OSError, pa.ArrowException, UnicodeDecodeError):
+            yield pq.read_schema(part.path)
 
 
 def _names(place: Place) -> dict[str, str]:
@@ -200,14 +203,21 @@ def _names(place: Place) -> dict[str, str]:
 
 
 @lru_cache(maxsize=4)
-def schema_of(attrs: tuple[tuple[str, str], ...], place: Place = METRES) -> pa.Schema:
-    """Return the schema of a part, with the run's metadata."""
+def schema_of(
+    attrs: tuple[tuple[str, str], ...],
+    place: Place = METRES,
+    more: tuple[tuple[str, str], ...] = (),
+) -> pa.Schema:
+    """Return the schema of a part, with the run's metadata, and the units of optional columns."""
     kinds = {"datetime64[ns]": pa.timestamp("ns"), "str": pa.string(), "float32": pa.float32()}
     kinds |= {"float64": pa.float64(), "int64": pa.int64()}
     units = {**_UNITS, place.name: place.unit}
     fields = [
         pa.field(name, kinds[kind], metadata={"unit": units[name]} if name in units else None)
         for name, kind in zip(_names(place).values(), PICK_COLUMNS.values(), strict=True)
+    ]
+    fields += [
+        pa.field(name, kinds[MORE_COLUMNS[name]], metadata={"unit": unit}) for name, unit in more
     ]
     return pa.schema(fields, metadata=dict(attrs))
 
@@ -219,14 +229,16 @@ def encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
 
 @lru_cache(maxsize=4)
 def _empty(schema: pa.Schema) -> pa.Buffer:
-    return _encode(join([]), schema)
+    return _encode(join([], schema.names[len(PICK_COLUMNS) :]), schema)
 
 
 def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
     rows = order(table)
     columns = [
         pa.array(table[key][rows], item.type)
-        for key, item in zip(PICK_COLUMNS, schema, strict=True)
+        for key, item in zip(
+            (*PICK_COLUMNS, *schema.names[len(PICK_COLUMNS) :]), schema, strict=True
+        )
     ]
     told = {_ROWS: str(len(rows))}
     if (name := schema.field(1).name) != "distance":
@@ -241,41 +253,3 @@ def _encode(table: PickTable, schema: pa.Schema) -> pa.Buffer:
         write_page_checksum=True,  # or one bit that rots is another pick
     )
     return file.getvalue()
-
-
-def parts_of(folder: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
-    """Yield the parts in a folder, by the number of their block."""
-    if folder.is_dir():
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if found := _NAME.fullmatch(entry.name):
-                    yield int(found[1]), entry
-
-
-def check_free(path: Path, overwrite: bool) -> list[Path]:
-    """Return the parts to replace; raise if there are any unasked, or anything else."""
-    if not path.exists():
-        return []
-    if not path.is_dir():
-        raise OutputExists(
-            f"{path} is a file, and the picks become a folder of this name. Choose another path, "
-            "or move the file away."
-        )
-    found = sorted(path.iterdir())
-    parts = [entry for entry in found if _NAME.fullmatch(entry.name)]
-    known = not parts or any(map(_is_ours, parts)) or had_a_run(path)  # the first may be damaged
-    ours = found == parts and known
-    if found and not (overwrite and ours):
-        strange = [entry for entry in found if entry not in parts] or found
-        raise OutputExists(
-            f"{path} already holds {', '.join(entry.name for entry in strange[:5])}; choose "
-            f"another path{', or replace these picks with overwrite=True' if ours else ''}."
-        )
-    return found
-
-
-def _is_ours(part: Path) -> bool:
-    try:
-        return b"dasdist_format" in (pq.read_schema(part).metadata or {})
-    except (OSError, pa.ArrowException, UnicodeDecodeError):
-        return False

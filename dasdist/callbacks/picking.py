@@ -1,43 +1,34 @@
-"""Pick arrivals from probability curves, independently on every channel.
+"""Pick arrivals from probability curves, independently on every channel."""
 
-A pick lies at an exact, rational position of the recording; everything else follows from it::
-
-    patch           start . . r0 . . . . . . . r1         samples at the model's sampling
-    outputs                   0   1   2   3   4           one of them is a peak
-    position        start + r0 + peak * (r1 - r0) / out   -> time, sample of the recording
-    output sample   of the segment                        -> the block that owns the pick
-
-Peaks of overlapping patches compete where they are closer than the minimum separation; the block
-that owns a pick sees all its competitors, because the pick halo reaches that far.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dasdist.callbacks.base import Context, DASAnnotateCallback
 from dasdist.callbacks.needs import Needs
-from dasdist.callbacks.peaks import find_peaks, survivors
-from dasdist.callbacks.picking_options import check_options, thresholds_by_key, warn_of_holes
+from dasdist.callbacks.pick_columns import (
+    AROUND,
+    OF_SAMPLES,
+    units_of,
+)
+from dasdist.callbacks.pick_mapping import PickMapper
+from dasdist.callbacks.picking_options import (
+    check_options,
+    chosen_columns,
+    thresholds_by_key,
+    warn_of_holes,
+)
 from dasdist.callbacks.picks import (
-    CANDIDATE,
     METRES,
     PickList,
     PickTable,
     join,
     place_of,
-    placed,
-    positions,
     to_dataframe,
 )
-from dasdist.errors import DasdistError
-from dasdist.geometry.blocks import Block
-from dasdist.geometry.patches import Patch
+from dasdist.errors import DasdistError, InvalidInput
 
 __all__ = ["DASPickingCallback", "PickMapper"]
 
@@ -56,6 +47,8 @@ class DASPickingCallback(DASAnnotateCallback):
         all.
     blinding : tuple of int
         Outputs at the start and at the end of every patch that are not searched.
+    columns : str or iterable of str
+        More columns of picks, of ``"amplitude"``, ``"snr"`` and ``"peak_width"``; none by default.
 
     Attributes
     ----------
@@ -72,7 +65,11 @@ class DASPickingCallback(DASAnnotateCallback):
 
         Where the channel dimension holds no distances but, say, numbers of channels, the second
         column has the name of that dimension.  ``picks.attrs["units"]`` states its unit: "m", "1",
-        or what the data states.
+        or what the data states.  The optional columns are::
+
+            amplitude      float32         largest sample after the pick, in the unit of the data
+            snr            float32         rms of the samples after the pick over that before it
+            peak_width     float32         seconds at half of the height of the annotation's peak
 
     Raises
     ------
@@ -92,6 +89,12 @@ class DASPickingCallback(DASAnnotateCallback):
     needs both neighbours, so the outermost searched outputs of a patch are no peaks: patches should
     overlap by two outputs more than the blinding.
 
+    `amplitude` and `snr` are of the preprocessed samples, as recorded but resampled and filtered
+    for the model, within 2 s before and 2 s after the pick, counted from their mean before it; the
+    windows are cut where the segment ends.  They do not depend on blocks, but for filters, which
+    forget where they started to 1e-6.  They are NaN where a sample that they need is missing.  The
+    unit of the data is what its attribute ``units`` says, else "unknown".
+
     Takes the place of ``seisbench.models.das_base.DASPickingCallback``, with these differences: of
     equal picks close to each other the last is kept, not all; the separation holds for outputs
     coarser or finer than the input, and may be 0; thresholds may be integers; picks compete where
@@ -109,13 +112,16 @@ class DASPickingCallback(DASAnnotateCallback):
         thresholds: float | Mapping[str, float] = 0.2,
         min_time_separation: float = 1.0,
         blinding: tuple[int, int] = (100, 100),
+        columns: str | Iterable[str] = (),
     ):
         check_options(thresholds, min_time_separation, blinding)
+        self.columns = chosen_columns(columns)
         self.thresholds = thresholds
         self.min_time_separation = min_time_separation
         self.blinding = blinding
         self._by_key: tuple[tuple[str, float], ...] = ()
         self._place = METRES
+        self._units: Mapping[str, str] = {}
         self._picks: pd.DataFrame | None = None
 
     @property
@@ -123,6 +129,7 @@ class DASPickingCallback(DASAnnotateCallback):
         """A halo in which other picks compete; exact values from the thresholds on."""
         return Needs(
             pick_halo=float(self.min_time_separation),
+            around=AROUND if set(OF_SAMPLES) & set(self.columns) else (0.0, 0.0),
             device_curves=True,
             exact_above=dict(self._by_key),
         )
@@ -130,10 +137,12 @@ class DASPickingCallback(DASAnnotateCallback):
     @property
     def settings(self) -> Mapping[str, Any]:
         """The options."""
+        more = {"columns": self.columns, "column_windows": AROUND} if self.columns else {}
         return {
             "thresholds": self.thresholds,
             "min_time_separation": self.min_time_separation,
             "blinding": self.blinding,
+            **more,
         }
 
     @property
@@ -149,12 +158,19 @@ class DASPickingCallback(DASAnnotateCallback):
         self._picks = None
         self._by_key = thresholds_by_key(self.thresholds, context.annotate_keys, context.phases)
         self._place = place_of(context.dims[1], context.channel_unit)
+        if self._place.name in self.columns:
+            raise InvalidInput(
+                f"The channel dimension is called {self._place.name!r}, as is an optional column "
+                "of picks: rename the dimension, or leave the column out."
+            )
+        self._units = units_of(self.columns, context.data_unit)
         any(warn_of_holes(self.blinding, grid.rows) for grid in context.grids)  # once is enough
 
     def mapper(self) -> "PickMapper":
         """Return the half that picks a block."""
         first, last = self.blinding
-        return PickMapper(self._by_key, float(self.min_time_separation), (int(first), int(last)))
+        blinding = int(first), int(last)
+        return PickMapper(self._by_key, float(self.min_time_separation), blinding, self.columns)
 
     def counted(self, part: PickTable) -> Mapping[str, int]:
         """Return how many picks there are, and how many of each phase."""
@@ -164,11 +180,11 @@ class DASPickingCallback(DASAnnotateCallback):
 
     def combine(self, parts: Sequence[PickTable]) -> PickTable:
         """Append tables."""
-        return join(parts)
+        return join(parts, self.columns)
 
     def finalize(self, part: PickTable) -> None:
         """Sort the picks."""
-        self._picks = to_dataframe(part, self._place)
+        self._picks = to_dataframe(part, self._place, self._units)
 
     def get_results_dataframe(self) -> pd.DataFrame:
         """Return `picks`."""
@@ -181,78 +197,3 @@ class DASPickingCallback(DASAnnotateCallback):
             key: PickList(picks[picks["phase"] == key], self._place) for key, _ in self._by_key
         }
         return {**by_key, "picks": picks}
-
-
-@dataclass(frozen=True, slots=True)
-class PickMapper:
-    """Picks the patches of a block; the part is a table of the picks in the core.
-
-    Parameters
-    ----------
-    thresholds : tuple of (str, float)
-        Annotation keys and the least confidence of their picks.
-    min_time_separation : float
-        Seconds, as for the callback.
-    blinding : tuple of int
-        Outputs, as for the callback.
-    """
-
-    thresholds: tuple[tuple[str, float], ...]
-    min_time_separation: float
-    blinding: tuple[int, int]
-
-    def __call__(self, block: Block) -> "_BlockPicks":
-        """Begin picking one block."""
-        return _BlockPicks(self, block)
-
-
-class _BlockPicks:
-    """The candidates of one block."""
-
-    def __init__(self, options: PickMapper, block: Block):
-        grid = block.grid
-        self._options, self._grid, self._core = options, grid, block.core
-        separation = Fraction(repr(options.min_time_separation))  # 0.1 s means 1/10 s
-        unit = grid.model_time.spacing / grid.rows.stride.denominator
-        self._distance = int(separation / grid.out_time.spacing)
-        self._separation = int(separation / unit)
-        self._found: dict[str, list[NDArray[np.void]]] = {key: [] for key, _ in options.thresholds}
-
-    def add(self, patch: Patch) -> None:
-        """Find the peaks of one patch on the channels of the core."""
-        rows, columns = self._grid.rows, self._grid.columns
-        blind_start, blind_stop = self._options.blinding
-        first, last = 0, rows.out
-        if rows.padded:  # what lies beyond the recording is not searched, nor does it compete
-            first, last = -patch.sample, rows.out_size - patch.sample
-        start = max(0, first) + blind_start
-        searched = slice(start, max(start, min(last, rows.out) - blind_stop))
-        here = slice(
-            max(0, self._core.distance.start - patch.channel),
-            max(0, self._core.distance.stop - patch.channel),
-        )
-        for key, threshold in self._options.thresholds:
-            curves = patch.annotations[key][searched, here]
-            peaks, channels, heights = find_peaks(curves, threshold, self._distance)
-            found = np.empty(peaks.size, dtype=CANDIDATE)
-            found["confidence"] = heights
-            peaks += start
-            channels += here.start
-            found["sample"] = patch.sample + peaks
-            found["channel"] = patch.channel + channels
-            found["position"] = positions(rows, patch.row, peaks)
-            found["place"] = positions(columns, patch.column, patch.inset + channels)
-            self._found[key].append(found)
-
-    def part(self) -> PickTable:
-        """Return the picks of the core that no better pick is close to."""
-        core = self._core.time
-        tables = []
-        for key, found in self._found.items():
-            peaks = np.concatenate([np.empty(0, dtype=CANDIDATE), *found], dtype=CANDIDATE)
-            kept = survivors(
-                peaks["position"], peaks["channel"], peaks["confidence"], self._separation
-            )
-            kept &= (core.start <= peaks["sample"]) & (peaks["sample"] < core.stop)
-            tables.append(placed(key, peaks[kept], self._grid))
-        return join(tables)

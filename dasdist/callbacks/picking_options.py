@@ -8,11 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from dasdist.callbacks.picks import MORE_COLUMNS
 from dasdist.errors import DataWarning, InvalidInput
 from dasdist.geometry.patches import PatchGrid
 from dasdist.spelling import nearest
 
-__all__ = ["check_options", "check_thresholds", "thresholds_by_key", "warn_of_holes"]
+__all__ = [
+    "check_options",
+    "check_thresholds",
+    "chosen_columns",
+    "thresholds_by_key",
+    "warn_of_holes",
+]
 
 
 def check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> None:
@@ -29,6 +36,31 @@ def check_options(thresholds: Any, min_time_separation: Any, blinding: Any) -> N
         raise InvalidInput(
             f"blinding={blinding!r}: give two whole numbers of outputs, each at least 0."
         )
+
+
+def chosen_columns(columns: Any) -> tuple[str, ...]:
+    """Return the optional columns that are asked for, in the order that they have in tables.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none of such a name.
+
+    Examples
+    --------
+    >>> chosen_columns(["snr", "amplitude"]), chosen_columns("snr"), chosen_columns(())
+    (('amplitude', 'snr'), ('snr',), ())
+    """
+    asked = [columns] if isinstance(columns, str) else list(columns)
+    for name in asked:
+        if name not in MORE_COLUMNS:
+            near = nearest(str(name), tuple(MORE_COLUMNS))
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InvalidInput(
+                f"columns={name!r}: the optional columns of picks are {', '.join(MORE_COLUMNS)}; "
+                f"all others are always there.{hint}"
+            )
+    return tuple(name for name in MORE_COLUMNS if name in asked)
 
 
 def check_thresholds(

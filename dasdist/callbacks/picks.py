@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, overload
 
 import numpy as np
@@ -17,6 +18,7 @@ from dasdist.units import count_of
 
 __all__ = [
     "METRES",
+    "MORE_COLUMNS",
     "PICK_COLUMNS",
     "DASPick",
     "PickList",
@@ -40,6 +42,14 @@ PICK_COLUMNS: Mapping[str, str] = {
     "sample_index": "int64",  # nearest sample of the recording that was passed
     "segment": "int64",  # number of the segment
 }
+
+
+MORE_COLUMNS: Mapping[str, str] = {
+    "amplitude": "float32",  # of the preprocessed samples after the pick
+    "snr": "float32",  # rms of the samples after the pick over that before it
+    "peak_width": "float32",  # seconds at half of the peak's height
+}
+"""Columns that picks have as well where they are asked for: `dasdist.callbacks.pick_columns`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +86,13 @@ def place_of(dimension: str, unit: str) -> Place:
 
 CANDIDATE = np.dtype(
     {
-        "names": ["sample", "channel", "position", "place", "confidence"],
-        "formats": ["i8", "i8", "i8", "i8", "f4"],
+        "names": ["sample", "channel", "position", "place", "confidence", "width"],
+        "formats": ["i8", "i8", "i8", "i8", "f4", "f4"],
     }
 )
 """A peak whose competitors are not known yet: output sample and channel of the segment; exact
-position in time and place along the fibre, as `positions` counts them; height."""
+position in time and place along the fibre, as `positions` counts them; height; seconds at half of
+that, if it is asked for."""
 
 
 def positions(grid: PatchGrid, patch: int, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -120,8 +131,10 @@ def _nearest(
     return recorded.start + np.minimum(index, recorded.size - 1)  # upsampling ends beyond the last
 
 
-def join(tables: Iterable[PickTable]) -> PickTable:
+def join(tables: Iterable[PickTable], more: Sequence[str] = ()) -> PickTable:
     """Return the picks of all tables, in their order; an empty table if there are none.
+
+    They have the columns of `PICK_COLUMNS`, and `more` of `MORE_COLUMNS`.
 
     Examples
     --------
@@ -129,7 +142,8 @@ def join(tables: Iterable[PickTable]) -> PickTable:
     '<M8[ns]'
     """
     tables = list(tables)
-    empty = {name: np.empty(0, dtype=kind) for name, kind in PICK_COLUMNS.items()}
+    kinds = {**PICK_COLUMNS, **{name: MORE_COLUMNS[name] for name in more}}
+    empty = {name: np.empty(0, dtype=kind) for name, kind in kinds.items()}
     return {name: np.concatenate([empty[name], *(t[name] for t in tables)]) for name in empty}
 
 
@@ -145,7 +159,9 @@ def order(table: PickTable) -> NDArray[np.intp]:
     return np.lexsort([table[name] for name in reversed(first)])
 
 
-def to_dataframe(table: PickTable, place: Place = METRES) -> pd.DataFrame:
+def to_dataframe(
+    table: PickTable, place: Place = METRES, units: Mapping[str, str] = MappingProxyType({})
+) -> pd.DataFrame:
     """Sort picks by time, channel and phase.
 
     Parameters
@@ -154,21 +170,24 @@ def to_dataframe(table: PickTable, place: Place = METRES) -> pd.DataFrame:
         Picks in any order.
     place : Place
         What their positions are.
+    units : mapping of str to str
+        The optional columns that they have, with their units.
 
     Returns
     -------
     pandas.DataFrame
-        Columns in the order of `PICK_COLUMNS`, "distance" called as `place` says, whose unit is in
-        ``attrs["units"]``.  The row order does not depend on the input's:
-        where time, channel and phase are equal, the other columns decide.
+        Columns in the order of `PICK_COLUMNS`, then the optional ones; "distance" called as `place`
+        says, whose unit is in ``attrs["units"]`` with those of the optional columns.  The row order
+        does not depend on the input's: where time, channel and phase are equal, the other columns
+        decide.
     """
     phases, codes = np.unique(table["phase"], return_inverse=True)
     rows = order({**table, "phase": codes})
-    columns = {name: table[name][rows] for name in PICK_COLUMNS}
+    columns = {name: table[name][rows] for name in (*PICK_COLUMNS, *units)}
     columns["phase"] = phases.astype(object)[codes[rows]]  # one Python string per phase, not pick
     picks = pd.DataFrame(columns).astype({"phase": str})
     picks = picks.rename(columns={"distance": place.name})
-    picks.attrs["units"] = {place.name: place.unit}
+    picks.attrs["units"] = {place.name: place.unit, **units}
     return picks
 
 

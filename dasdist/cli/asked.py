@@ -71,11 +71,17 @@ def merged(
     settings: Sequence[str] | None,
     batch_size: int | None,
     threshold: Sequence[str] | None = None,
+    columns: str | None = None,
     *,
     pad: bool = False,
+    by_date: bool = False,
 ) -> dict[str, Any]:
     """Bring all arguments of the model and the callback together."""
     given: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
     if pad:
         given["pad"] = True
+    if by_date:
+        given["by_date"] = True
+    if columns is not None:
+        given["columns"] = tuple(filter(None, map(str.strip, columns.split(","))))
     return {**parse_settings(settings or ()), **given, **parse_thresholds(threshold or ())}

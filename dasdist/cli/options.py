@@ -38,6 +38,14 @@ Threshold = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="More columns of picks: amplitude, snr, peak_width. Default: none.",
+        rich_help_panel=_MODEL,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -232,6 +240,14 @@ ClusterFolder = Annotated[
     ),
 ]
 
+ByDate = Annotated[
+    bool,
+    typer.Option(
+        "--by-date",
+        help="Put picks into a folder for each date, date=2024-05-01, for datasets of years.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option(

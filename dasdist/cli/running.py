@@ -42,7 +42,8 @@ _OPTIONS = {
 """What is given to a command by an option of its own, not by --set."""
 
 _OF_CLASSIFY = dict.fromkeys(
-    ("thresholds", "min_time_separation", "blinding"), "It belongs to the command classify."
+    ("thresholds", "min_time_separation", "blinding", "columns"),
+    "It belongs to the command classify.",
 )
 
 

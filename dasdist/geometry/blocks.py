@@ -144,6 +144,9 @@ class SegmentGrid:
         Outputs on either side of a core that picks of the core can depend on.
     core : tuple of int
         Output samples and channels of a block's core.
+    around : tuple of int
+        Samples at the model's sampling, before and after every output of a core, that its part
+        depends on besides the patches.
     """
 
     index: int
@@ -158,6 +161,7 @@ class SegmentGrid:
     settling: int
     pick_halo: int
     core: tuple[int, int]
+    around: tuple[int, int] = (0, 0)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -288,9 +292,23 @@ class SegmentGrid:
             min(self.shape[0], core.stop + self.pick_halo),
         )
         rows = Span(*self.rows.touching(*wanted))
-        start, stop = self.rows.input_span(rows.start, rows.stop)
-        inputs = Span(max(0, start - self.settling), min(stop, self.rows.size))
+        settled = self.settled(core, rows)
+        inputs = Span(max(0, settled.start - self.settling), min(settled.stop, self.rows.size))
         return core, rows, inputs, Span(*self.ratios[0].needs(*_ends(inputs), self.time.size))
+
+    def settled(self, core: Span, rows: Span) -> Span:
+        """Return the samples that a block's patches, and what is around its core, consist of.
+
+        They may lie beyond a padded segment, which is a single patch.
+        """
+        start, stop = self.rows.input_span(rows.start, rows.stop)
+        if self.around == (0, 0) or self.rows.padded:
+            return Span(start, stop)
+        stride, (before, after) = self.rows.stride, self.around
+        # a peak lies within half an output of the output that it counts as
+        first = self.rows.covers[0] + (core.start - 1) * stride // 1 - before
+        last = self.rows.covers[0] - (-core.stop * stride // 1) + after
+        return Span(max(0, min(start, int(first))), min(self.rows.size, max(stop, int(last))))
 
     def along_fibre(self, number: int) -> tuple[Span, Span, Span, Span]:
         """Return core, patches, prepared and read channels of the blocks in one column."""

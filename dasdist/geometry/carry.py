@@ -134,7 +134,7 @@ class Earlier:
 def _kind(grid: SegmentGrid) -> tuple[Any, ...]:
     rows = grid.rows.window, grid.rows.shift, grid.rows.out, grid.rows.covers
     fibre = grid.distance, grid.recorded.distance, grid.columns, grid.channelwise
-    return grid.time.step, grid.ratios, rows, fibre, grid.settling, grid.pick_halo
+    return grid.time.step, grid.ratios, rows, fibre, grid.settling, grid.pick_halo, grid.around
 
 
 def _blocks_of(grid: SegmentGrid, rows: _Ints) -> _Ints:
@@ -204,7 +204,7 @@ def _free_rows(grid: SegmentGrid) -> tuple[int, int]:
 
 def _is_free(grid: SegmentGrid, row: int) -> bool:
     core, patches, inputs, read = grid.along_time(row)
-    start = grid.rows.start(patches.start)
+    start = grid.settled(core, patches).start
     return (
         core.start >= grid.pick_halo
         and core.stop + grid.pick_halo <= grid.shape[0]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dasdist.amplitude import AS_RECORDED, Amplitude, is_wide
 from dasdist.block_events import StageListener, silent
-from dasdist.callbacks.base import Accumulator, Mapper
+from dasdist.callbacks.base import Accumulator, Mapper, SampleReader
 from dasdist.callbacks.needs import Needs
 from dasdist.errors import ModelFault
 from dasdist.geometry import Block, Patch
@@ -30,6 +30,7 @@ from dasdist.inference.patches import Batching, annotate_patches
 from dasdist.inference.predictor import Predictor
 from dasdist.inference.prefetch import computed_ahead
 from dasdist.inference.preprocess import Prepared, prepare, prepare_resampled
+from dasdist.inference.samples import BlockSamples
 from dasdist.inference.slices import read_resampled
 from dasdist.inference.stopwatch import Stopwatch
 from dasdist.inference.telling import model_faults, what_is_missing
@@ -133,7 +134,7 @@ def process_block(
                 raise selection.refusal(absences)
         if left_out.any:
             missing = tuple(what_is_missing(absences, selection, block.index))
-        reduced = partial(_reduced, left_out, recipe, predictor, stage, partly=partly)
+        reduced = partial(_reduced, left_out, recipe, predictor, stage, absences, partly=partly)
         curves = on_gpu and recipe.needs.device_curves
         try:
             made = reduced(data, fetched=not curves)
@@ -201,6 +202,7 @@ def _reduced(
     recipe: Recipe,
     predictor: Predictor,
     stage: Stopwatch,
+    absences: Sequence[Absence],
     data: Prepared,
     *,
     fetched: bool,
@@ -234,6 +236,9 @@ def _reduced(
         stage.count_patch()
         with stage("reduce"):
             accumulator.add(patch)
+    if any(recipe.needs.around) and isinstance(accumulator, SampleReader):
+        with stage("reduce"):
+            accumulator.measure(BlockSamples(data, left_out.block, absences))
     if faults is not None and replace(left_out, touched=left_out.touched | faults.touched).whole:
         raise _fault(faults, predictor)
     return accumulator, faults

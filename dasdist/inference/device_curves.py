@@ -32,6 +32,12 @@ class DeviceCurves:
     def __getitem__(self, where: Any) -> "DeviceCurves":
         return DeviceCurves(self.values[where])
 
+    def on_host(self, channels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the curves of some channels on the CPU."""
+        at = torch.from_numpy(channels).to(self.values.device)
+        found: NDArray[np.float32] = self.values[:, at].cpu().numpy()
+        return found
+
     def local_maxima(
         self, height: float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:

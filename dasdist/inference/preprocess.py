@@ -177,7 +177,8 @@ def _resampled(values: Any, block: Block, resample: Callable[..., Any]) -> Any:
 def _cut(values: Any, block: Block) -> Prepared:
     """Drop what only the filter needed; pad a segment that is shorter than a patch."""
     start, rows = block.inputs.time.start, block.grid.rows
-    first, last = rows.input_span(block.rows.start, block.rows.stop)
+    settled = block.grid.settled(block.core.time, block.rows)
+    first, last = settled.start, settled.stop
     if rows.padded:
         values = padded(values, -first, last - rows.size)
     else:

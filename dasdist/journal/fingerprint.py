@@ -62,12 +62,14 @@ def describe_grid(grid: SegmentGrid) -> dict[str, Json]:
         "settling": int(grid.settling),
         "pick_halo": int(grid.pick_halo),
         "core": [int(size) for size in grid.core],
+        **({"around": [int(size) for size in grid.around]} if any(grid.around) else {}),
     }
 
 
 def grid_from_description(described: Mapping[str, Json]) -> SegmentGrid:
     """Return the segment that :func:`describe_grid` described."""
     time, distance = described["recorded"]
+    before, after = described.get("around", (0, 0))
     up_down = [Ratio(up, down) for up, down in described["ratios"]]
     return SegmentGrid(
         index=described["index"],
@@ -82,6 +84,7 @@ def grid_from_description(described: Mapping[str, Json]) -> SegmentGrid:
         settling=described["settling"],
         pick_halo=described["pick_halo"],
         core=(described["core"][0], described["core"][1]),
+        around=(before, after),
     )
 
 

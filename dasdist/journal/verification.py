@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from dasdist.callbacks.pick_files import parts_of
+from dasdist.callbacks.pick_parts import parts_of
 from dasdist.callbacks.zarr_members import members_mended, shards_of
 from dasdist.callbacks.zarr_root import keep_copy, mend
 from dasdist.errors import InvalidInput
@@ -180,7 +180,7 @@ def _verify(output: Path, folder: Path, progress: Progress) -> Verification:
             keep_copy(output, folder)
             files = _shards(output, numbers)
         elif all("picks" in part for part in standing.values()):
-            files = {number: [Path(entry.path)] for number, entry in parts_of(output)}
+            files = _parts(output)
         else:
             raise InvalidInput(
                 f"{output} holds neither picks nor annotations of dasdist, and what else callbacks "
@@ -204,6 +204,14 @@ def _verify(output: Path, folder: Path, progress: Progress) -> Verification:
         },
         mended=tuple(mended),
     )
+
+
+def _parts(folder: Path) -> dict[int, list[Path]]:
+    """Return the files of each block: of a dataset by date there may be several."""
+    found: dict[int, list[Path]] = {}
+    for number, entry in parts_of(folder):
+        found.setdefault(number, []).append(Path(entry.path))
+    return found
 
 
 def _shards(store: Path, numbers: Mapping[int, int]) -> dict[int, list[Path]]:
@@ -250,7 +258,7 @@ def _look(part: Mapping[str, int], files: Sequence[Path]) -> tuple[int, str]:
             return size, f"{file} cannot be read: {error.strerror or error}"
         total, size = (total + found) % 2**32, size + length
     names = ", ".join(file.name for file in files[:3]) or "its file"
-    if not files or len(files) != part.get("shards", 1):
+    if not files or len(files) != part.get("shards", part.get("files", 1)):
         return size, "files are missing"
     if size != part.get("bytes"):
         return size, f"{names} has another size than was written"

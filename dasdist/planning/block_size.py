@@ -68,7 +68,7 @@ def _none(grid: SegmentGrid) -> None:
 def _kind(grid: SegmentGrid) -> tuple[Any, ...]:
     """Return what segments share whose blocks should be alike."""
     rows = grid.rows.window, grid.rows.shift, grid.rows.out, grid.rows.covers
-    return grid.ratios, rows, grid.columns, grid.settling, grid.pick_halo
+    return grid.ratios, rows, grid.columns, grid.settling, grid.pick_halo, grid.around
 
 
 def _core(

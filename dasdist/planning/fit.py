@@ -123,7 +123,10 @@ def make_plan(
             grid = replace(grid, settling=settling_samples(filtering))
         sections.append(filtering)
         halo = Fraction(needs.pick_halo) / grid.out_time.spacing
-        grids.append(replace(grid, pick_halo=-(-halo // 1) + 1 if halo else 0))
+        spacing = grid.model_time.spacing
+        before, after = (int(-(-Fraction(seconds) // spacing)) for seconds in needs.around)
+        pick_halo = -(-halo // 1) + 1 if halo else 0
+        grids.append(replace(grid, pick_halo=pick_halo, around=(before, after)))
     _report_left_out(skipped, grids, recording)
     plan = Plan(
         model=spec.name,

@@ -213,7 +213,7 @@ def _small(grid: SegmentGrid, patches: int) -> SegmentGrid:
     width = across if grid.channelwise else columns.out_size
     if not grid.channelwise and across < columns.count:
         width = columns.out_start(across)
-    small = replace(grid, core=(max(1, length), max(1, width)), pick_halo=0)
+    small = replace(grid, core=(max(1, length), max(1, width)), pick_halo=0, around=(0, 0))
     if across * down > 1 and area(small.block(0).read.shape) > _MOST_READ:
         return _small(grid, patches // 2)
     return small

@@ -152,6 +152,7 @@ class Request:
             grids=plan.grids,
             dims=(self.recording.time_name, self.recording.channel_name),
             channel_unit=self.recording.channel_unit,
+            data_unit=self.recording.unit,
             attrs=self.attributes,
         )
 

@@ -98,6 +98,8 @@ class Recording:
         The arrays, in the order of their samples.
     notes : tuple of str
         What was left out because other samples have the same time.
+    unit : str
+        Unit of the samples, as the data states it; "" if it does not.
     jitter : str
         How time stamps jitter and what to do, where it cuts the recording.
 
@@ -126,6 +128,7 @@ class Recording:
     graph: Any | None
     members: tuple[Member, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
+    unit: str = ""
     jitter: str = field(default="", repr=False)
 
     def select(self, region: Region) -> Selection:

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from dasdist.errors import InvalidInput
 from dasdist.geometry import Region, Span
 from dasdist.sources.coordinates import ties_of_values
-from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
+from dasdist.sources.labelled import (
+    GraphSource,
+    Labelled,
+    coordinate_in,
+    in_memory,
+    is_graph,
+    unit_in,
+)
 from dasdist.sources.positions import in_metres
 from dasdist.sources.selection import Source, file_identity
 from dasdist.sources.spectra import refuse_spectra_of_febus
@@ -127,7 +134,16 @@ def _labelled(
         },
         source=source,
         graph=graph,
+        unit=_unit(patch),
     )
+
+
+def _unit(patch: Any) -> str:
+    """Return the unit of the samples."""
+    found = getattr(patch.attrs, "data_units", None)
+    if found is None:
+        return ""
+    return f"{found.units:~}" if getattr(found, "magnitude", 0) == 1 else unit_in({"units": found})
 
 
 def _source(values: Any, time_axis: int) -> Source:

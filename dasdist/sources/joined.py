@@ -159,6 +159,7 @@ def _one(group: Sequence[Labelled]) -> Labelled:
             name: replace(first.coordinates[name], ties=ties),
         },
         source=partial(_source, [array.source for array in group], sizes),
+        unit=first.unit if all(array.unit == first.unit for array in group) else "",
     )
 
 

@@ -15,7 +15,15 @@ from dasdist.sources.coordinates import Ties
 from dasdist.sources.lengths import METRE, NUMBER, is_number, metres
 from dasdist.sources.selection import ArraySource, Source
 
-__all__ = ["Coordinate", "GraphSource", "Labelled", "coordinate_in", "in_memory", "is_graph"]
+__all__ = [
+    "Coordinate",
+    "GraphSource",
+    "Labelled",
+    "coordinate_in",
+    "in_memory",
+    "is_graph",
+    "unit_in",
+]
 
 _COUNTED = frozenset(
     ("channel", "channels", "channel_number", "channel_index", "locus", "loci", "trace", "traces")
@@ -97,6 +105,8 @@ class Labelled:
         The values, where they are a dask graph.
     name : str or None
         What the data is called.
+    unit : str
+        Unit of the samples, as the data states it; "" if it does not.
     """
 
     dims: tuple[str, ...]
@@ -107,6 +117,20 @@ class Labelled:
     source: Callable[[int], Source]
     graph: Any | None = None
     name: str | None = None
+    unit: str = ""
+
+
+def unit_in(attrs: Mapping[Any, Any] | None) -> str:
+    """Return the unit that attributes state, as text: perhaps what pint left there.
+
+    Examples
+    --------
+    >>> unit_in({"units": " nm/m/s "}), unit_in(None)
+    ('nm/m/s', '')
+    """
+    known = attrs or {}
+    stated = known.get("units", known.get("unit", known.get("data_units")))
+    return "" if stated is None else str(stated).strip()
 
 
 def is_graph(values: Any) -> bool:

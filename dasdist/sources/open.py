@@ -127,6 +127,7 @@ dascore.BaseSpool, path or range
         graph=graph,
         members=tuple(members),
         notes=tuple(note for one in timed for note in one.notes),
+        unit=_common_unit(arrays),
         jitter=next((str(one.jitter) for one in timed if one.jitter), ""),
     )
 
@@ -238,6 +239,12 @@ def _check_alike(array: Labelled, time_name: str, channel_name: str, *, alone: b
             "The collection has an array that is a dask graph; pass such arrays one at a time, or "
             "only arrays that are read from files."
         )
+
+
+def _common_unit(arrays: Sequence[Labelled]) -> str:
+    """Return the unit of the samples, if all arrays state the same."""
+    first, *others = {array.unit for array in arrays}
+    return "" if others else first
 
 
 def _check_unit(unit: str, first: str) -> None:

@@ -54,6 +54,8 @@ class Stored:
         Unit of the positions of channels, if it says so and they are those of the file.
     indexed : bool
         Whether the array is of an index, which converted what it could.
+    samples_unit : str
+        Unit of the samples, if the file says so; "" if not.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Stored:
     time_axis: int | None
     unit: str | None
     indexed: bool
+    samples_unit: str = ""
 
 
 def stored_as(data: xdas.DataArray) -> Stored | None:
@@ -75,13 +78,21 @@ def stored_as(data: xdas.DataArray) -> Stored | None:
             if link is None:
                 dim = next((d for d in data.dims if _is_of_fibre(data, d)), "")
                 held = positions_of_netcdf(file[name].parent, dim)
-                return Stored(path, False, None, _unit_of(data, held), indexed)
+                unit = _as_text(file[name].attrs.get("units"))
+                return Stored(path, False, None, _unit_of(data, held), indexed, unit)
         with h5py.File(link, "r") as linked:
             acquisition = linked["Acquisition"]
             time_axis, held = time_axis_of_prodml(acquisition), positions_of_prodml(acquisition)
-        return Stored(link, name == _PRODML, time_axis, _unit_of(data, held), indexed)
+            unit = _as_text(linked[_PRODML].parent.attrs.get("RawDataUnit"))
+        return Stored(link, name == _PRODML, time_axis, _unit_of(data, held), indexed, unit)
     except (OSError, KeyError):  # it is told when it is read
         return None
+
+
+def _as_text(attribute: Any) -> str:
+    if isinstance(attribute, bytes):
+        attribute = attribute.decode(errors="replace")
+    return attribute.strip() if isinstance(attribute, str) else ""
 
 
 def _is_of_fibre(data: xdas.DataArray, dim: str) -> bool:

@@ -20,7 +20,14 @@ from dasdist.sources.declared import Declared
 from dasdist.sources.declared_source import StatedSource, masked, masked_dtype, stated
 from dasdist.sources.hdf5 import turned
 from dasdist.sources.hdf5_behind import lack_of_hdf5, unwritten_in_hdf5
-from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
+from dasdist.sources.labelled import (
+    GraphSource,
+    Labelled,
+    coordinate_in,
+    in_memory,
+    is_graph,
+    unit_in,
+)
 from dasdist.sources.selection import file_identity
 from dasdist.sources.source import Source
 from dasdist.sources.trusted import check_codecs
@@ -70,6 +77,7 @@ def labelled_xarray(data: xarray.DataArray) -> Labelled:
         source=partial(_source, variable, graph, declared, stored is not None),
         graph=graph,
         name=None if data.name is None else str(data.name),
+        unit=unit_in(data.attrs),
     )
 
 

@@ -16,7 +16,14 @@ from dasdist.sources.coordinates import Ties, ties_of_xdas
 from dasdist.sources.declared import first_declared
 from dasdist.sources.hdf5 import Hdf5Source, Index, Piece, box
 from dasdist.sources.headers import STATED, stated_step
-from dasdist.sources.labelled import GraphSource, Labelled, coordinate_in, in_memory, is_graph
+from dasdist.sources.labelled import (
+    GraphSource,
+    Labelled,
+    coordinate_in,
+    in_memory,
+    is_graph,
+    unit_in,
+)
 from dasdist.sources.lengths import METRE, metres
 from dasdist.sources.restamp import restamped
 from dasdist.sources.selection import Source
@@ -65,6 +72,7 @@ def labelled_xdas(data: DataArray) -> Labelled:
         source=partial(_source, values, shape, dtype),
         graph=values if is_graph(values) else None,
         name=data.name,
+        unit=unit_in(data.attrs) or (stored.samples_unit if stored else ""),
     )
 
 

@@ -2,6 +2,7 @@
 
 from tests.benchmarks import (
     checksums,
+    columns,
     earthquakes,
     end_to_end,
     fibre,
@@ -12,4 +13,7 @@ from tests.benchmarks import (
     stages,
 )
 
-SUITE = (end_to_end, earthquakes, fibre, stages, reading, indexing, scaling, checksums, on_gpu)
+SUITE = (
+    *(end_to_end, earthquakes, fibre, stages, reading, indexing, scaling, checksums, columns),
+    on_gpu,
+)
