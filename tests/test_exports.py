@@ -308,6 +308,19 @@ def test_every_tenth_channel_and_picks_of_events_only(folder, table):
     assert len(pd.read_csv(path / "picks.csv")) == 266
 
 
+def test_a_window_is_one_station_in_its_middle_for_associators(folder, table):
+    """Windows of 80 m are 10 channels of 8 m: of 0 to 72 m, 40 m is channel 5, the middle."""
+    thinning = Thinning(best_of=80, within=0.3)
+    path = exported(folder, "pyocto", thinning=thinning)
+    found, stations = (pd.read_csv(path / name) for name in ("picks.csv", "stations.csv"))
+    expected = table.iloc[best_of(table, 80, 0.3)]
+    assert [int(name[4:8]) for name in found["station"]] == [
+        channel // 10 * 10 + 5 for channel in expected["channel_index"]
+    ]
+    assert sorted(stations["id"]) == [f"XX.C{channel:04d}." for channel in range(5, 60, 10)]
+    assert found["phase"].tolist() == expected["phase"].tolist()
+
+
 def test_overlapping_events_do_not_compete(tmp_path):
     time = START + np.array([0, 100], "timedelta64[ms]")
     columns = {"time": time, "channel_index": [0, 1], "phase": "P", "confidence": [0.9, 0.8]}
@@ -490,3 +503,90 @@ def test_a_dataset_without_a_pick_is_an_export_without_a_pick(folder, tmp_path, 
 def test_the_help_names_every_format():
     text = " ".join(here("export", "--help").stdout.replace("│", " ").split())
     assert [name for name in FORMATS if name not in text] == []
+
+
+# ---------------------------------------------------------------- catalogues
+
+
+EVENTS = pd.DataFrame(
+    {
+        "event": [1, 0],
+        "time": [START + np.timedelta64(1_123_456_789, "ns"), START - np.timedelta64(10, "s")],
+        "longitude": [-17.85, np.nan],
+        "latitude": [28.61, np.nan],
+        "depth_m": [9500.0, np.nan],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def catalogues(folder):
+    """What ObsPy reads of both, by their formats."""
+    from obspy import read_events
+
+    found = {}
+    for to in ("quakeml", "scml"):
+        with pytest.warns(dasdist.DataWarning, match="picks are not in") as told:
+            path = exported(
+                folder, to, "events.picks.parquet", geometry=None, events=EVENTS, network="LP"
+            )
+        found[to] = path / "events.xml", read_events(path / "events.xml")
+        assert ["134 picks" in str(one.message) for one in told].count(True) == 1
+        assert ["133 picks" in str(one.message) for one in told].count(True) == (to == "scml")
+    return found
+
+
+def number_of(resource):
+    return int(str(resource).rpartition("/")[2])
+
+
+@pytest.mark.parametrize("to", ["quakeml", "scml"])
+def test_obspy_reads_the_picks_of_events_back(catalogues, table, to):
+    _, catalogue = catalogues[to]
+    assert len(catalogue) == (1 if to == "scml" else 2)  # the other has no place
+    for number in (0, 1)[-len(catalogue) :]:
+        kept = table[np.arange(len(table)) % 3 == number + 1]
+        (event,) = [one for one in catalogue if number_of(one.resource_id) == number]
+        found = sorted(
+            (pick.time.ns, pick.waveform_id.get_seed_string(), pick.phase_hint)
+            for pick in event.picks
+        )
+        stations = [f"LP.C{channel:04d}..HSF" for channel in kept["channel_index"]]
+        times = nearest(kept["time"], 1000)
+        assert found == sorted(zip(times, stations, kept["phase"], strict=True))
+
+
+@pytest.mark.parametrize("to", ["quakeml", "scml"])
+def test_an_origin_has_its_time_and_place(catalogues, to):
+    _, catalogue = catalogues[to]
+    (event,) = [one for one in catalogue if number_of(one.resource_id) == 1]
+    (origin,) = event.origins
+    assert str(origin.time) == "2024-02-29T23:59:51.123457Z"
+    assert (origin.longitude, origin.latitude, origin.depth) == (-17.85, 28.61, 9500.0)
+    assert {arrival.pick_id for arrival in origin.arrivals} == {
+        pick.resource_id for pick in event.picks
+    }
+
+
+def test_catalogues_are_valid_by_their_schemas(catalogues):
+    from obspy.io.quakeml.core import _validate
+    from obspy.io.seiscomp.core import validate
+
+    assert _validate(str(catalogues["quakeml"][0]), verbose=True)
+    assert validate(str(catalogues["scml"][0]), version="0.12", verbose=True)
+
+
+def test_an_origin_without_a_place_is_a_comment(catalogues):
+    (event,) = [one for one in catalogues["quakeml"][1] if number_of(one.resource_id) == 0]
+    assert event.origins == []
+    assert event.comments[0].text == "origin time 2024-02-29T23:59:40.000000Z, place unknown"
+
+
+def test_too_many_picks_for_a_catalogue_are_refused(tmp_path):
+    picks = table_of(size=10_001).assign(event=0)
+    with pytest.raises(
+        dasdist.InvalidInput, match="takes 10,000 picks, and these events have more: thin"
+    ):
+        export(picks, "quakeml", tmp_path / "out")
+    made = export(picks, "quakeml", tmp_path / "out", thinning=Thinning(every=20))
+    assert 400 < made.picks < 600

@@ -34,8 +34,8 @@ def export(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="phasenet-das, phasenet-das-parquet, quakescope, gamma, pyocto, adloc, nonlinloc "
-            "or snuffler.",
+            help="phasenet-das, phasenet-das-parquet, quakescope, gamma, pyocto, adloc, "
+            "nonlinloc, quakeml, scml or snuffler.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the files.")],

@@ -149,7 +149,8 @@ def export(
         aside.mkdir()
         try:
             counted = _counted(thin(_counted(found, read)), written)
-            job = Job(aside, counted, channels, table, naming, pick_error)
+            stations = thin.stations(found)
+            job = Job(aside, counted, channels, table, naming, pick_error, stations)
             form.write(job)
             left_out = dict(job.left_out)
             made = Export(

@@ -17,6 +17,8 @@ FORMATS: Mapping[str, str] = {
     "pyocto": "pyocto:PYOCTO",
     "adloc": "adloc:ADLOC",
     "nonlinloc": "nonlinloc:NONLINLOC",
+    "quakeml": "quakeml:QUAKEML",
+    "scml": "quakeml:SCML",
     "snuffler": "snuffler:SNUFFLER",
 }
 """What ``to`` and ``--to`` take, and where each is."""
