@@ -590,3 +590,67 @@ def test_too_many_picks_for_a_catalogue_are_refused(tmp_path):
         export(picks, "quakeml", tmp_path / "out")
     made = export(picks, "quakeml", tmp_path / "out", thinning=Thinning(every=20))
     assert 400 < made.picks < 600
+
+
+# ---------------------------------------------------------------- training data
+
+
+@pytest.mark.seisbench
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_picks_become_training_data_of_seisbench(tmp_path):
+    """Windows of 5 s at 100 Hz and a rest; what SeisBench reads are the samples and the picks."""
+    import xarray
+    from seisbench.data import DASDataset
+
+    random = np.random.default_rng(3)
+    values = random.normal(size=(1700, 6)).astype("float32")
+    time = START + np.arange(1700) * np.timedelta64(10, "ms")
+    where = {"time": time, "distance": 4.0 * np.arange(6)}
+    data = xarray.DataArray(values, where, ("time", "distance"), attrs={})
+    data["distance"].attrs["units"] = "m"
+    rows = [  # seconds, channel, phase, confidence
+        (0.005, 2, "P", 0.9),
+        (4.9912345, 5, "P", 0.8),
+        (4.0, 5, "P", 0.7),  # the worse of two
+        (4.5, 5, "S", 0.5),
+        (15.25, 0, "S", 0.6),
+        (99.0, 0, "S", 0.6),  # after the end
+    ]
+    seconds, channel, phase, confidence = zip(*rows, strict=True)
+    columns = {
+        "time": START + (np.array(seconds) * 1e9).round().astype("timedelta64[ns]"),
+        "channel_index": channel,
+        "phase": phase,
+        "confidence": confidence,
+    }
+    with pytest.warns(dasdist.DataWarning, match="1 pick is not in") as told:
+        made = export(
+            pd.DataFrame(columns), "seisbench", tmp_path / "out", recording=data, window=5
+        )
+    assert len(told) == 2
+    assert made.picks == 4
+    dataset = DASDataset(made.path)
+    assert len(dataset) == 2  # nothing was picked from 5 s to 15 s
+    facts, record, annotations = dataset.get_sample(0, record_virtual=False)
+    np.testing.assert_array_equal(record, values[:500])
+    assert facts["record_sampling_rate_hz"] == 100
+    assert facts["record_channel_spacing_m"] == 4
+    assert facts["record_start_time"] == pd.Timestamp(START)
+    nothing = np.nan
+    expected = {
+        "P": [nothing, nothing, 0.5, nothing, nothing, 499.12345],
+        "S": [nothing] * 5 + [450.0],
+    }
+    assert annotations.keys() == expected.keys()
+    for name, samples in expected.items():
+        np.testing.assert_allclose(annotations[name], samples, atol=1e-6)
+    facts, record, annotations = dataset.get_sample(1, record_virtual=False)
+    np.testing.assert_array_equal(record, values[1500:])
+    assert facts["record_start_time"] == pd.Timestamp(START) + pd.Timedelta(15, "s")
+    np.testing.assert_allclose(annotations["S"], [25.0, *[nothing] * 5], atol=1e-6)
+
+
+def test_training_data_need_the_recording(folder, tmp_path):
+    words = ("--to", "seisbench", "-o", tmp_path / "out")
+    shown = here("export", folder / "picks.parquet", *words)
+    assert (shown.exit_code, "give the recording that was picked" in shown.stderr) == (1, True)

@@ -36,6 +36,10 @@ class Job:
         Seconds, for consumers that want one.
     stations : mapping of int to int
         The channel that stands for another one in associators; itself where there is none.
+    recording : object, optional
+        What was picked, as :func:`dasdist.sources.open_recording` takes it.
+    window : float
+        Seconds of a record of training data.
     left_out : Counter
         How many picks a format has no place for, by the reason.
     """
@@ -47,6 +51,8 @@ class Job:
     naming: Naming
     pick_error: float
     stations: Mapping[int, int] = field(default_factory=dict)
+    recording: Any = None
+    window: float = 60.0
     left_out: Counter[str] = field(default_factory=Counter)
 
     def places(self, channels: Any) -> Places:
@@ -67,8 +73,8 @@ class Format:
         Of its times, in seconds.
     write : callable
         Takes a `Job`.
-    geometry, events : bool
-        Whether it needs places of channels, and picks that belong to events.
+    geometry, events, recording : bool
+        Whether it needs places of channels, picks that belong to events, and the samples.
     """
 
     consumer: str
@@ -76,6 +82,7 @@ class Format:
     write: Callable[[Job], None]
     geometry: bool = False
     events: bool = False
+    recording: bool = False
 
 
 @contextmanager

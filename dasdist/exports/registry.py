@@ -19,6 +19,7 @@ FORMATS: Mapping[str, str] = {
     "nonlinloc": "nonlinloc:NONLINLOC",
     "quakeml": "quakeml:QUAKEML",
     "scml": "quakeml:SCML",
+    "seisbench": "seisbench:SEISBENCH",
     "snuffler": "snuffler:SNUFFLER",
 }
 """What ``to`` and ``--to`` take, and where each is."""
