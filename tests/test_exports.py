@@ -540,6 +540,7 @@ def number_of(resource):
     return int(str(resource).rpartition("/")[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["quakeml", "scml"])
 def test_obspy_reads_the_picks_of_events_back(catalogues, table, to):
     _, catalogue = catalogues[to]
@@ -556,6 +557,7 @@ def test_obspy_reads_the_picks_of_events_back(catalogues, table, to):
         assert found == sorted(zip(times, stations, kept["phase"], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["quakeml", "scml"])
 def test_an_origin_has_its_time_and_place(catalogues, to):
     _, catalogue = catalogues[to]
@@ -568,6 +570,7 @@ def test_an_origin_has_its_time_and_place(catalogues, to):
     }
 
 
+@pytest.mark.slow
 def test_catalogues_are_valid_by_their_schemas(catalogues):
     from obspy.io.quakeml.core import _validate
     from obspy.io.seiscomp.core import validate
@@ -576,12 +579,14 @@ def test_catalogues_are_valid_by_their_schemas(catalogues):
     assert validate(str(catalogues["scml"][0]), version="0.12", verbose=True)
 
 
+@pytest.mark.slow
 def test_an_origin_without_a_place_is_a_comment(catalogues):
     (event,) = [one for one in catalogues["quakeml"][1] if number_of(one.resource_id) == 0]
     assert event.origins == []
     assert event.comments[0].text == "origin time 2024-02-29T23:59:40.000000Z, place unknown"
 
 
+@pytest.mark.slow
 def test_too_many_picks_for_a_catalogue_are_refused(tmp_path):
     picks = table_of(size=10_001).assign(event=0)
     with pytest.raises(
@@ -595,6 +600,7 @@ def test_too_many_picks_for_a_catalogue_are_refused(tmp_path):
 # ---------------------------------------------------------------- training data
 
 
+@pytest.mark.slow
 @pytest.mark.seisbench
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_picks_become_training_data_of_seisbench(tmp_path):
