@@ -308,6 +308,19 @@ def test_every_tenth_channel_and_picks_of_events_only(folder, table):
     assert len(pd.read_csv(path / "picks.csv")) == 266
 
 
+def test_a_window_is_one_station_in_its_middle_for_associators(folder, table):
+    """Windows of 80 m are 10 channels of 8 m: of 0 to 72 m, 40 m is channel 5, the middle."""
+    thinning = Thinning(best_of=80, within=0.3)
+    path = exported(folder, "pyocto", thinning=thinning)
+    found, stations = (pd.read_csv(path / name) for name in ("picks.csv", "stations.csv"))
+    expected = table.iloc[best_of(table, 80, 0.3)]
+    assert [int(name[4:8]) for name in found["station"]] == [
+        channel // 10 * 10 + 5 for channel in expected["channel_index"]
+    ]
+    assert sorted(stations["id"]) == [f"XX.C{channel:04d}." for channel in range(5, 60, 10)]
+    assert found["phase"].tolist() == expected["phase"].tolist()
+
+
 def test_overlapping_events_do_not_compete(tmp_path):
     time = START + np.array([0, 100], "timedelta64[ms]")
     columns = {"time": time, "channel_index": [0, 1], "phase": "P", "confidence": [0.9, 0.8]}
@@ -490,3 +503,160 @@ def test_a_dataset_without_a_pick_is_an_export_without_a_pick(folder, tmp_path, 
 def test_the_help_names_every_format():
     text = " ".join(here("export", "--help").stdout.replace("│", " ").split())
     assert [name for name in FORMATS if name not in text] == []
+
+
+# ---------------------------------------------------------------- catalogues
+
+
+EVENTS = pd.DataFrame(
+    {
+        "event": [1, 0],
+        "time": [START + np.timedelta64(1_123_456_789, "ns"), START - np.timedelta64(10, "s")],
+        "longitude": [-17.85, np.nan],
+        "latitude": [28.61, np.nan],
+        "depth_m": [9500.0, np.nan],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def catalogues(folder):
+    """What ObsPy reads of both, by their formats."""
+    from obspy import read_events
+
+    found = {}
+    for to in ("quakeml", "scml"):
+        with pytest.warns(dasdist.DataWarning, match="picks are not in") as told:
+            path = exported(
+                folder, to, "events.picks.parquet", geometry=None, events=EVENTS, network="LP"
+            )
+        found[to] = path / "events.xml", read_events(path / "events.xml")
+        assert ["134 picks" in str(one.message) for one in told].count(True) == 1
+        assert ["133 picks" in str(one.message) for one in told].count(True) == (to == "scml")
+    return found
+
+
+def number_of(resource):
+    return int(str(resource).rpartition("/")[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["quakeml", "scml"])
+def test_obspy_reads_the_picks_of_events_back(catalogues, table, to):
+    _, catalogue = catalogues[to]
+    assert len(catalogue) == (1 if to == "scml" else 2)  # the other has no place
+    for number in (0, 1)[-len(catalogue) :]:
+        kept = table[np.arange(len(table)) % 3 == number + 1]
+        (event,) = [one for one in catalogue if number_of(one.resource_id) == number]
+        found = sorted(
+            (pick.time.ns, pick.waveform_id.get_seed_string(), pick.phase_hint)
+            for pick in event.picks
+        )
+        stations = [f"LP.C{channel:04d}..HSF" for channel in kept["channel_index"]]
+        times = nearest(kept["time"], 1000)
+        assert found == sorted(zip(times, stations, kept["phase"], strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["quakeml", "scml"])
+def test_an_origin_has_its_time_and_place(catalogues, to):
+    _, catalogue = catalogues[to]
+    (event,) = [one for one in catalogue if number_of(one.resource_id) == 1]
+    (origin,) = event.origins
+    assert str(origin.time) == "2024-02-29T23:59:51.123457Z"
+    assert (origin.longitude, origin.latitude, origin.depth) == (-17.85, 28.61, 9500.0)
+    assert {arrival.pick_id for arrival in origin.arrivals} == {
+        pick.resource_id for pick in event.picks
+    }
+
+
+@pytest.mark.slow
+def test_catalogues_are_valid_by_their_schemas(catalogues):
+    from obspy.io.quakeml.core import _validate
+    from obspy.io.seiscomp.core import validate
+
+    assert _validate(str(catalogues["quakeml"][0]), verbose=True)
+    assert validate(str(catalogues["scml"][0]), version="0.12", verbose=True)
+
+
+@pytest.mark.slow
+def test_an_origin_without_a_place_is_a_comment(catalogues):
+    (event,) = [one for one in catalogues["quakeml"][1] if number_of(one.resource_id) == 0]
+    assert event.origins == []
+    assert event.comments[0].text == "origin time 2024-02-29T23:59:40.000000Z, place unknown"
+
+
+@pytest.mark.slow
+def test_too_many_picks_for_a_catalogue_are_refused(tmp_path):
+    picks = table_of(size=10_001).assign(event=0)
+    with pytest.raises(
+        dasdist.InvalidInput, match="takes 10,000 picks, and these events have more: thin"
+    ):
+        export(picks, "quakeml", tmp_path / "out")
+    made = export(picks, "quakeml", tmp_path / "out", thinning=Thinning(every=20))
+    assert 400 < made.picks < 600
+
+
+# ---------------------------------------------------------------- training data
+
+
+@pytest.mark.slow
+@pytest.mark.seisbench
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_picks_become_training_data_of_seisbench(tmp_path):
+    """Windows of 5 s at 100 Hz and a rest; what SeisBench reads are the samples and the picks."""
+    import xarray
+    from seisbench.data import DASDataset
+
+    random = np.random.default_rng(3)
+    values = random.normal(size=(1700, 6)).astype("float32")
+    time = START + np.arange(1700) * np.timedelta64(10, "ms")
+    where = {"time": time, "distance": 4.0 * np.arange(6)}
+    data = xarray.DataArray(values, where, ("time", "distance"), attrs={})
+    data["distance"].attrs["units"] = "m"
+    rows = [  # seconds, channel, phase, confidence
+        (0.005, 2, "P", 0.9),
+        (4.9912345, 5, "P", 0.8),
+        (4.0, 5, "P", 0.7),  # the worse of two
+        (4.5, 5, "S", 0.5),
+        (15.25, 0, "S", 0.6),
+        (99.0, 0, "S", 0.6),  # after the end
+    ]
+    seconds, channel, phase, confidence = zip(*rows, strict=True)
+    columns = {
+        "time": START + (np.array(seconds) * 1e9).round().astype("timedelta64[ns]"),
+        "channel_index": channel,
+        "phase": phase,
+        "confidence": confidence,
+    }
+    with pytest.warns(dasdist.DataWarning, match="1 pick is not in") as told:
+        made = export(
+            pd.DataFrame(columns), "seisbench", tmp_path / "out", recording=data, window=5
+        )
+    assert len(told) == 2
+    assert made.picks == 4
+    dataset = DASDataset(made.path)
+    assert len(dataset) == 2  # nothing was picked from 5 s to 15 s
+    facts, record, annotations = dataset.get_sample(0, record_virtual=False)
+    np.testing.assert_array_equal(record, values[:500])
+    assert facts["record_sampling_rate_hz"] == 100
+    assert facts["record_channel_spacing_m"] == 4
+    assert facts["record_start_time"] == pd.Timestamp(START)
+    nothing = np.nan
+    expected = {
+        "P": [nothing, nothing, 0.5, nothing, nothing, 499.12345],
+        "S": [nothing] * 5 + [450.0],
+    }
+    assert annotations.keys() == expected.keys()
+    for name, samples in expected.items():
+        np.testing.assert_allclose(annotations[name], samples, atol=1e-6)
+    facts, record, annotations = dataset.get_sample(1, record_virtual=False)
+    np.testing.assert_array_equal(record, values[1500:])
+    assert facts["record_start_time"] == pd.Timestamp(START) + pd.Timedelta(15, "s")
+    np.testing.assert_allclose(annotations["S"], [25.0, *[nothing] * 5], atol=1e-6)
+
+
+def test_training_data_need_the_recording(folder, tmp_path):
+    words = ("--to", "seisbench", "-o", tmp_path / "out")
+    shown = here("export", folder / "picks.parquet", *words)
+    assert (shown.exit_code, "give the recording that was picked" in shown.stderr) == (1, True)

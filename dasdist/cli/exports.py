@@ -34,8 +34,8 @@ def export(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="phasenet-das, phasenet-das-parquet, quakescope, gamma, pyocto, adloc, nonlinloc "
-            "or snuffler.",
+            help="phasenet-das, phasenet-das-parquet, quakescope, gamma, pyocto, adloc, "
+            "nonlinloc, quakeml, scml, snuffler or seisbench.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the files.")],
@@ -69,6 +69,13 @@ def export(
             help="Parquet with columns event, time and maybe longitude, latitude, depth_m."
         ),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="The recording that was picked, for seisbench: training data."),
+    ] = None,
+    window: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Length of a record of training data.")
+    ] = 60.0,
     pick_error: Annotated[
         float, typer.Option(help="Standard error of a pick in seconds, for NonLinLoc.")
     ] = 0.1,
@@ -115,6 +122,8 @@ def export(
             out,
             geometry=_geometry(geometry, line, channels),
             events=events,
+            recording=_opened(data),
+            window=window,
             thinning=thinning,
             network=network,
             pick_error=pick_error,
@@ -132,9 +141,15 @@ def _geometry(file: str | None, line: str | None, channels: int | None) -> Any:
         return _line(line, channels)
     if file is None or file.lower().endswith((".csv", ".txt")):
         return file
+    return _opened(file)
+
+
+def _opened(name: str | None) -> Any:
+    if name is None:
+        return None
     from dasdist.cli.inputs import open_input
 
-    return open_input(file)
+    return open_input(name)
 
 
 def _line(text: str, channels: int | None) -> Any:

@@ -20,7 +20,7 @@ def _write(job: Job) -> None:
     def rows(table: pd.DataFrame) -> pd.DataFrame:
         table = of_events(table, job)
         columns = {
-            "station_id": job.naming.ids(table["channel_index"]),
+            "station_id": job.naming.ids(table["station"]),
             "phase_type": table["phase"].to_numpy(),
             "phase_time": texts(table["time"], "us"),
             "phase_score": table["confidence"].to_numpy(),
@@ -41,7 +41,7 @@ def _write(job: Job) -> None:
         }
         return pd.DataFrame(columns)
 
-    write_associator(job, rows, stations)
+    write_associator(job, rows, stations, windows=False)
     if job.events is not None:
         table = job.events.assign(time=texts(job.events["time"], "us"))
         if "depth_m" in table:

@@ -71,6 +71,8 @@ def export(
     *,
     geometry: Any = None,
     events: Any = None,
+    recording: Any = None,
+    window: float = 60.0,
     thinning: Thinning | None = None,
     network: str = "XX",
     pick_error: float = 0.1,
@@ -97,6 +99,10 @@ def export(
     events : str, Path or pandas.DataFrame, optional
         Columns ``event``, ``time`` (origin, UTC) and, where they are known, ``longitude``,
         ``latitude`` (degrees) and ``depth_m``.
+    recording : object, optional
+        What was picked, all of it, for training data: anything that :func:`dasdist.classify` takes.
+    window : float
+        Seconds of a record of training data.
     thinning : Thinning, optional
         Which picks are exported. Associators take some hundreds of stations.
     network : str
@@ -139,6 +145,13 @@ def export(
     thin, naming = thinning or Thinning(), Naming(network)
     channels = _geometry(form, to, geometry)
     _check_events(form, found)
+    if form.recording and recording is None:
+        raise InvalidInput(
+            f"{form.consumer} holds samples beside picks: give the recording that was picked "
+            "(recording, --data)."
+        )
+    if not window > 0:
+        raise InvalidInput(f"window={window}: give the seconds of a record, such as 60.")
     thin.check(found.columns)
     table = event_table(events)
     _check_free(path, overwrite)
@@ -149,7 +162,10 @@ def export(
         aside.mkdir()
         try:
             counted = _counted(thin(_counted(found, read)), written)
-            job = Job(aside, counted, channels, table, naming, pick_error)
+            stations = thin.stations(found)
+            job = Job(
+                aside, counted, channels, table, naming, pick_error, stations, recording, window
+            )
             form.write(job)
             left_out = dict(job.left_out)
             made = Export(

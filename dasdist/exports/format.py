@@ -1,7 +1,7 @@
 """What a format is, and what it is given to write."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,12 @@ class Job:
         What stations are called.
     pick_error : float
         Seconds, for consumers that want one.
+    stations : mapping of int to int
+        The channel that stands for another one in associators; itself where there is none.
+    recording : object, optional
+        What was picked, as :func:`dasdist.sources.open_recording` takes it.
+    window : float
+        Seconds of a record of training data.
     left_out : Counter
         How many picks a format has no place for, by the reason.
     """
@@ -44,6 +50,9 @@ class Job:
     events: pd.DataFrame | None
     naming: Naming
     pick_error: float
+    stations: Mapping[int, int] = field(default_factory=dict)
+    recording: Any = None
+    window: float = 60.0
     left_out: Counter[str] = field(default_factory=Counter)
 
     def places(self, channels: Any) -> Places:
@@ -64,8 +73,8 @@ class Format:
         Of its times, in seconds.
     write : callable
         Takes a `Job`.
-    geometry, events : bool
-        Whether it needs places of channels, and picks that belong to events.
+    geometry, events, recording : bool
+        Whether it needs places of channels, picks that belong to events, and the samples.
     """
 
     consumer: str
@@ -73,6 +82,7 @@ class Format:
     write: Callable[[Job], None]
     geometry: bool = False
     events: bool = False
+    recording: bool = False
 
 
 @contextmanager
@@ -101,14 +111,23 @@ def write_associator(
     stations: Callable[[Places], pd.DataFrame],
     *,
     float_format: str | None = None,
+    windows: bool = True,
 ) -> None:
-    """Write ``picks.csv``, and ``stations.csv`` with the channels that have picks in it."""
+    """Write ``picks.csv``, and ``stations.csv`` with the channels that have picks in it.
+
+    Rows are made of tables with the column ``station``: where windows of channels have one station,
+    its channel, if the consumer wants that.
+    """
+    stand_in = job.stations if windows else {}
     seen: set[int] = set()
     with csv_file(job.folder / "picks.csv", float_format=float_format) as write:
         for table in job.picks:
             table = p_and_s(table, job)
+            channels = table["channel_index"].tolist()
+            table = table.assign(station=[stand_in.get(channel, channel) for channel in channels])
+            table["station"] = table["station"].astype("int64")
             write(rows(table))
-            fresh: Sequence[int] = np.setdiff1d(table["channel_index"], list(seen)).tolist()
+            fresh: Sequence[int] = np.setdiff1d(table["station"], list(seen)).tolist()
             job.places(fresh)  # before the rest is written: a channel may have no place
             seen.update(fresh)
     with csv_file(job.folder / "stations.csv") as write:

@@ -17,7 +17,7 @@ __all__ = ["GAMMA"]
 def _write(job: Job) -> None:
     def rows(table: pd.DataFrame) -> pd.DataFrame:
         columns = {
-            "id": job.naming.ids(table["channel_index"]),
+            "id": job.naming.ids(table["station"]),
             "timestamp": texts(table["time"], "us"),
             "type": table["phase"].str.lower().to_numpy(),
             "prob": table["confidence"].to_numpy(),

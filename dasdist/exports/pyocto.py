@@ -17,7 +17,7 @@ __all__ = ["PYOCTO"]
 def _write(job: Job) -> None:
     def rows(table: pd.DataFrame) -> pd.DataFrame:
         columns = {
-            "station": job.naming.ids(table["channel_index"]),
+            "station": job.naming.ids(table["station"]),
             "phase": table["phase"].to_numpy(),
             "time": seconds_of(rounded(table["time"], "us")),
             "probability": table["confidence"].to_numpy(),

@@ -17,6 +17,9 @@ FORMATS: Mapping[str, str] = {
     "pyocto": "pyocto:PYOCTO",
     "adloc": "adloc:ADLOC",
     "nonlinloc": "nonlinloc:NONLINLOC",
+    "quakeml": "quakeml:QUAKEML",
+    "scml": "quakeml:SCML",
+    "seisbench": "seisbench:SEISBENCH",
     "snuffler": "snuffler:SNUFFLER",
 }
 """What ``to`` and ``--to`` take, and where each is."""

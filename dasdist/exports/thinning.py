@@ -1,6 +1,6 @@
 """Fewer picks, of fewer channels: associators take some hundreds of stations, not ten thousand."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ class Thinning:
         Cut the fibre into windows of so many metres, and keep a pick only if no pick of the same
         phase (and event, where picks have one) has a larger confidence in its window within
         `within` seconds of it. Of equal ones the earlier stays, then that of the lower channel.
+        Associators get one station a window, the channel nearest to its middle: else P and S of an
+        event were at different stations, and most stations without any.
     within : float
         Seconds.
     events_only : bool
@@ -77,6 +79,19 @@ class Thinning:
         if self.best_of is not None:
             return self._best(batches)
         return (batch[batch["channel_index"] % self.every == 0] for batch in batches)
+
+    def stations(self, picks: Iterable[pd.DataFrame]) -> Mapping[int, int]:
+        """Return the channel that stands for each channel of picks, where windows have one."""
+        if self.best_of is None:
+            return {}
+        found: dict[int, float] = {}
+        for batch in picks:
+            places = batch.drop_duplicates("channel_index")
+            found.update(zip(places["channel_index"], places["distance"], strict=True))
+        size, middle = self.best_of, dict[int, int]()
+        for channel in sorted(found, key=lambda one: (abs(found[one] % size - size / 2), one)):
+            middle.setdefault(int(found[channel] // size), channel)
+        return {channel: middle[int(place // size)] for channel, place in found.items()}
 
     def _best(self, batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         reach = round(self.within * 1e9)
