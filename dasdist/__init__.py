@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dasdist.callbacks.picking import DASPickingCallback
     from dasdist.callbacks.sink import SinkCallback
     from dasdist.callbacks.zarr_writer import WriterCallback
+    from dasdist.channel_quality.quality import ChannelQuality, quality
     from dasdist.cluster.folder import connect
     from dasdist.cluster.slurm import slurm_cluster
     from dasdist.comparison.agreement import Comparison, compare
@@ -63,6 +64,7 @@ __all__ = [
     "Block",
     "BlockEvent",
     "BlockTooLarge",
+    "ChannelQuality",
     "ClassifyOutput",
     "ClusterLost",
     "Comparison",
@@ -110,6 +112,7 @@ __all__ = [
     "open_archive",
     "open_files",
     "plan",
+    "quality",
     "read_manifest",
     "register_format",
     "score",
@@ -135,6 +138,7 @@ _HOMES = {
     "callbacks.picking": ("DASPickingCallback",),
     "callbacks.sink": ("SinkCallback",),
     "callbacks.zarr_writer": ("WriterCallback",),
+    "channel_quality.quality": ("ChannelQuality", "quality"),
     "cluster.folder": ("connect",),
     "cluster.slurm": ("slurm_cluster",),
     "comparison.agreement": ("Comparison", "compare"),

@@ -26,7 +26,7 @@ HEAVY = {
 }
 COMMANDS = (
     *("demo", "synth", "index", "plan", "classify", "annotate", "status", "verify"),
-    *("compare", "export", "doctor"),
+    *("compare", "export", "quality", "doctor"),
 )
 
 TELLING = """
