@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dasdist.callbacks.picking import DASPickingCallback
     from dasdist.callbacks.sink import SinkCallback
     from dasdist.callbacks.zarr_writer import WriterCallback
+    from dasdist.channel_quality.quality import ChannelQuality, quality
     from dasdist.cluster.folder import connect
     from dasdist.cluster.slurm import slurm_cluster
     from dasdist.comparison.agreement import Comparison, compare
@@ -64,6 +65,7 @@ __all__ = [
     "Block",
     "BlockEvent",
     "BlockTooLarge",
+    "ChannelQuality",
     "ClassifyOutput",
     "ClusterLost",
     "Comparison",
@@ -112,6 +114,7 @@ __all__ = [
     "open_archive",
     "open_files",
     "plan",
+    "quality",
     "read_manifest",
     "register_format",
     "score",
@@ -137,6 +140,7 @@ _HOMES = {
     "callbacks.picking": ("DASPickingCallback",),
     "callbacks.sink": ("SinkCallback",),
     "callbacks.zarr_writer": ("WriterCallback",),
+    "channel_quality.quality": ("ChannelQuality", "quality"),
     "cluster.folder": ("connect",),
     "cluster.slurm": ("slurm_cluster",),
     "comparison.agreement": ("Comparison", "compare"),

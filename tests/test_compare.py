@@ -214,7 +214,7 @@ def test_the_command_tells_a_table_json_and_a_picture(tmp_path):
         (["a.parquet", "none"], "There is nothing at none"),
         (["a.parquet", "odd.csv"], "odd.csv has no column channel_index and phase"),
         (["a.parquet", "words.csv"], "words.csv has a column that is not what it is called"),
-        (["a.parquet", "gaps.csv"], "gaps.csv has 1 rows without a time"),
+        (["a.parquet", "gaps.csv"], "gaps.csv has 1 row without a time"),
         (["a.parquet", "damaged.parquet"], "damaged.parquet cannot be read as a table"),
         (["a.parquet", "bare.csv", "--budget", "1"], "bare.csv has no column confidence"),
         (["a.parquet", "a.parquet", "--budget", "some"], "neither a number"),

@@ -26,7 +26,7 @@ HEAVY = {
 }
 COMMANDS = (
     *("demo", "synth", "index", "plan", "classify", "annotate", "status", "verify"),
-    *("events", "compare", "export", "doctor"),
+    *("events", "compare", "export", "quality", "doctor"),
 )
 
 TELLING = """

@@ -70,6 +70,7 @@ def annotate(
     on_event: Listener | None = None,
     on_error: Literal["raise", "skip"] | None = None,
     engine: str | None = None,
+    mask: Any = None,
     **kwargs: Any,
 ) -> Any:
     """Annotate a recording with a model.
@@ -114,6 +115,13 @@ def annotate(
     engine : str, optional
         Engine of xdas that you trust with files of others although it may run what they hold, such
         as ``"miniseed"``: index and tiles may name it then.  Most readers need not be named.
+    mask : path, ChannelQuality, sequence of int, or mapping of int to str, optional
+        Channels to leave out: of a table of :func:`dasdist.quality` those that have flags in half
+        of their hours, of a text file those that it names, one a line; or their numbers, perhaps
+        with reasons.  Windows that see them are not computed, as if samples were missing there.
+        For a model that takes channels one by one these are the channel's own, for one that sees
+        several all that have it among them.  They are noted in plan and report and count as no
+        failure; annotations are NaN there.
     batch_size : int, optional
         Patches per batch; None (the default) chooses for the device.
     optimize : bool or "compile"
@@ -183,11 +191,11 @@ def annotate(
     if callback is None:
         elsewhere = {**_own(annotate), **_NOT_OF_ANNOTATE}
         also = frozenset({"stacking"})
-        request = Request.of(model, data, options, kwargs, also, elsewhere)
+        request = Request.of(model, data, options, kwargs, also, elsewhere, mask)
         return lazily(request, kwargs.get("stacking", "weighted"))
     consumer = adapt_callback(callback)
     elsewhere = {**_own(annotate), **_NOT_OF_ANNOTATE, "stacking": _OF_STACKING}
-    request = Request.of(model, data, options, kwargs, elsewhere=elsewhere)
+    request = Request.of(model, data, options, kwargs, elsewhere=elsewhere, mask=mask)
     return run(replace(request, told=told_of_callback(callback)), consumer)
 
 
@@ -207,6 +215,7 @@ def classify(
     on_event: Listener | None = None,
     on_error: Literal["raise", "skip"] | None = None,
     engine: str | None = None,
+    mask: Any = None,
     **kwargs: Any,
 ) -> ClassifyOutput:
     """Apply a model and its default callback, such as picking, to a recording.
@@ -214,7 +223,7 @@ def classify(
     Parameters
     ----------
     model, data, client, block, overwrite, max_failures, retry_failed, block_timeout, pbar, \
-on_event, on_error, engine
+on_event, on_error, engine, mask
         As for :func:`annotate`.
     out : str or Path, optional
         Folder of a Parquet dataset that the workers write the picks to; see
@@ -279,7 +288,7 @@ on_event, on_error, engine
     for_model = {key: value for key, value in given.items() if key not in accepted}
     callback, told = callback_of(das_model, kind, given)
     elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
-    request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
+    request = Request.of(das_model, data, options, for_model, accepted, elsewhere, mask)
     request = replace(request, told=told)
     if annotations is not None:
         callback = MultiCallback([callback, WriterCallback(annotations)])
@@ -294,13 +303,14 @@ def plan(
     client: Client | Literal[False] | None = None,
     block: Mapping[str, int] | None = None,
     engine: str | None = None,
+    mask: Any = None,
     **kwargs: Any,
 ) -> Plan:
     """Plan what ``classify`` would do with the same arguments, without running it.
 
     Parameters
     ----------
-    model, data, client, block, engine, **kwargs
+    model, data, client, block, engine, mask, **kwargs
         As for :func:`classify`.
 
     Returns
@@ -331,7 +341,7 @@ def plan(
         callback, told = callback_of(das_model, kind, kwargs)
         needs = adapt_callback(callback).needs
     elsewhere = {**_own(classify), **_NOT_OF_CLASSIFY}
-    request = Request.of(das_model, data, options, for_model, accepted, elsewhere)
+    request = Request.of(das_model, data, options, for_model, accepted, elsewhere, mask)
     request = replace(request, told=told)
     with synchronous(request.client) as found:
         return request.plan(needs, found)

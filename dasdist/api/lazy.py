@@ -59,6 +59,7 @@ def _segment(
         plan.sections[grid.index],
         MapStacked(stacked, stacking, keys),
         amplitude=plan.amplitude,
+        mask=request.mask,
     )
     arrays = lazy_annotations(
         recording, grid, recipe, request.payload, keys, skip_errors=skip_errors

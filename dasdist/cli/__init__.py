@@ -1,13 +1,24 @@
 """The command line: ``dasdist --help``.
 
 One module per group of commands: `archives` (synth, index), `runs` (plan, classify, annotate),
-`outputs` (status), `events`, `compare`, `exports` (export), `cluster` (start, stop, status),
-`doctor` and `demo`. `application` holds what they are commands of, `options` and `groups` what they
-take, `voice` how they speak and with which code they end, `inputs`, `parsing` and `compute` what
-they work on, how and where.
+`outputs` (status), `events`, `compare`, `exports` (export), `quality`, `cluster` (start, stop,
+status), `doctor` and `demo`. `application` holds what they are commands of, `options` and `groups`
+what they take, `voice` how they speak and with which code they end, `inputs`, `parsing` and
+`compute` what they work on, how and where.
 """
 
-from dasdist.cli import archives, cluster, compare, demo, doctor, events, exports, outputs, runs
+from dasdist.cli import (
+    archives,
+    cluster,
+    compare,
+    demo,
+    doctor,
+    events,
+    exports,
+    outputs,
+    quality,
+    runs,
+)
 from dasdist.cli.application import app
 
 __all__ = [
@@ -20,5 +31,6 @@ __all__ = [
     "events",
     "exports",
     "outputs",
+    "quality",
     "runs",
 ]

@@ -39,6 +39,8 @@ class Asked:
         Whether the first of these is a dataset of picks.
     engine_options : mapping
         Options of the engine.
+    mask : str or None
+        File that says which channels are left out.
     """
 
     data: str
@@ -54,6 +56,7 @@ class Asked:
     outputs: tuple[str | Path, ...] = ()
     picks: bool = False
     engine_options: Mapping[str, Any] = field(default_factory=dict)
+    mask: str | None = None
 
     def check(self) -> None:
         """Refuse what can be refused without loading anything."""
@@ -64,6 +67,8 @@ class Asked:
         if self.block is not None and min(self.block.values()) < 1:
             sizes = ",".join(f"{name}={size}" for name, size in self.block.items())
             raise InvalidInput(f"--block {sizes}: a block has at least 1 sample and 1 channel.")
+        if self.mask is not None and not Path(self.mask).is_file():
+            raise InvalidInput(f"--mask {self.mask}: there is no such file.")
         check_outputs(self.outputs, overwrite=self.failing.overwrite)
 
 

@@ -142,6 +142,8 @@ def _key(asked: Asked) -> str | None:
         "block": sorted((asked.block or {}).items()),
         "outputs": [str(output) for output in asked.outputs],
     }
+    if asked.mask is not None:
+        facts["mask"] = hashlib.sha256(Path(asked.mask).read_bytes()).hexdigest()
     return hashlib.sha256(json.dumps(facts, default=str, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,11 +5,15 @@ what they are.
 """
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dasdist.errors import InvalidInput
 
-__all__ = ["among", "parse_channels"]
+if TYPE_CHECKING:
+    from dasdist.cli.asked import Asked
+    from dasdist.sources import Mask
+
+__all__ = ["among", "mask_of", "parse_channels"]
 
 
 def parse_channels(text: str | None) -> slice | None:
@@ -71,3 +75,16 @@ def among(data: Any, text: str | None, tolerance: float = 0.25) -> Any:
     found = ChannelRange(data, channels.start, channels.stop)
     open_recording(found, tolerance=tolerance)  # what is wrong is said before a cluster starts
     return found
+
+
+def mask_of(asked: "Asked") -> "Mask | None":
+    """Read which channels to leave out, counted as the run counts them."""
+    if asked.mask is None:
+        return None
+    from dasdist.geometry import Span
+    from dasdist.sources import read_mask
+
+    found, chosen = read_mask(asked.mask), parse_channels(asked.period.channels)
+    if chosen is None:
+        return found
+    return found.within(Span(chosen.start or 0, 2**62 if chosen.stop is None else chosen.stop))

@@ -119,6 +119,16 @@ Channels = Annotated[
     ),
 ]
 
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Leave channels out: those that have flags in half of their hours in a table of "
+        "`dasdist quality`, or those of a text file, a number or FIRST:END in each line and "
+        "perhaps why. Numbers are those of the whole recording, also with --channels.",
+    ),
+]
+
 Scheduler = Annotated[
     str | None,
     typer.Option(

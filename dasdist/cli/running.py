@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dasdist.api.model_names import check_name
 from dasdist.cli.asked import Asked
 from dasdist.cli.asked_before import nothing_left
-from dasdist.cli.channels import among
+from dasdist.cli.channels import among, mask_of
 from dasdist.cli.compute import computing
 from dasdist.cli.inputs import check_input, load_model, on_gpu, open_input
 from dasdist.cli.period import within
@@ -37,6 +37,7 @@ _OPTIONS = {
         "retry_failed": "--retry-failed",
         "block_timeout": "--block-timeout",
         "engine": "--engine",
+        "mask": "--mask",
     }.items()
 }
 """What is given to a command by an option of its own, not by --set."""
@@ -69,6 +70,7 @@ def ready(
         tolerance = asked.settings.get("tolerance", 0.25)
         chosen = among(found, asked.period.channels, tolerance)
         recording = within(chosen, asked.period.since, asked.period.until, tolerance)
+        _tell_mask(voice, asked)
         network = load_model(asked.model)
     if callback is not None:
         check_settings(network, asked.settings, callback)
@@ -79,6 +81,13 @@ def ready(
         if client is None:
             network = on_gpu(network)
         yield network, recording, client
+
+
+def _tell_mask(voice: Voice, asked: Asked) -> None:
+    """Tell programs which channels are left out, and why; people read it in plan and report."""
+    mask = mask_of(asked)
+    if mask is not None:
+        voice.event("masked", origin=mask.origin, channels=dict(mask.reasons))
 
 
 def check_settings(network: Any, settings: Mapping[str, Any], callback: str) -> None:

@@ -9,6 +9,7 @@ from dasdist.cli import options as opt
 from dasdist.cli.application import app, examples
 from dasdist.cli.asked import Asked, merged
 from dasdist.cli.asked_before import remember, said_so
+from dasdist.cli.channels import mask_of
 from dasdist.cli.groups import Failing, Period, Queue, Where, grouped
 from dasdist.cli.parsing import parse_block, parse_engine_options
 from dasdist.cli.running import conclude, counted, ready
@@ -36,6 +37,7 @@ def plan(
     engine: opt.Engine = None,
     engine_option: opt.EngineOption = None,
     variable: opt.Variable = None,
+    mask: opt.Mask = None,
     *,
     period: Period,
     where: Where,
@@ -53,6 +55,7 @@ def plan(
         period,
         where,
         engine_options=parse_engine_options(engine_option),
+        mask=mask,
     )
     with (
         speaking("plan", as_json=as_json, verbose=verbose) as voice,
@@ -62,7 +65,12 @@ def plan(
 
         with voice.patience("Planning ..."):
             found = dasdist.plan(
-                network, recording, client=client, block=asked.block, **asked.settings
+                network,
+                recording,
+                client=client,
+                block=asked.block,
+                mask=mask_of(asked),
+                **asked.settings,
             )
         voice.say(repr(found))
         voice.fact(
@@ -117,6 +125,7 @@ def classify(
     engine: opt.Engine = None,
     engine_option: opt.EngineOption = None,
     variable: opt.Variable = None,
+    mask: opt.Mask = None,
     *,
     period: Period,
     where: Where,
@@ -141,6 +150,7 @@ def classify(
         outputs=(out,) if annotations is None else (out, annotations),
         picks=True,
         engine_options=parse_engine_options(engine_option),
+        mask=mask,
     )
     with speaking("classify", quiet=quiet, as_json=as_json, verbose=verbose) as voice:
         voice.fact(out=str(out))
@@ -159,6 +169,7 @@ def classify(
                 annotations=annotations,
                 client=client,
                 block=asked.block,
+                mask=mask_of(asked),
                 pbar=voice.view(),
                 on_event=voice.waiting,
                 **failing.arguments(),
@@ -186,6 +197,7 @@ def annotate(
     engine: opt.Engine = None,
     engine_option: opt.EngineOption = None,
     variable: opt.Variable = None,
+    mask: opt.Mask = None,
     *,
     period: Period,
     where: Where,
@@ -209,6 +221,7 @@ def annotate(
         failing,
         outputs=(out,),
         engine_options=parse_engine_options(engine_option),
+        mask=mask,
     )
     with speaking("annotate", quiet=quiet, as_json=as_json, verbose=verbose) as voice:
         voice.fact(out=out)
@@ -227,6 +240,7 @@ def annotate(
                 dasdist.WriterCallback(out, **{k: asked.settings[k] for k in of_writer}),
                 client=client,
                 block=asked.block,
+                mask=mask_of(asked),
                 pbar=voice.view(),
                 on_event=voice.waiting,
                 **failing.arguments(),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dasdist.comparison.matching import pairs_of
 from dasdist.errors import InvalidInput, UnreadableData
+from dasdist.units import count_of
 
 __all__ = ["Between", "columns_of", "known_as", "nanoseconds", "paired", "spread_of"]
 
@@ -73,9 +74,8 @@ def columns_of(table: Any, what: str, between: Between = None) -> pd.DataFrame:
             "channel_index whole numbers, phase names."
         ) from error
     if missing := int(columns["time"].isna().sum()):
-        raise InvalidInput(
-            f"{what} has {missing:,} rows without a time. Remove them, or mend them."
-        )
+        rows_without = count_of(missing, "row")
+        raise InvalidInput(f"{what} has {rows_without} without a time. Mend or remove them.")
     others = {name: found[name] for name in _OPTIONAL if name in found}
     rows = pd.DataFrame({**columns, **others})
     start, stop = between or (None, None)

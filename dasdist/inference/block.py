@@ -36,7 +36,7 @@ from dasdist.inference.stopwatch import Stopwatch
 from dasdist.inference.telling import model_faults, what_is_missing
 from dasdist.report import BlockResult, Missing, Partial
 from dasdist.safe_text import logger
-from dasdist.sources import Selection
+from dasdist.sources import NO_MASK, Mask, Selection
 from dasdist.sources.absence import Absence, Reading, filled
 
 __all__ = ["Recipe", "process_block"]
@@ -64,6 +64,8 @@ class Recipe:
         What is done to the amplitude of windows.
     slice_rows : int
         Samples in time that are read and resampled at once; 0 for all of a block.
+    mask : Mask
+        Channels of the recording that are left out.
     """
 
     batching: Batching
@@ -73,6 +75,7 @@ class Recipe:
     needs: Needs = Needs()
     amplitude: Amplitude = AS_RECORDED
     slice_rows: int = 0
+    mask: Mask = NO_MASK
 
 
 def process_block(
@@ -122,7 +125,9 @@ def process_block(
         notes.append(text)
 
     channelwise = predictor.spec.channelwise
-    left_out, missing = LeftOut.none(block, channelwise), tuple[Missing, ...]()
+    left_out = lost = LeftOut.none(block, channelwise)
+    missing = tuple[Missing, ...]()
+    selection = replace(selection, mask=recipe.mask)
     with own_stream(device):
         if recipe.slice_rows and not on_gpu:
             data, absences = _read_in_slices(selection, block, recipe, stage)
@@ -130,9 +135,12 @@ def process_block(
             data, absences = _read_whole(selection, block, recipe, device, stage, note, partly)
         if absences:
             left_out = LeftOut.of(absences, block, channelwise)
-            if left_out.whole or not partly:
+        absences = [absence for absence in absences if not absence.masked]
+        if absences:
+            lost = LeftOut.of(absences, block, channelwise)
+            if not partly or (lost.any and left_out.whole):
                 raise selection.refusal(absences)
-        if left_out.any:
+        if lost.any:
             missing = tuple(what_is_missing(absences, selection, block.index))
         reduced = partial(_reduced, left_out, recipe, predictor, stage, absences, partly=partly)
         curves = on_gpu and recipe.needs.device_curves
@@ -154,9 +162,9 @@ def process_block(
     lacking = None
     if faults is not None:
         missing = (*missing, *model_faults(faults))
-        left_out = replace(left_out, touched=left_out.touched | faults.touched)
-    if left_out.any:
-        lacking = Partial(missing, left_out.uncovered())
+        lost = replace(lost, touched=lost.touched | faults.touched)
+    if lost.any:  # what is masked is not missed
+        lacking = Partial(missing, lost.uncovered())
     with stage("write"):
         part = accumulator.part()
     noted = (*predictor.notes(recipe.batching.variant), *notes)
@@ -174,7 +182,8 @@ def _read_whole(
 ) -> tuple[Prepared, Sequence[Absence]]:
     """Return the model's inputs, and what is missing of the samples that were read."""
     with stage("read"):
-        reading = selection.reading() if partly else Reading(selection.read())
+        told = partly or bool(selection.mask)
+        reading = selection.reading() if told else Reading(selection.read())
         samples, absences = reading.values, reading.absences
         if absences:
             samples = filled(reading)

@@ -21,7 +21,7 @@ from dasdist.planning.block_size import HeldCore
 from dasdist.planning.fit import make_plan
 from dasdist.planning.plan import Plan
 from dasdist.run.options import RunOptions
-from dasdist.sources import Recording, open_recording
+from dasdist.sources import NO_MASK, Mask, Recording, open_recording, read_mask
 
 __all__ = ["Request"]
 
@@ -51,6 +51,8 @@ class Request:
         Files that the index of an archive lists as left out, or changed.
     told : mapping of str to str
         Options of the callback and where they come from, for plan and report.
+    mask : Mask
+        Channels of the recording that are left out.
     """
 
     spec: ModelSpec
@@ -61,6 +63,7 @@ class Request:
     options: RunOptions
     listed: Sequence[tuple[str, str, str]] = ()
     told: Mapping[str, str] = field(default_factory=dict)
+    mask: Mask = NO_MASK
 
     @classmethod
     def of(
@@ -71,6 +74,7 @@ class Request:
         kwargs: Mapping[str, Any],
         also: frozenset[str] = frozenset(),
         elsewhere: Mapping[str, str] = MappingProxyType({}),
+        mask: Any = None,
     ) -> "Request":
         """Check a model, its arguments and a recording, and pickle the model.
 
@@ -87,6 +91,8 @@ class Request:
             errors.
         elsewhere : mapping of str to str
             As for `check_arguments`.
+        mask : object
+            As for `read_mask`.
         """
         das_model: Any = as_das_model(model)
         check_arguments(das_model, kwargs, set(also), elsewhere)
@@ -98,12 +104,13 @@ class Request:
             tolerance=arguments.get("tolerance", 0.25),
             engine=options.engine,
         )
+        masked = read_mask(mask, recording.shape[1])
         client = current_client() if options.client is None else options.client or None
         here = None if client else str(getattr(das_model, "device", torch.device("cpu")))
         payload = pack(das_model, device=here)
         remember(payload)
         spec = ModelSpec.of(das_model)
-        return cls(spec, payload, recording, client, arguments, options, _listed(data))
+        return cls(spec, payload, recording, client, arguments, options, _listed(data), mask=masked)
 
     def plan(
         self,
@@ -142,7 +149,8 @@ class Request:
             scale=scale,
         )
         idle = _idle_gpu(predictor.model, client)
-        return replace(found, told=self.told, notes=(*found.notes, *idle))
+        masked = [str(self.mask)] if self.mask else []
+        return replace(found, told=self.told, notes=(*found.notes, *idle, *masked))
 
     def context(self, plan: Plan) -> Context:
         """Return what a callback learns before the first block."""
@@ -157,13 +165,18 @@ class Request:
         )
 
     @property
+    def mask_argument(self) -> dict[str, str]:
+        """What results depend on besides the model's arguments, in a run that has a mask."""
+        return {"mask": self.mask.numbers} if self.mask else {}
+
+    @property
     def attributes(self) -> dict[str, str]:
         """Provenance of results."""
         return {
             "dasdist_version": version("dasdist"),
             "model": self.spec.name,
             "model_token": self.payload.token,
-            "arguments": repr(dict(self.arguments)),
+            "arguments": repr({**self.arguments, **self.mask_argument}),
         }
 
 

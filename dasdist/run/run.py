@@ -92,7 +92,7 @@ def _journal(request: Request, callback: DASAnnotateCallback) -> AnyJournal:
             callback,
             model_name=request.spec.name,
             model=predictor_of(request.payload.token).model,
-            arguments=request.arguments,
+            arguments={**request.arguments, **request.mask_argument},
             recording=request.recording,
             files=request.listed,
             overwrite=options.overwrite,
@@ -179,6 +179,7 @@ def _recipes(request: Request, plan: Plan, callback: DASAnnotateCallback) -> tup
             needs,
             plan.amplitude,
             plan.slice_rows(grid.largest_block()),
+            request.mask,
         )
         for grid, section in zip(plan.grids, plan.sections, strict=True)
     )

@@ -10,6 +10,7 @@
     its positions      stored_axes (stated), positions, lengths, channel_range
     a recording        open: coordinates (lines), base, origins
     its samples        selection: source, tiles, hdf5 (chunks, inflate), checked
+    left out           mask
     what is missing    absence: declared (declared_source), unwritten (hdf5_behind, foreign,
                        zarr_chunks), salvage
 """
@@ -18,12 +19,15 @@ from dasdist.sources.array import SourceArray
 from dasdist.sources.base import Recording, SegmentAxes
 from dasdist.sources.channel_range import ChannelRange
 from dasdist.sources.formats import known_formats, open_files, register_format
+from dasdist.sources.mask import NO_MASK, Mask, read_mask
 from dasdist.sources.open import open_recording
 from dasdist.sources.selection import Selection, array_selection
 from dasdist.sources.time_range import TimeRange
 
 __all__ = [
+    "NO_MASK",
     "ChannelRange",
+    "Mask",
     "Recording",
     "SegmentAxes",
     "Selection",
@@ -33,5 +37,6 @@ __all__ = [
     "known_formats",
     "open_files",
     "open_recording",
+    "read_mask",
     "register_format",
 ]

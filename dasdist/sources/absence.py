@@ -55,6 +55,8 @@ class Absence:
         Which of the region; all of it by default.
     error : Exception, optional
         Why they cannot be read.
+    masked : bool
+        Whether they are there, but the run leaves their channels out.
     """
 
     region: Region
@@ -62,6 +64,7 @@ class Absence:
     path: str | None = None
     mask: NDArray[np.bool_] | None = None
     error: Exception | None = None
+    masked: bool = False
 
     def shift(self, samples: int, channels: int = 0) -> "Absence":
         """Return the same, counted from elsewhere."""

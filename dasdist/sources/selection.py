@@ -18,6 +18,7 @@ from dasdist.errors import UnreadableData
 from dasdist.geometry import Axis, Region, Span
 from dasdist.sources.absence import Absence, Reading, not_numbers, rows_absent
 from dasdist.sources.coordinates import Run
+from dasdist.sources.mask import NO_MASK, Mask
 from dasdist.sources.salvage import reading_of, salvaged
 from dasdist.sources.source import Source
 from dasdist.units import count_of, readable_time
@@ -46,6 +47,8 @@ class Selection:
         Where they are.
     times : tuple of Run
         Time axes of the recording that cover the region, to say when samples are missing.
+    mask : Mask
+        Channels of the recording that are left out.
 
     Examples
     --------
@@ -60,6 +63,7 @@ class Selection:
     dtype: np.dtype[Any]
     source: Source
     times: tuple[Run, ...]
+    mask: Mask = NO_MASK
 
     def read(self) -> NDArray[Any]:
         """Read the samples, all of them.
@@ -78,8 +82,9 @@ class Selection:
             of the first and last sample.
         """
         reading = self._reading(finely=False)
-        if reading.absences:
-            raise self.refusal(reading.absences)
+        missing = [absence for absence in reading.absences if not absence.masked]
+        if missing:
+            raise self.refusal(missing)
         return reading.values
 
     def rows(self, samples: Span) -> "Selection":
@@ -97,6 +102,7 @@ class Selection:
             Missing are samples of files that do not exist or cannot be read (as few as storage
             chunks and files allow), NaN and infinite ones, what a file declares missing, and
             storage that was never written.  What was clipped to the lowest integer is data.
+            Channels of the mask are absent, too.
         """
         return self._reading(finely=True)
 
@@ -109,7 +115,8 @@ class Selection:
         except Exception as error:  # noqa: BLE001 - the error is in what it returns
             reading = salvaged(self.source, whole.shape, self.dtype, error, finely=finely)
         found = not_numbers(reading)
-        return replace(reading, absences=(*reading.absences, *found)) if found else reading
+        reading = replace(reading, absences=(*reading.absences, *found)) if found else reading
+        return self.mask.applied(reading, self.region.distance) if self.mask else reading
 
     def _checked(self, source: Source, region: Region) -> Reading:
         reading = reading_of(source)

@@ -1,0 +1,1 @@
+"""Which channels of a fibre are dead, clipped, noisy or duplicated, hour by hour."""
