@@ -25,8 +25,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="demo, seisbench:CLASS/WEIGHTS, the path of a .json or .pt file, or "
-        "package.module:factory.",
+        help="demo, seisbench:CLASS/WEIGHTS, the path or URL of a .json or .pt file, "
+        "FOLDER/WEIGHTS of a repository that DASDIST_MODELS names, or package.module:factory.",
         rich_help_panel=_MODEL,
     ),
 ]

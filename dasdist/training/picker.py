@@ -25,11 +25,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from dasdist.demo.network import CLASSES, WINDOW, PickNetwork
-from dasdist.models.weights import sums_of
 from dasdist.synthetic.noise import NoiseLevels, draw_cable
 from dasdist.synthetic.physics import Fibre, arrival_times
 from dasdist.synthetic.scene import Scene, draw_event, draw_vehicle
 from dasdist.synthetic.section import make_section
+from dasdist.zoo.weights import sums_of
 
 CHANNELS = 16  # of a training scene
 SCENES = 8  # of a batch
