@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from dasdist.api.model import DASModel, DASWaveformModelWrapper
-from dasdist.api.naming import named_model
+from dasdist.api.model_names import check_name
+from dasdist.api.naming import is_in_files, named_model, pair_named
+from dasdist.api.pretrained import Pair, build_model, named_class
 from dasdist.models import as_das_model
+from dasdist.zoo.samples import check_sample
 
-__all__ = ["from_pretrained"]
+__all__ = ["from_pretrained", "model_of"]
 
 
 def from_pretrained(
@@ -46,8 +49,8 @@ def from_pretrained(
     Raises
     ------
     InvalidInput
-        If there is no such model, a file is missing, damaged or cannot be had, or it does not say
-        which class it belongs to.
+        If there is no such model, a file is missing, damaged or cannot be had, it does not say
+        which class it belongs to, or the model does not reproduce the sample that it came with.
 
     Examples
     --------
@@ -55,7 +58,19 @@ def from_pretrained(
     >>> dasdist.from_pretrained("demo").annotate_keys
     ['P', 'S']
     """
-    model = named_model(name, version, trust=trust, update=update)
+    check_name(name, trust=trust)
+    if is_in_files(name):
+        with pair_named(name, version, trust=trust, update=update) as pair:
+            return check_sample(model_of(pair, trust=trust), pair.sample, name)
+    return _as_ours(named_model(name, version, update=update))
+
+
+def model_of(pair: Pair, *, trust: bool = False) -> Any:
+    """Return the model of a pair, whether it reproduces its sample or not."""
+    return _as_ours(pair.whole or build_model(named_class(pair, trust=trust), pair))
+
+
+def _as_ours(model: Any) -> Any:
     if isinstance(model, DASModel):
         return model
     if hasattr(model, "_get_in_pred_samples"):  # as as_das_model knows a waveform model

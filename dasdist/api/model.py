@@ -11,6 +11,7 @@ from dasdist.api.pretrained import Pair, build_model, named_class
 from dasdist.callbacks import DASPickingCallback
 from dasdist.models import BaseDASModel, WaveformWrapper
 from dasdist.models.arguments import set_on_wrapper
+from dasdist.zoo.samples import check_sample
 
 __all__ = ["DASModel", "DASWaveformModelWrapper"]
 
@@ -57,7 +58,8 @@ class DASModel(BaseDASModel):
             Whether to ask the server for a newer version.
         """
         with pair_named(name, version, update=update) as pair:
-            return cls._of_pair(pair)
+            found: Self = check_sample(cls._of_pair(pair), pair.sample, name)
+            return found
 
     @classmethod
     def load(cls, path: str | Path, version_str: str | None = None) -> Self:
@@ -65,19 +67,28 @@ class DASModel(BaseDASModel):
         return cls.from_pretrained(path, version_str)
 
     def save(
-        self, path: str | Path, weights_docstring: str = "", version_str: str | None = None
+        self,
+        path: str | Path,
+        weights_docstring: str = "",
+        version_str: str | None = None,
+        *,
+        sample: Any = None,
     ) -> None:
         """Write the model into files that :meth:`load` and `dasdist.from_pretrained` read.
 
         Parameters
         ----------
         path : str or Path
-            Without an ending: ``models/mine/first`` makes ``first.json``, ``first.pt`` and
-            ``first.sha256`` in a folder, which is made.  Files of these names are replaced.
+            Without an ending: ``models/mine/first`` makes ``first.json``, ``first.pt``,
+            ``first.npz`` and ``first.sha256`` in a folder, which is made.  Files of these names are
+            replaced.
         weights_docstring : str
             What the weights were trained on, by whom, and what they are good for.
         version_str : str, optional
             Their version; ``.v<version>`` then ends the names of the files.
+        sample : array, shape (in_samples, in_channels), optional
+            A preprocessed patch, kept with the output that the model gives for it, which whoever
+            loads the model has to get; by default noise with an arrival.
 
         Raises
         ------
@@ -93,7 +104,7 @@ class DASModel(BaseDASModel):
         """
         from dasdist.api.saving import save
 
-        save(self, path, weights_docstring, version_str)
+        save(self, path, weights_docstring, version_str, sample)
 
     @classmethod
     def _of_pair(cls, pair: Pair) -> Self:
@@ -136,7 +147,10 @@ class DASWaveformModelWrapper(DASModel, WaveformWrapper):
     ) -> Self:
         """Load a SeisBench waveform model and wrap it; ``kwargs`` are for the wrapper."""
         with pair_named(name, version, update=update) as pair:
-            return cls._around(build_model(named_class(pair), pair), **kwargs)
+            found = cls._around(build_model(named_class(pair), pair), **kwargs)
+            if not kwargs:  # else it may well give another output
+                check_sample(found, pair.sample, name)
+            return found
 
     @classmethod
     def _of_pair(cls, pair: Pair) -> Self:

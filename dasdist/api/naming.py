@@ -7,19 +7,23 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from dasdist.api.model_names import check_name, is_pair, near, of_seisbench
-from dasdist.api.pretrained import Pair, build_model, named_class, of_version, read_pair
+from dasdist.api.model_names import is_pair, near, of_seisbench
+from dasdist.api.pretrained import Pair, of_version, read_pair
 from dasdist.errors import InvalidInput
+from dasdist.zoo.files import ModelFile
 from dasdist.zoo.find import find, is_of_zoo
 from dasdist.zoo.weights import check_sums, check_tensors
 
-__all__ = ["named_model", "pair_named"]
+__all__ = ["is_in_files", "named_model", "pair_named"]
 
 
-def named_model(
-    name: str | Path, version: str | None = None, *, trust: bool = False, update: bool = False
-) -> Any:
-    """Load the model of a name.
+def is_in_files(name: str | Path) -> bool:
+    """Whether a name is that of files which `pair_named` reads without SeisBench's help."""
+    return str(name) == "demo" or is_pair(name) or is_of_zoo(name)
+
+
+def named_model(name: str | Path, version: str | None = None, *, update: bool = False) -> Any:
+    """Load the model of a name that is not in files of its own.
 
     Parameters
     ----------
@@ -27,8 +31,6 @@ def named_model(
         As `check_name` allows it.
     version : str, optional
         Of models that have several; the newest by default.
-    trust : bool
-        Whether what the files hold may run code.
     update : bool
         Whether to ask a server for a newer version than those that are here.
 
@@ -42,13 +44,9 @@ def named_model(
     InvalidInput
         If there is no such model; says what there is.
     """
-    check_name(name, trust=trust)
     text = str(name)
     if text.startswith("seisbench:"):
         return _of_seisbench(text.removeprefix("seisbench:"), version, update=update)
-    if text == "demo" or is_pair(name) or is_of_zoo(name):
-        with pair_named(name, version, trust=trust, update=update) as pair:
-            return pair.whole or build_model(named_class(pair, trust=trust), pair)
     if version is not None:
         raise InvalidInput(f"{text} is code, which has no versions; leave out version={version!r}.")
     return _made_by(text)
@@ -58,13 +56,26 @@ def named_model(
 def pair_named(
     name: str | Path, version: str | None = None, *, trust: bool = False, update: bool = False
 ) -> Iterator[Pair]:
-    """Yield the files of a model, but for those that SeisBench keeps."""
+    """Yield the files of a model; of SeisBench's, those in its cache.
+
+    Raises
+    ------
+    InvalidInput
+        If they are missing, damaged or cannot be had, or the name is that of code.
+    """
     if str(name) == "demo":
         with as_file(files("dasdist.demo")) as folder:
             check_sums(folder / "demo.sha256")
             yield of_version(read_pair(folder / "demo.json"), version)
     elif is_pair(name):
         yield of_version(read_pair(name, trust=trust), version)
+    elif str(name).startswith("seisbench:"):
+        theirs = named_model(name, version, update=update)
+        stem = str(name).rpartition("/")[2]
+        file = ModelFile(stem, "json", theirs.weights_version)
+        yield read_pair(type(theirs)._model_path() / file.name)
+    elif not is_of_zoo(name):
+        raise InvalidInput(f"{name} is code, not files; save its model with model.save first.")
     else:
         with find(str(name), version, update=update).here() as path:
             yield read_pair(path, trust=trust)

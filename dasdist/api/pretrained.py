@@ -18,6 +18,7 @@ from dasdist.api.model_names import pair_files
 from dasdist.errors import InvalidInput
 from dasdist.models.arguments import as_arguments
 from dasdist.zoo.files import ModelFile
+from dasdist.zoo.samples import Sample
 from dasdist.zoo.weights import check_sums, check_tensors
 
 __all__ = ["Pair", "build_model", "named_class", "of_version", "read_pair"]
@@ -37,12 +38,15 @@ class Pair:
         The state dict, on the CPU.
     whole : Module, optional
         What the file of weights holds instead, if that was trusted: the model itself.
+    sample : Sample, optional
+        A patch and its output, if they lie beside the others.
     """
 
     path: Path
     description: Mapping[str, Any]
     weights: Mapping[str, torch.Tensor]
     whole: torch.nn.Module | None = None
+    sample: Sample | None = None
 
     @property
     def version(self) -> str:
@@ -98,7 +102,9 @@ def read_pair(path: str | Path, *, trust: bool = False) -> Pair:
             f"{weights_path} holds no tensors by name, but {_kind(weights)}; save weights with "
             "torch.save(model.state_dict(), path)."
         )
-    return Pair(description_path, description, weights)
+    kept = description_path.with_name(replace(name, kind="npz").name) if name else None
+    sample = Sample.read(kept) if kept is not None and kept.is_file() else None
+    return Pair(description_path, description, weights, sample=sample)
 
 
 def of_version(pair: Pair, wanted: str | None) -> Pair:

@@ -12,7 +12,8 @@ from dasdist.errors import InvalidInput
 from dasdist.models import WaveformWrapper
 from dasdist.models.arguments import as_json, wrapper_of
 from dasdist.storage.files import make_folder, write_atomically
-from dasdist.zoo.files import ModelFile
+from dasdist.zoo.files import KINDS, ModelFile
+from dasdist.zoo.samples import Sample, check_sample
 from dasdist.zoo.weights import sums_of
 
 __all__ = ["save"]
@@ -20,22 +21,29 @@ __all__ = ["save"]
 _OF_SEISBENCH = frozenset({"__class__", "self", "default_args"})
 
 
-def save(model: Any, path: str | Path, docstring: str, version: str | None) -> None:
+def save(model: Any, path: str | Path, docstring: str, version: str | None, patch: Any) -> None:
     """Write a model; see `DASModel.save`."""
     path = Path(path)
-    files = {kind: path.with_name(_name(path, kind, version)) for kind in ("pt", "json", "sha256")}
+    files = {kind: path.with_name(_name(path, kind, version)) for kind in KINDS}
     network = model.model if isinstance(model, WaveformWrapper) else model
     described = _described(model, network, docstring, version)
     text = _text(described, model)
     weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    _check(network, Pair(files["json"], json.loads(text), weights))
+    pair = Pair(files["json"], json.loads(text), weights)
+    _check(network, pair)
+    sample = Sample.of(model, patch)
+    check_sample(type(model)._of_pair(pair), sample, f"{model.name}, made again from its files,")
     make_folder(path.absolute().parent)
-    files["sha256"].unlink(missing_ok=True)  # until the new one is there, nothing is vouched for
+    for kind in ("sha256", "npz"):  # which would vouch for what is replaced
+        files[kind].unlink(missing_ok=True)
     held = io.BytesIO()
     torch.save(weights, held)
     write_atomically(files["pt"], held.getbuffer())
     write_atomically(files["json"], text)
-    write_atomically(files["sha256"], sums_of(files["json"], files["pt"]))
+    if sample is not None:
+        write_atomically(files["npz"], sample.to_bytes())
+    listed = [files[kind] for kind in ("json", "pt", "npz") if files[kind].exists()]
+    write_atomically(files["sha256"], sums_of(*listed))
 
 
 def _name(path: Path, kind: str, version: str | None) -> str:
