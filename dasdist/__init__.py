@@ -12,6 +12,7 @@ from warnings import filterwarnings
 if TYPE_CHECKING:
     from dasdist.annotations import open_annotations
     from dasdist.api.functions import annotate, classify, plan
+    from dasdist.api.listing import list_pretrained, list_versions
     from dasdist.api.load import from_pretrained
     from dasdist.api.model import DASModel, DASWaveformModelWrapper
     from dasdist.api.output import ClassifyOutput
@@ -110,6 +111,8 @@ __all__ = [
     "connect",
     "from_pretrained",
     "index_archive",
+    "list_pretrained",
+    "list_versions",
     "open_annotations",
     "open_archive",
     "open_files",
@@ -126,6 +129,7 @@ __all__ = [
 _HOMES = {
     "annotations": ("open_annotations",),
     "api.functions": ("annotate", "classify", "plan"),
+    "api.listing": ("list_pretrained", "list_versions"),
     "api.load": ("from_pretrained",),
     "api.model": ("DASModel", "DASWaveformModelWrapper"),
     "api.output": ("ClassifyOutput",),

@@ -71,6 +71,8 @@ PUBLIC = (
     "connect",
     "from_pretrained",
     "index_archive",
+    "list_pretrained",
+    "list_versions",
     "open_annotations",
     "open_archive",
     "open_files",

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from dasdist.api.functions import annotate, classify
+from dasdist.api.naming import pair_named
 from dasdist.api.output import ClassifyOutput
-from dasdist.api.pretrained import build_model, named_class, read_pair
+from dasdist.api.pretrained import Pair, build_model, named_class
 from dasdist.callbacks import DASPickingCallback
 from dasdist.models import BaseDASModel, WaveformWrapper
+from dasdist.models.arguments import set_on_wrapper
+from dasdist.zoo.samples import check_sample
 
 __all__ = ["DASModel", "DASWaveformModelWrapper"]
 
@@ -37,18 +40,83 @@ class DASModel(BaseDASModel):
         return await asyncio.to_thread(classify, self, data, **kwargs)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path) -> Self:
-        """Load a model of this class from a ``.json`` / ``.pt`` pair.
+    def from_pretrained(
+        cls, name: str | Path, version: str | None = None, *, update: bool = False
+    ) -> Self:
+        """Load a model of this class.
+
+        Parameters
+        ----------
+        name : str or Path
+            Either file of a ``.json`` / ``.pt`` pair, or another name of one for
+            :func:`dasdist.from_pretrained`.  The JSON holds ``model_args``, arguments of the
+            constructor, and perhaps ``default_args``; weights are read without unpickling anything
+            else.
+        version : str, optional
+            The version of the weights; the newest by default, of those here if there are any.
+        update : bool
+            Whether to ask the server for a newer version.
+        """
+        with pair_named(name, version, update=update) as pair:
+            found: Self = check_sample(cls._of_pair(pair), pair.sample, name)
+            return found
+
+    @classmethod
+    def load(cls, path: str | Path, version_str: str | None = None) -> Self:
+        """Load what :meth:`save` wrote; the newest version if none is given."""
+        return cls.from_pretrained(path, version_str)
+
+    def save(
+        self,
+        path: str | Path,
+        weights_docstring: str = "",
+        version_str: str | None = None,
+        *,
+        sample: Any = None,
+    ) -> None:
+        """Write the model into files that :meth:`load` and `dasdist.from_pretrained` read.
 
         Parameters
         ----------
         path : str or Path
-            Either file of the pair.  The JSON holds ``model_args``, arguments of the constructor,
-            and perhaps ``default_args``; weights are read without unpickling anything else.
+            Without an ending: ``models/mine/first`` makes ``first.json``, ``first.pt``,
+            ``first.npz`` and ``first.sha256`` in a folder, which is made.  Files of these names are
+            replaced.
+        weights_docstring : str
+            What the weights were trained on, by whom, and what they are good for.
+        version_str : str, optional
+            Their version; ``.v<version>`` then ends the names of the files.
+        sample : array, shape (in_samples, in_channels), optional
+            A preprocessed patch, kept with the output that the model gives for it, which whoever
+            loads the model has to get; by default noise with an arrival.
+
+        Raises
+        ------
+        InvalidInput
+            If the model could not be made again from what would be written.
+        OutputUnwritable
+            If the files cannot be written.
+
+        Notes
+        -----
+        The layout is that of ``seisbench.models.base.SeisBenchModel.save``, whose ``load`` reads
+        waveform models of SeisBench that are saved here.
         """
-        pair = read_pair(path)
+        from dasdist.api.saving import save
+
+        save(self, path, weights_docstring, version_str, sample)
+
+    @classmethod
+    def _of_pair(cls, pair: Pair) -> Self:
         model: Self = build_model(cls, pair)
         return model
+
+    @staticmethod
+    def list_versions(name: str | Path) -> list[str]:
+        """Return the versions of a model; see :func:`dasdist.list_versions`."""
+        from dasdist.api.listing import list_versions
+
+        return list_versions(name)
 
 
 class DASWaveformModelWrapper(DASModel, WaveformWrapper):
@@ -74,7 +142,24 @@ class DASWaveformModelWrapper(DASModel, WaveformWrapper):
         return DASPickingCallback
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, **kwargs: Any) -> Self:
-        """Load a SeisBench waveform model from a ``.json`` / ``.pt`` pair and wrap it."""
-        pair = read_pair(path)
-        return cls(build_model(named_class(pair), pair), **kwargs)
+    def from_pretrained(
+        cls, name: str | Path, version: str | None = None, *, update: bool = False, **kwargs: Any
+    ) -> Self:
+        """Load a SeisBench waveform model and wrap it; ``kwargs`` are for the wrapper."""
+        with pair_named(name, version, update=update) as pair:
+            found = cls._around(build_model(named_class(pair), pair), **kwargs)
+            if not kwargs:  # else it may well give another output
+                check_sample(found, pair.sample, name)
+            return found
+
+    @classmethod
+    def _of_pair(cls, pair: Pair) -> Self:
+        return cls._around(build_model(named_class(pair), pair))
+
+    @classmethod
+    def _around(cls, model: Any, **kwargs: Any) -> Self:
+        """Wrap a model, with what its description says of the wrapper."""
+        wrapped = cls(model, **kwargs)
+        described = (getattr(model, "_weights_metadata", None) or {}).get("wrapper", {})
+        set_on_wrapper(wrapped, {k: v for k, v in described.items() if k not in kwargs})
+        return wrapped

@@ -6,31 +6,38 @@
     seisbench:PhaseNet/original     a class of SeisBench and weights of it
     weights/my_model.json           a pair of files
     my_package.models:build         a callable without arguments that returns a model
+    https://host/phasenet/original  and the other names of `dasdist.zoo.find`
 """
 
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from dasdist.errors import InvalidInput
 from dasdist.spelling import nearest
+from dasdist.zoo.files import NEEDED, ModelFile
+from dasdist.zoo.find import is_of_zoo
+from dasdist.zoo.places import is_pack
 
 __all__ = ["SEISBENCH", "check_name", "is_factory", "is_pair", "near", "of_seisbench", "pair_files"]
 
 _FORMS = (
-    "demo, seisbench:<Class>/<weights>, the path of a .json or .pt file, or package.module:factory"
+    "demo, seisbench:<Class>/<weights>, the path or URL of a .json or .pt file, "
+    "<folder>/<weights> of a repository in DASDIST_MODELS, or package.module:factory"
 )
 SEISBENCH = ("PhaseNet", "EQTransformer", "GPD", "VariableLengthPhaseNet", "PickBlue", "DeepSubDAS")
 """Models of SeisBench that one may mean by a bare name; to import SeisBench takes seconds."""
 
-_FILE = re.compile(r"\.(json|pt)(\.v[^.]+)?$")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
-def check_name(name: str | Path) -> None:
+def check_name(name: str | Path, *, trust: bool = False) -> None:
     """Refuse what is the name of no model; whether it loads is another matter.
+
+    With ``trust``, weights need no description, for they may be a whole model.
 
     Raises
     ------
@@ -49,6 +56,10 @@ def check_name(name: str | Path) -> None:
     if text == "demo":
         return
     if is_pair(name):
+        pair_files(name, trust=trust)
+    elif is_of_zoo(name):
+        return  # a server is asked when it is loaded
+    elif isinstance(name, Path):
         pair_files(name)
     elif text.startswith("seisbench:"):
         if find_spec("seisbench") is None:
@@ -61,8 +72,12 @@ def check_name(name: str | Path) -> None:
 
 
 def is_pair(name: str | Path) -> bool:
-    """Whether a name is that of either file of a pair."""
-    return isinstance(name, Path) or _FILE.search(name) is not None
+    """Whether a name is that of either file of a pair on this machine."""
+    text = str(name)
+    if "://" in text or is_pack(text):
+        return False
+    found = ModelFile.of(Path(text).name)
+    return found is not None and found.kind in NEEDED
 
 
 def is_factory(name: str) -> bool:
@@ -70,8 +85,10 @@ def is_factory(name: str) -> bool:
     return _FACTORY.fullmatch(name) is not None
 
 
-def pair_files(path: str | Path) -> tuple[Path, Path]:
+def pair_files(path: str | Path, *, trust: bool = False) -> tuple[Path, Path]:
     """Return the description and the weights that either of them belongs to.
+
+    With ``trust``, the description may be missing.
 
     Raises
     ------
@@ -79,15 +96,14 @@ def pair_files(path: str | Path) -> tuple[Path, Path]:
         If one is missing, or `path` is neither.
     """
     path = Path(path)
-    # a version may follow the suffix, as in original.json.v1
-    description = path.with_name(re.sub(r"\.pt(\.v[^.]+)?$", r".json\1", path.name))
-    weights = path.with_name(re.sub(r"\.json(\.v[^.]+)?$", r".pt\1", path.name))
-    if description == weights:
+    found = ModelFile.of(path.name)
+    if found is None or found.kind not in NEEDED:
         raise InvalidInput(
             f"{path} is neither a .json nor a .pt file; pass either one of a pair, or load a model "
             "by name with dasdist.from_pretrained."
         )
-    for part in (description, weights):
+    description, weights = (path.with_name(replace(found, kind=kind).name) for kind in NEEDED)
+    for part in (weights,) if trust else (description, weights):
         if not part.is_file():
             raise InvalidInput(f"{part} does not exist; a model is a .json and a .pt file.")
     return description, weights

@@ -1,26 +1,38 @@
 """Load what a name of `dasdist.api.model_names` stands for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from dasdist.api.model_names import check_name, is_pair, near, of_seisbench
-from dasdist.api.pretrained import build_model, named_class, read_pair
+from dasdist.api.model_names import is_pair, near, of_seisbench
+from dasdist.api.pretrained import Pair, of_version, read_pair
 from dasdist.errors import InvalidInput
-from dasdist.models.weights import check_sums, check_tensors
+from dasdist.zoo.files import ModelFile
+from dasdist.zoo.find import find, is_of_zoo
+from dasdist.zoo.weights import check_sums, check_tensors
 
-__all__ = ["named_model"]
+__all__ = ["is_in_files", "named_model", "pair_named"]
 
 
-def named_model(name: str | Path) -> Any:
-    """Load the model of a name.
+def is_in_files(name: str | Path) -> bool:
+    """Whether a name is that of files which `pair_named` reads without SeisBench's help."""
+    return str(name) == "demo" or is_pair(name) or is_of_zoo(name)
+
+
+def named_model(name: str | Path, version: str | None = None, *, update: bool = False) -> Any:
+    """Load the model of a name that is not in files of its own.
 
     Parameters
     ----------
     name : str or Path
         As `check_name` allows it.
+    version : str, optional
+        Of models that have several; the newest by default.
+    update : bool
+        Whether to ask a server for a newer version than those that are here.
 
     Returns
     -------
@@ -32,22 +44,44 @@ def named_model(name: str | Path) -> Any:
     InvalidInput
         If there is no such model; says what there is.
     """
-    check_name(name)
     text = str(name)
-    if text == "demo":
-        with as_file(files("dasdist.demo")) as folder:
-            check_sums(folder / "demo.sha256")
-            pair = read_pair(folder / "demo.json")
-        return build_model(named_class(pair), pair)
-    if is_pair(name):
-        pair = read_pair(name)
-        return build_model(named_class(pair), pair)
     if text.startswith("seisbench:"):
-        return _of_seisbench(text.removeprefix("seisbench:"))
+        return _of_seisbench(text.removeprefix("seisbench:"), version, update=update)
+    if version is not None:
+        raise InvalidInput(f"{text} is code, which has no versions; leave out version={version!r}.")
     return _made_by(text)
 
 
-def _of_seisbench(name: str) -> Any:
+@contextmanager
+def pair_named(
+    name: str | Path, version: str | None = None, *, trust: bool = False, update: bool = False
+) -> Iterator[Pair]:
+    """Yield the files of a model; of SeisBench's, those in its cache.
+
+    Raises
+    ------
+    InvalidInput
+        If they are missing, damaged or cannot be had, or the name is that of code.
+    """
+    if str(name) == "demo":
+        with as_file(files("dasdist.demo")) as folder:
+            check_sums(folder / "demo.sha256")
+            yield of_version(read_pair(folder / "demo.json"), version)
+    elif is_pair(name):
+        yield of_version(read_pair(name, trust=trust), version)
+    elif str(name).startswith("seisbench:"):
+        theirs = named_model(name, version, update=update)
+        stem = str(name).rpartition("/")[2]
+        file = ModelFile(stem, "json", theirs.weights_version)
+        yield read_pair(type(theirs)._model_path() / file.name)
+    elif not is_of_zoo(name):
+        raise InvalidInput(f"{name} is code, not files; save its model with model.save first.")
+    else:
+        with find(str(name), version, update=update).here() as path:
+            yield read_pair(path, trust=trust)
+
+
+def _of_seisbench(name: str, version: str | None, *, update: bool) -> Any:
     import seisbench.models as known
 
     class_name, _, weights = name.partition("/")
@@ -69,7 +103,7 @@ def _of_seisbench(name: str) -> Any:
             f"{_in_cache(here)}"
         )
     try:
-        model = model_class.from_pretrained(weights)
+        model = model_class.from_pretrained(weights, version_str=version or "latest", update=update)
     except (OSError, ValueError) as error:  # no network, or no such weights
         raise InvalidInput(
             f"SeisBench could not load the weights {weights!r} of {class_name} "

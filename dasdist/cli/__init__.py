@@ -1,10 +1,10 @@
 """The command line: ``dasdist --help``.
 
 One module per group of commands: `archives` (synth, index), `runs` (plan, classify, annotate),
-`outputs` (status), `events`, `compare`, `exports` (export), `quality`, `cluster` (start, stop,
-status), `doctor` and `demo`. `application` holds what they are commands of, `options` and `groups`
-what they take, `voice` how they speak and with which code they end, `inputs`, `parsing` and
-`compute` what they work on, how and where.
+`outputs` (status), `events`, `compare`, `exports` (export), `quality`, `models` (list, show, test,
+pack), `cluster` (start, stop, status), `doctor` and `demo`. `application` holds what they are
+commands of, `options` and `groups` what they take, `voice` how they speak and with which code they
+end, `inputs`, `parsing` and `compute` what they work on, how and where.
 """
 
 from dasdist.cli import (
@@ -15,6 +15,7 @@ from dasdist.cli import (
     doctor,
     events,
     exports,
+    models,
     outputs,
     quality,
     runs,
@@ -30,6 +31,7 @@ __all__ = [
     "doctor",
     "events",
     "exports",
+    "models",
     "outputs",
     "quality",
     "runs",

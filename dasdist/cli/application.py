@@ -13,7 +13,7 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 _ORDER = (
     *("demo", "synth", "index", "plan", "classify", "annotate", "status", "verify"),
-    *("events", "compare", "export", "quality", "cluster", "doctor"),
+    *("events", "compare", "export", "quality", "models", "cluster", "doctor"),
 )
 
 

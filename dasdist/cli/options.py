@@ -25,8 +25,9 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="demo, seisbench:CLASS/WEIGHTS, the path of a .json or .pt file, or "
-        "package.module:factory.",
+        help="demo, seisbench:CLASS/WEIGHTS, the path or URL of a .json or .pt file, a model in a "
+        "pack (pack.zip/FOLDER/WEIGHTS) or in a repository that DASDIST_MODELS names "
+        "(FOLDER/WEIGHTS), or package.module:factory.",
         rich_help_panel=_MODEL,
     ),
 ]

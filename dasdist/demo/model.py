@@ -47,6 +47,7 @@ class DemoPicker(DASModel):
             "annotate_keys": ["P", "S"],
         }
         super().__init__(**(defaults | kwargs))
+        self._width = width
         self.network = PickNetwork(width)
 
     def get_patching_structure(

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -51,6 +52,10 @@ class BaseDASModel(torch.nn.Module, ABC):
     """Whether outputs of a channel depend on that channel alone, so that windows of any patches
     and channels may share a batch."""
 
+    _weights_docstring: str | None = None
+    _weights_version: str | None = None
+    _weights_metadata: Mapping[str, Any] = MappingProxyType({})
+
     _annotate_args: Mapping[str, tuple[str, Any]] = {
         "batch_size": ("Patches per batch; None chooses for the device", None),
         "pbar": ("Show a progress bar", True),
@@ -86,6 +91,26 @@ class BaseDASModel(torch.nn.Module, ABC):
     def name(self) -> str:
         """Name of the model."""
         return type(self).__name__
+
+    @property
+    def weights_docstring(self) -> str | None:
+        """What the file of the weights says of them; None if they came from no file."""
+        return self._weights_docstring
+
+    @property
+    def weights_version(self) -> str | None:
+        """The version of the weights; None if they came from no file."""
+        return self._weights_version
+
+    def get_model_args(self) -> dict[str, Any]:
+        """Return the arguments of the constructor, as :meth:`save` writes them.
+
+        They are looked for in attributes of the same names; override this where the model keeps
+        them elsewhere.
+        """
+        from dasdist.models.arguments import arguments_of
+
+        return arguments_of(self, self._weights_metadata.get("model_args", {}))
 
     @property
     def device(self) -> torch.device:

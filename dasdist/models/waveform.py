@@ -82,6 +82,16 @@ class WaveformWrapper(BaseDASModel):
         return f"DAS{self.model.name}"
 
     @property
+    def weights_docstring(self) -> str | None:
+        """What the file of the wrapped model's weights says of them."""
+        return getattr(self.model, "weights_docstring", None)
+
+    @property
+    def weights_version(self) -> str | None:
+        """The version of the wrapped model's weights."""
+        return getattr(self.model, "weights_version", None)
+
+    @property
     def phases(self) -> list[str]:
         """Annotation keys whose peaks are arrivals: the model's own phases, where it names them."""
         own = getattr(self.model, "phases", None)

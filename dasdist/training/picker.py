@@ -24,12 +24,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from dasdist.demo.model import DemoPicker
 from dasdist.demo.network import CLASSES, WINDOW, PickNetwork
-from dasdist.models.weights import sums_of
 from dasdist.synthetic.noise import NoiseLevels, draw_cable
 from dasdist.synthetic.physics import Fibre, arrival_times
 from dasdist.synthetic.scene import Scene, draw_event, draw_vehicle
 from dasdist.synthetic.section import make_section
+from dasdist.zoo.samples import Sample
+from dasdist.zoo.weights import sums_of
 
 CHANNELS = 16  # of a training scene
 SCENES = 8  # of a batch
@@ -272,6 +274,10 @@ def main(
     }
     (out / "demo.json").write_text(json.dumps(recipe, indent=2) + "\n")
     (out / "demo.sha256").write_text(sums_of(out / "demo.json", out / "demo.pt"))
+    picker = DemoPicker(width).eval()
+    picker.load_state_dict(weights)
+    if sample := Sample.of(picker):
+        (out / "demo.npz").write_bytes(sample.to_bytes())
 
 
 if __name__ == "__main__":
