@@ -73,6 +73,7 @@ PUBLIC = (
     "open_archive",
     "open_files",
     "plan",
+    "plot",
     "read_manifest",
     "register_format",
     "score",
