@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from warnings import filterwarnings
 
 if TYPE_CHECKING:
+    from dasdist import plot
     from dasdist.annotations import open_annotations
     from dasdist.api.functions import annotate, classify, plan
     from dasdist.api.listing import list_pretrained, list_versions
@@ -117,6 +118,7 @@ __all__ = [
     "open_archive",
     "open_files",
     "plan",
+    "plot",
     "quality",
     "read_manifest",
     "register_format",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import re
-import sys
 from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
@@ -16,14 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import xarray
 import xdas
 
 import dasdist
 from dasdist.cluster.forking import LOADED
 from dasdist.cluster.local import local_client
 from dasdist.demo.run import run_demo, score
-from dasdist.plotting import waterfall
 from dasdist.synthetic.physics import Event, Fibre, arrival_times, event_span, event_traces, rays
 from dasdist.synthetic.scene import draw_scene
 from dasdist.synthetic.section import make_section, write_archive
@@ -281,49 +277,6 @@ def test_training_writes_what_the_picker_loads(tmp_path):
 
 
 # ---------------------------------------------------------------- pictures and the command
-
-
-def picture_data(shape=(300, 6), gap=False):
-    seconds = np.arange(shape[0]) * 0.01
-    if gap:
-        seconds[shape[0] // 2 :] += 5.0
-    time = np.datetime64("2025-06-01", "ns") + (seconds * 1e9).astype("timedelta64[ns]")
-    coords = {"time": time, "distance": 10.0 * np.arange(shape[1])}
-    values = np.random.default_rng(0).standard_normal(shape)
-    return xarray.DataArray(values, coords, ["time", "distance"])
-
-
-def test_waterfall_shows_picks_inside_the_data_only():
-    data = picture_data()
-    time = pd.to_datetime(["2025-06-01T00:00:01", "2025-06-01T00:00:02", "2025-06-02T00:00:00"])
-    picks = pd.DataFrame({"time": time, "distance": [0.0, 20.0, 20.0], "phase": ["P", "S", "S"]})
-    ax = waterfall(data.T, picks, title="A title")
-    drawn = np.concatenate([np.asarray(points.get_offsets()) for points in ax.collections])
-    np.testing.assert_allclose(drawn, [[1.0, 0.0], [2.0, 20.0]])
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["P", "S"]
-    ax.figure.canvas.draw()
-    assert ax.figure.axes == [ax]
-    _close(ax)
-
-
-def test_waterfall_leaves_gaps_empty_and_reduces_long_data():
-    ax = waterfall(picture_data((8000, 6), gap=True))
-    left, right = (image.get_extent() for image in ax.images)
-    assert right[0] - left[1] == pytest.approx(5.0, abs=0.02)
-    assert all(image.get_array().shape[1] <= 1600 for image in ax.images)
-    _close(ax)
-
-
-def test_waterfall_names_the_extra_it_needs(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=re.escape("dasdist[plot]")):
-        waterfall(picture_data())
-
-
-def _close(ax):
-    import matplotlib.pyplot as plt
-
-    plt.close(ax.figure)
 
 
 def test_command_shows_its_version_and_help():

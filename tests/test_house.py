@@ -77,6 +77,7 @@ PUBLIC = (
     "open_archive",
     "open_files",
     "plan",
+    "plot",
     "quality",
     "read_manifest",
     "register_format",

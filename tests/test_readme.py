@@ -98,3 +98,12 @@ def test_a_format_of_ones_own_is_read(tmp_path, monkeypatch):
     assert len(picks) > 20
     columns = ["distance", "phase", "sample_index", "confidence", "segment"]
     pd.testing.assert_frame_equal(picks[columns], expected[columns])
+
+
+def test_the_program_that_draws_runs(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib").use("agg")
+    monkeypatch.chdir(tmp_path)
+    program = PROGRAMS[4].replace("classify(data)", "classify(data, pbar=False)")
+    space = {"data": recording(noise(3000, 6)), "model": dasdist.from_pretrained("demo").eval()}
+    exec(program, space)
+    assert (tmp_path / "waterfall.png").stat().st_size > 10_000

@@ -50,7 +50,7 @@ def draw_picture(data: Any, picks: pd.DataFrame, truth: pd.DataFrame, path: Path
     """Draw the whole archive above a clear and a middling earthquake, and save it as a PNG."""
     from matplotlib.figure import Figure
 
-    from dasdist.plotting import waterfall
+    from dasdist.plot import waterfall
 
     figure = Figure(figsize=(12, 8.5), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.1))
