@@ -32,6 +32,7 @@ DEEP |= {
     "simulation",
     "slow-storage",
     "verify-cached",
+    "watching",
     "workers",
 }
 SLOW = {"classify-light"}

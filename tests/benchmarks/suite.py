@@ -9,6 +9,7 @@ from tests.benchmarks import (
     reading,
     scaling,
     stages,
+    watching,
 )
 
-SUITE = (end_to_end, fibre, stages, reading, indexing, scaling, checksums, on_gpu)
+SUITE = (end_to_end, fibre, stages, reading, indexing, scaling, checksums, watching, on_gpu)
