@@ -34,6 +34,7 @@ DEEP |= {
     "simulation",
     "slow-storage",
     "verify-cached",
+    "watching",
     "workers",
 }
 SLOW = {"classify-light"}

@@ -6,7 +6,9 @@ import pickle
 import sys
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPConnection
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,6 +68,22 @@ def test_merged_cells_hold_every_block_and_are_as_large_as_they_are_together(pla
         held = cells.left[cell], cells.right[cell], cells.bottom[cell], cells.top[cell]
         expected = left.min(), right.max(), bottom.min(), top.max()
         np.testing.assert_allclose(held, expected, rtol=0, atol=1e-3)
+
+
+def test_a_million_blocks_are_a_map_that_a_browser_draws():
+    data = recording(np.broadcast_to(np.float32(0), (400_000, 12)))
+    (grid,) = dasdist.plan(Toy(), data, client=False, optimize=False).grids
+    grid = replace(grid, core=(1, 1))  # each output a block: 100,000 times 12
+    assert len(grid) == 1_200_000
+    cells = cells_of([grid])
+    assert len(cells) <= 20_000
+    assert cells.blocks.sum() == 1_200_000
+    board = Board("r", FACTS, cells, began=0.0)
+    board.ended(news([(1_199_999, "failed")]), 0.0)
+    (changed,) = board.changed_since(0)
+    assert CODES[board.shades(np.array([changed]))[0]] == "failed"
+    (words,) = board.words(np.array([changed]))
+    assert words.endswith("waiting, 1 failed")
 
 
 def test_a_long_fibre_counts_kilometres_and_one_without_distances_channels(plan):
@@ -173,8 +191,9 @@ def test_picks_are_spread_over_the_minutes_of_their_block():
     board = board_of(4)  # a minute each
     board.ended(news([(0, "done"), (2, "done")], picks=(6, 2)), 0.0)
     rates = board.picks_a_minute(60_000.0 * np.array([0, 0.5, 1, 2, 3, 4]))
-    np.testing.assert_allclose(rates[:, 0], [6, 6, 0, 6, 0], atol=1e-9)
-    np.testing.assert_allclose(rates[:, 1], [2, 2, 0, 2, 0], atol=1e-9)
+    none = np.nan  # no block has ended there
+    np.testing.assert_allclose(rates[:, 0], [6, 6, none, 6, none], atol=1e-9)
+    np.testing.assert_allclose(rates[:, 1], [2, 2, none, 2, none], atol=1e-9)
 
 
 def test_a_board_does_not_grow_with_time_or_failures():
@@ -210,6 +229,24 @@ def test_a_run_that_is_over_runs_nothing():
     board.end("stopped", "it was told to", 2.0)
     assert board.counts["waiting"] == 3
     assert board.lanes.open == []
+
+
+def test_gauges_show_memory_and_gpu_as_workers_told_them():
+    from dasdist.dashboard.workers import Workers
+
+    told = {"memory": 2e9, "gpu": {"utilization": 40, "memory-used": 1e9}}
+    one = SimpleNamespace(
+        nthreads=1, memory_limit=8e9, metrics=told, extra={"gpu": {"memory-total": 4e9}}
+    )
+    other = SimpleNamespace(nthreads=1, memory_limit=0, metrics={"memory": 1e9}, extra={})
+    shown = Workers(SimpleNamespace(workers={"tcp://b:1": other, "tcp://a:1": one}))
+    shown.begin(board_of(2))
+    memory, gpu = (plot.renderers[0].data_source.data for plot in (shown.memory, shown.gpu))
+    assert memory["percent"] == [25.0, 0.0]
+    assert memory["text"] == ["2.0 GB of 8.0 GB", "1.0 GB"]
+    assert shown.gpu.visible
+    assert gpu["percent"] == [40, 0.0]
+    assert gpu["text"] == ["40%, 1.0 GB of 4.0 GB", "none"]
 
 
 # ---------------------------------------------------------------- text from outside

@@ -8,6 +8,7 @@ from bokeh.models import (
     DatetimeTickFormatter,
     HoverTool,
     LinearColorMapper,
+    NumeralTickFormatter,
     Range1d,
 )
 from bokeh.plotting import figure
@@ -21,6 +22,9 @@ __all__ = ["ArchiveMap"]
 
 _BINS = 400
 """Bins of the picks along the time that the map shows."""
+
+_FEW = 2_000
+"""Cells between which lines are drawn."""
 
 _HOVER = f"""
 <div style="max-width: 460px; font-size: 13px; color: {INK}">
@@ -63,11 +67,10 @@ class ArchiveMap:
             **edges, source=self._extent, fill_color="#f7f8f9", line_color=GAP,
             hatch_pattern="right_diagonal_line", hatch_color=GAP, hatch_scale=8, hatch_weight=0.6,
         )  # fmt: skip
-        colours = LinearColorMapper(palette=SHADES, low=-0.5, high=len(SHADES) - 0.5)
-        cells = plot.quad(
-            **edges, source=self._cells, line_color="white", line_width="border",
-            fill_color={"field": "shade", "transform": colours},
-        )  # fmt: skip
+        palette = LinearColorMapper(palette=SHADES, low=-0.5, high=len(SHADES) - 0.5)
+        self._colours = {"field": "shade", "transform": palette}
+        cells = plot.quad(**edges, source=self._cells, fill_color=self._colours)
+        self._glyphs = cells.glyph
         plot.scatter(
             "x", "y", source=self._failed, marker="x", size=9, line_width=2, line_color="#5c2500",
             name="das-failed",
@@ -97,6 +100,7 @@ class ArchiveMap:
             legend_field="phase",
         )  # fmt: skip
         plot.xaxis.visible = False
+        plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
         plot.xgrid.visible = False
         plot.axis.axis_label_text_font_style = "normal"
         plot.legend.orientation = "horizontal"
@@ -122,14 +126,17 @@ class ArchiveMap:
             "right": cells.right,
             "bottom": cells.bottom,
             "top": cells.top,
-            # of many cells, lines between them would be all that is seen
-            "border": np.full(len(cells), 0.6 if len(cells) <= 2_000 else 0.0),
             "what": _names(board),
             "where": [
                 f"{a:,.5g} to {b:,.5g} {unit}" for a, b in zip(cells.bottom, cells.top, strict=True)
             ],
             **_columns(board, every),
         }
+        # of many cells, lines between them would be all that is seen
+        lines = {"line_color": "white", "line_width": 0.6}
+        if len(cells) > _FEW:
+            lines = {"line_color": self._colours, "line_width": 1}
+        self._glyphs.update(**lines)
         self._stamp = board.stamp
         self._show_failed(board)
         self._show_picks(board)
@@ -163,7 +170,7 @@ class ArchiveMap:
         if not found.size:
             return
         rates = board.picks_a_minute(self._edges)
-        self.picks.y_range.end = 1.15 * float(rates.max()) or 1.0
+        self.picks.y_range.end = 1.15 * float(np.nanmax(rates)) or 1.0
         x = np.repeat(self._edges, 2)[1:-1]
         self._picks.data = {
             "x": [x] * found.size,
@@ -195,7 +202,7 @@ def _move(span: Range1d, start: float, end: float) -> None:
 
 
 def _no_cells() -> dict[str, list[Any]]:
-    names = ("left", "right", "bottom", "top", "border", "what", "where", "shade", "words", "why")
+    names = ("left", "right", "bottom", "top", "what", "where", "shade", "words", "why")
     return {name: [] for name in names}
 
 

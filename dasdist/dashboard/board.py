@@ -201,20 +201,24 @@ class Board:
     def picks_a_minute(self, edges: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the picks a minute of data, shape (bins, phases), between times in milliseconds.
 
-        The picks of a cell are spread evenly over its time.
+        The picks of a cell are spread evenly over its time; NaN where no block has ended yet.
         """
         times = np.concatenate([self.cells.left, self.cells.right])
         order = np.argsort(times, kind="stable")
         times = times[order]
         length = np.maximum(self.cells.right - self.cells.left, 1e-9)
+
+        def between(weights: NDArray[Any]) -> NDArray[np.float64]:
+            """Return how much of what cells hold lies in each bin."""
+            steps = np.concatenate([weights / length, -weights / length])[order]
+            up_to = np.cumsum(np.cumsum(steps)[:-1] * np.diff(times))
+            total: NDArray[np.float64] = np.interp(edges, times, np.concatenate([[0.0], up_to]))
+            return np.diff(total)
+
+        covered = between((self.tally[:, _DONE:].sum(axis=1) > 0) * length) > 1e-6
+        rates = np.array([between(picks) for picks in self.picks.T]).reshape(-1, edges.size - 1)
         minutes = np.diff(edges) / 60_000
-        rates = []
-        for picks in self.picks.T:
-            steps = np.concatenate([picks / length, -picks / length])[order]
-            up_to = np.cumsum(steps)[:-1] * np.diff(times)
-            total = np.concatenate([[0.0], np.cumsum(up_to)])
-            rates.append(np.diff(np.interp(edges, times, total)) / minutes)
-        return np.stack(rates, axis=1) if rates else np.zeros((minutes.size, 0))
+        return np.where(covered, np.maximum(rates, 0.0) / minutes, np.nan).T
 
     # ------------------------------------------------------------ inside
 

@@ -34,7 +34,7 @@ STAGES: Mapping[str, str] = {
 }
 """Colours of what a worker does."""
 
-PHASES = ("#0072b2", "#d55e00", "#7a5c99", "#4d4d4d")
+PHASES = ("#0072b2", "#222222", "#cc79a7", "#e69f00")
 """Colours of phases, in their order."""
 
 

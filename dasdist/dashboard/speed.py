@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bokeh.models import ColumnDataSource, NumeralTickFormatter, Range1d
+from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
 from dasdist.dashboard.board import Board
@@ -56,7 +56,6 @@ class SpeedHistory:
         )
         plot.varea("clock", 0, name, source=self._source, fill_color=colour, fill_alpha=0.25)
         plot.line("clock", name, source=self._source, line_color=colour, line_width=2)
-        plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[000]")
         plot.xgrid.visible = False
         return plot
 

@@ -29,10 +29,10 @@ def headline(board: Board) -> str:
     rate = speed / max(board.facts["data_seconds"], 1e-9) * board.facts["archive_bytes"]
     ended = counts["done"] + counts["failed"] + counts["skipped"]
     cards = [
-        (f"{_floor(share):.1f}%", "of the archive is done"),
+        (f"{_floor(share):.1f}%", "worked through"),
         (f"{ended:,} of {sum(counts.values()):,}", "blocks"),
         (f"{speed:,.3g}" if speed < 1000 else f"{speed:,.0f}", "data-hours an hour"),
-        (f"{rate / 1e9:,.3g} GB/s", f"of {readable_bytes(board.facts['archive_bytes'])}"),
+        (f"{readable_bytes(rate)}/s", f"of {readable_bytes(board.facts['archive_bytes'])}"),
         (_left(board), "left" if not board.over else "since it began"),
         (f"{counts['failed']:,}", "failed"),
     ]

@@ -21,7 +21,7 @@ from tests.benchmarks.harness import Timed
 
 
 @contextmanager
-def cluster(workers: int, threads: int = 1) -> Iterator[Client]:
+def cluster(workers: int, threads: int = 1, *, dashboard: bool = False) -> Iterator[Client]:
     """A cluster on loopback, worker processes with one torch thread, each on a core of its own."""
     with (
         LocalCluster(
@@ -29,8 +29,8 @@ def cluster(workers: int, threads: int = 1) -> Iterator[Client]:
             threads_per_worker=threads,
             host="127.0.0.1",
             protocol="tcp://",
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            dashboard_address="127.0.0.1:0" if dashboard else None,
+            scheduler_kwargs={"dashboard": dashboard, "dashboard_address": "127.0.0.1:0"},
         ) as local,
         Client(local, set_as_default=False) as client,
     ):

@@ -11,9 +11,10 @@ from tests.benchmarks import (
     reading,
     scaling,
     stages,
+    watching,
 )
 
 SUITE = (
     *(end_to_end, earthquakes, fibre, stages, reading, indexing, scaling, checksums, columns),
-    on_gpu,
+    *(watching, on_gpu),
 )
