@@ -202,3 +202,23 @@ def test_holoviews_draws_each_of_them(monkeypatch, tmp_path):
         assert hv.render(drawn, backend="bokeh")
     monkeypatch.setattr(arrivals, "MANY", 40)
     assert hv.render(plot.picks(table(), backend="holoviews"), backend="bokeh")
+
+
+# ---------------------------------------------------------------- in a notebook
+
+
+def test_a_status_is_a_picture_in_a_notebook_and_a_model_says_what_it_is(tmp_path):
+    out = tmp_path / "a<b>picks"
+    dasdist.classify(
+        Toy(), recording(noise(1000, 4)), out=out, thresholds=0.5, blinding=(1, 1), pbar=False
+    )
+    html = dasdist.status(out)._repr_html_()
+    assert html.count("<rect") == 16 * 64
+    assert "#0072B2" in html
+    assert "<b>" not in html
+    assert "&lt;b&gt;picks: complete" in html
+    model = Toy(dt_range=(0.005, 0.02), citation="Ana & Bo <2025>")
+    html = model._repr_html_()
+    assert "100 Hz; resamples what is not 50 to 200 Hz" in html
+    assert "64 samples x 4 channels" in html
+    assert "Ana &amp; Bo &lt;2025&gt;" in html
