@@ -65,7 +65,8 @@ def draw_picture(data: Any, picks: pd.DataFrame, truth: pd.DataFrame, path: Path
         stop = times.max() + pd.Timedelta("3s")
         near = data.sel(time=slice(start.to_datetime64(), stop.to_datetime64()))
         ax = figure.add_subplot(grid[1, column])
-        waterfall(near, picks, ax=ax, clip=95.0, title=f"Earthquake {event}")
+        true = truth[truth["event"] == event]
+        waterfall(near, picks, truth=true, ax=ax, clip=95.0, title=f"Earthquake {event}")
     figure.savefig(path, dpi=110)
 
 

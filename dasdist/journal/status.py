@@ -16,7 +16,7 @@ from dasdist.journal.manifest import manifest_lines
 from dasdist.journal.reading import grids_of, read_fingerprint, read_history
 from dasdist.journal.report_file import change_lines
 from dasdist.report import Failure, Missing, Partial
-from dasdist.safe_text import one_line, shown
+from dasdist.safe_text import as_html, one_line, shown
 from dasdist.storage.checksum import CHECKSUM
 from dasdist.storage.lock import holder_of
 from dasdist.storage.seal import unseal
@@ -144,6 +144,14 @@ class Status:
         if len(self.missing) > _LISTED:
             lines.append(f"  ... and {len(self.missing) - _LISTED} more (--json has all)")
         return shown("\n".join(lines))
+
+    def _repr_html_(self) -> str:
+        from dasdist.journal.coverage_svg import coverage_svg
+
+        lines = str(self).partition("\n\n")
+        _, _, failures = lines[2].partition("(blank: nothing recorded)")
+        said = f"<pre>{as_html(lines[0])}</pre>"
+        return f"{said}{coverage_svg(self.coverage)}<pre>{as_html(failures.strip())}</pre>"
 
 
 def status(path: str | Path) -> Status:

@@ -11,6 +11,7 @@ import torch
 
 from dasdist.errors import InvalidInput
 from dasdist.geometry.patches import PatchingStructure
+from dasdist.safe_text import as_html
 
 __all__ = ["BaseDASModel"]
 
@@ -188,6 +189,24 @@ class BaseDASModel(torch.nn.Module, ABC):
     def _argdict_get_with_default(self, argdict: Mapping[str, Any], key: str) -> Any:
         """Return an argument or its default; models written for SeisBench call it by this name."""
         return argdict[key] if key in argdict else self._annotate_args[key][1]
+
+    def _repr_html_(self) -> str:
+        rows = {"outputs": ", ".join(self.annotate_keys)}
+        if self.dt_range is not None:
+            slowest, fastest = (1 / dt for dt in reversed(self.dt_range))
+            rate = (slowest * fastest) ** 0.5
+            rows["rate"] = f"{rate:g} Hz; resamples what is not {slowest:g} to {fastest:g} Hz"
+        if self.patching_structure is not None:
+            window = self.patching_structure
+            rows["window"] = f"{window.in_samples:,} samples x {window.in_channels:,} channels"
+        rows["parameters"] = f"{sum(p.numel() for p in self.parameters()):,}"
+        rows["citation"] = self.citation or "not stated"
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{as_html(name)}</th>"
+            f"<td style='text-align:left'>{as_html(value)}</td></tr>"
+            for name, value in rows.items()
+        )
+        return f"<table><caption>{as_html(self.name)}</caption>{cells}</table>"
 
     @property
     def classify_callback(self) -> type:

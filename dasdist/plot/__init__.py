@@ -4,6 +4,11 @@ All take ``backend="matplotlib"``, for print, or ``"holoviews"``, for notebooks;
 ``dasdist[plot]``; and have absolute times in UTC, and metres or kilometres.
 """
 
+from dasdist.plot.arrivals import picks
+from dasdist.plot.covered import coverage
+from dasdist.plot.moveout import event
+from dasdist.plot.probabilities import annotations
+from dasdist.plot.quality import channels
 from dasdist.plot.waterfalls import waterfall
 
-__all__ = ["waterfall"]
+__all__ = ["annotations", "channels", "coverage", "event", "picks", "waterfall"]

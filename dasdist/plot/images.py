@@ -92,10 +92,10 @@ def draw_origins(ax: Any, origins: Iterable[tuple[int, np.datetime64]]) -> None:
                 f"{event}",
                 (at, 1.0),
                 xycoords=("data", "axes fraction"),
-                xytext=(0, 2),
+                xytext=(3, -3),
                 textcoords="offset points",
-                ha="center",
-                va="bottom",
+                ha="left",
+                va="top",
                 fontsize="small",
             )
 

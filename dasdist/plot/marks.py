@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from dasdist.errors import InvalidArgument
 from dasdist.plot.colours import phase_colours
 
-__all__ = ["Curve", "Points", "Window", "curves_of", "origins_of", "picks_table", "points_of"]
+__all__ = [
+    "Curve",
+    "Points",
+    "Window",
+    "curves_of",
+    "origins_of",
+    "picks_table",
+    "places_of",
+    "points_of",
+]
 
 _BINS = 60  # along a curve
 

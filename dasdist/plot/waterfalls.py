@@ -36,6 +36,7 @@ def waterfall(
     picks: Any = None,
     *,
     events: pd.DataFrame | None = None,
+    curves: Any = None,
     truth: Any = None,
     start: Any = None,
     stop: Any = None,
@@ -66,6 +67,9 @@ def waterfall(
         With a column ``event`` (-1: none), the arrivals of each event are joined by lines.
     events : DataFrame, optional
         Columns ``event`` and ``time``: origin times, marked at the top.
+    curves : DataFrame, optional
+        Arrivals of events along the fibre, instead of lines through their picks: columns
+        ``event``, ``phase``, ``time`` and ``distance``.
     truth : DataFrame, optional
         True arrivals, like `picks`, drawn as lines.
     start, stop : time, optional
@@ -140,7 +144,7 @@ def waterfall(
         value,
         cmap or MAPS[value],
         [] if table is None else points_of(table, window),
-        [] if table is None else curves_of(table, window),
+        _curves(table, curves, window),
         [] if known is None else curves_of(_numbered(known), window, exact=True),
         [] if events is None else list(origins_of(events, window)),
         None if title is None else as_label(title),
@@ -184,6 +188,12 @@ def _balanced(raster: Raster) -> Raster:
     amplitudes = np.ma.masked_invalid(np.abs(raster.values))
     level = np.ma.filled(np.ma.median(amplitudes, axis=1), 1.0)
     return replace(raster, values=raster.values / np.where(level > 0, level, 1.0)[:, None])
+
+
+def _curves(table: pd.DataFrame | None, curves: Any, window: Window) -> list[Curve]:
+    if curves is not None:
+        return curves_of(picks_table(curves, "curves"), window, exact=True)
+    return [] if table is None else curves_of(table, window)
 
 
 def _numbered(truth: pd.DataFrame) -> pd.DataFrame:
