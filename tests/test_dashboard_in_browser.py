@@ -226,6 +226,7 @@ def progress(number):
 
 
 def test_before_any_run_the_page_says_what_will_be_seen(browser, make_cluster, tmp_path):
+    pytest.importorskip("panel")  # as in a notebook that draws with HoloViews: it changes bokeh
     address = {"dashboard_address": "127.0.0.1:0"}
     with (
         make_cluster(0, processes=False, **address, scheduler_kwargs=address) as cluster,

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import dasdist
-from dasdist.callbacks.pick_files import encode, part_name, schema_of
+from dasdist.callbacks.pick_files import encode, schema_of
+from dasdist.callbacks.pick_parts import part_name
 from dasdist.callbacks.picks import METRES, PICK_COLUMNS, Place
 from dasdist.cli import app
 from dasdist.exports import FORMATS, ChannelTable, Thinning, export

@@ -28,6 +28,17 @@ _PARTS = ("head", "map", "speed", "workers")
 Show = Callable[["Boards", Any, Mapping[str, Any]], None]
 
 
+# Dask's own frame for a page lets bokeh put all roots into one place, which is empty once Panel is
+# imported in the scheduler's process, as HoloViews does in a notebook's
+_FRAME = """{% extends "base.html" %}
+{% block content %}
+{% from macros import embed %}
+{% for root in roots %}{{ embed(root) }}{% endfor %}
+{{ plot_script }}
+{% endblock %}
+"""
+
+
 def pages() -> dict[str, Show]:
     """Return the pages by their paths: the whole one, and parts of it for JupyterLab."""
     return {
@@ -46,7 +57,7 @@ def _framed(boards: "Boards", document: Any, extra: Mapping[str, Any]) -> None:
     from distributed.dashboard.components.scheduler import env
 
     _fill(boards, document, _PARTS)
-    document.template = env.get_template("simple.html")
+    document.template = env.from_string(_FRAME)
     document.template_variables.update(extra)
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from dasdist.errors import OutputExists
 from dasdist.events.options import EventOptions
 from dasdist.events.row import EVENT_COLUMNS, EVENT_UNITS, EventRow
-from dasdist.safe_text import shown
+from dasdist.safe_text import as_html, shown
 from dasdist.storage.files import replacing
 from dasdist.units import count_of
 
@@ -73,7 +73,7 @@ class Events:
 
     def _repr_html_(self) -> str:
         head = repr(self).partition("\n")[0]
-        return f"<p>{head}</p>{self.events.to_html(max_rows=10, index=False)}"
+        return f"<p>{as_html(head)}</p>{self.events.to_html(max_rows=10, index=False)}"
 
     def to_parquet(self, path: str | Path) -> None:
         """Write the table of events, with units and parameters in its metadata."""
