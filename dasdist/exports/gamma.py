@@ -1,7 +1,8 @@
 """Tables for GaMMA, W. Zhu et al. (2022), doi:10.1029/2021JB023249: package GMMA.
 
 ``picks.csv``: id, timestamp (UTC), type (p, s), prob; ``stations.csv``: id, x(km), y(km), z(km),
-which is depth, and longitude, latitude, elevation(m); read by ``gamma.utils.association``.
+which is depth, and longitude, latitude, elevation(m); read by ``gamma.utils.association``, which
+needs ``pandas.read_csv(..., parse_dates=["timestamp"])`` with pandas 3 (``findings/gamma.sh``).
 """
 
 import pandas as pd

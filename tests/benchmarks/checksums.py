@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import torch
 
 import dasdist
-from dasdist.callbacks import parquet, pick_files, zarr_shards, zarr_template
+from dasdist.callbacks import pick_files, pick_writing, zarr_shards, zarr_template
 from dasdist.storage import seal
 from tests.benchmarks import inputs
 from tests.benchmarks.harness import Contest, Timed, benchmark
@@ -63,7 +63,7 @@ class _Unchecked:
 
 _WITHOUT: tuple[tuple[Any, str, Any], ...] = (
     (seal, "zlib", SimpleNamespace(crc32=lambda data: 0)),
-    *((module, "crc32c", lambda data: 0) for module in (parquet, zarr_shards)),
+    *((module, "crc32c", lambda data: 0) for module in (pick_writing, zarr_shards)),
     (pick_files, "pq", _Unchecked()),
     (zarr_template, "_CODECS", zarr_template._CODECS[:1]),
 )
