@@ -41,6 +41,10 @@ WRITING = {
     "annotate": ("annotate", "fibre.nc", *MODEL, "-o", "closed/prob.zarr"),
     "cluster start": ("cluster", "start", *SLURM, "--cluster-folder", "closed/cluster"),
     "doctor": ("doctor", "--folder", "closed"),
+    "quality": ("quality", "fibre.nc", "-o", "closed/quality.parquet"),
+    "events": ("events", "found picks", "-o", "closed/events.parquet"),
+    "compare": ("compare", "found picks", "found picks", "--picture", "closed/both.png"),
+    "export": ("export", "found picks", "--to", "quakescope", "-o", "closed/export"),
 }
 """Commands that write, into a folder where that is not allowed."""
 
@@ -55,6 +59,10 @@ READING = {
     "model": ("plan", "fibre.nc", "--model", "shut.json"),
     "status": ("status", "shut picks"),
     "verify": ("verify", "shut picks"),
+    "quality": ("quality", "shut.nc", "-o", "quality3.parquet"),
+    "events": ("events", "shut.parquet", "-o", "events3.parquet"),
+    "compare": ("compare", "found picks", "shut.parquet"),
+    "export": ("export", "shut.parquet", "--to", "quakescope", "-o", "export3"),
     "cluster stop": ("cluster", "stop", "shut"),
     "cluster status": ("cluster", "status", "shut"),
 }
@@ -92,10 +100,12 @@ def places(tmp_path_factory):
         client=False,
         pbar=False,
     )
+    shutil.copytree(folder / "shut picks", folder / "found picks")
+    shutil.copy(min((folder / "found picks").iterdir()), folder / "shut.parquet")
     (folder / "shut.json").write_text("{}")
     (folder / "shut.pt").write_text("")
     (folder / "closed").chmod(0o555)
-    for name in ("shut", "shut.nc", "shut index.nc", "shut picks.dasdist", "shut.json", "shut.pt"):
+    for name in ("shut", "shut picks.dasdist", *(file.name for file in folder.glob("shut*.*"))):
         (folder / name).chmod(0)
     yield folder
     for name in ("closed", "shut", "shut picks.dasdist"):
