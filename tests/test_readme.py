@@ -103,7 +103,8 @@ def test_a_format_of_ones_own_is_read(tmp_path, monkeypatch):
 def test_the_program_that_draws_runs(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib").use("agg")
     monkeypatch.chdir(tmp_path)
-    program = PROGRAMS[4].replace("classify(data)", "classify(data, pbar=False)")
+    program = next(program for program in PROGRAMS if "plot.waterfall" in program)
+    program = program.replace("classify(data)", "classify(data, pbar=False)")
     space = {"data": recording(noise(3000, 6)), "model": dasdist.from_pretrained("demo").eval()}
     exec(program, space)
     assert (tmp_path / "waterfall.png").stat().st_size > 10_000

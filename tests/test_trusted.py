@@ -107,6 +107,7 @@ def test_a_view_does_not_choose_the_reader_of_what_it_shows(tmp_path, pickled, e
         done = here(words[0], path, "--model", "demo", *words[1:])
         assert done.exit_code == 1
         said = " ".join(done.stderr.split())
+        said = said.removeprefix("Loading libraries ... ")  # said where it takes more than a second
         assert said.startswith(f"Error: {path} could not be opened: it names '{innermost}")
         assert said.count(". ") <= 1, said
         assert "dascore.spool(path)" in said or f"--engine {innermost}" in said
