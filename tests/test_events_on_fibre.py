@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dasdist
+from dasdist.callbacks.pick_stream import open_picks
 from dasdist.events import EventOptions, Events, detect
 from dasdist.events.functions import _batch
-from dasdist.events.reading import open_picks
 from dasdist.events.stream import Batch, decide
 from dasdist.synthetic.section import write_archive
 from tests.pick_archive import CAR, DX, GLITCH, START, pick_archive

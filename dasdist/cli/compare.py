@@ -98,7 +98,7 @@ def _compared(
     voice.event("compared", **found.to_dict())
     voice.say(found)
     if picture is not None:
-        from dasdist.comparison.picture import draw_comparison
+        from dasdist.plot.agreement import draw_comparison
 
         draw_comparison(found, picture)
         voice.say(f"Picture: {picture}")

@@ -73,7 +73,7 @@ def quality(
             judged.to_parquet(out)
             voice.say(f"Table:   {out}")
         if picture is not None:
-            from dasdist.channel_quality.picture import draw_quality
+            from dasdist.plot.levels import draw_quality
 
             draw_quality(judged, picture)
             voice.say(f"Picture: {picture}")

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dasdist.callbacks.pick_stream import open_picks
 from dasdist.events.functions import fibre_of, schema_with_events, with_events
 from dasdist.events.options import EventOptions
-from dasdist.events.reading import open_picks
 from dasdist.events.result import event_table, write_events
 from dasdist.events.row import EventRow
 from dasdist.safe_text import shown

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dasdist.callbacks.pick_stream import PickSource, open_picks
 from dasdist.errors import InvalidInput
 from dasdist.events.found import P, S
 from dasdist.events.options import EventOptions
-from dasdist.events.reading import PickSource, open_picks
 from dasdist.events.result import Events, event_table
 from dasdist.events.row import EventRow
 from dasdist.events.stream import Batch, decide

@@ -174,8 +174,8 @@ def _window(held: _Held, options: EventOptions, fibre: int, count: int) -> tuple
         batch.phase,
     )
     found = find_events(picks, options, options.least_channels(fibre))
-    begins = {id(event): int(free[event.rows].min()) for event in found}
-    mine = sorted((e for e in found if begins[id(e)] < ours), key=lambda e: begins[id(e)])
+    found.sort(key=lambda one: one.rows.min())
+    mine = [one for one in found if free[one.rows.min()] < ours]
     event, residual = held.event.copy(), held.residual.copy()
     rows: list[EventRow] = []
     for number, one in enumerate(mine, count):

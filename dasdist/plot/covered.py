@@ -11,7 +11,8 @@ from dasdist.journal.coverage import Coverage, cover
 from dasdist.journal.reading import grids_of, read_history
 from dasdist.journal.run_file import read
 from dasdist.journal.status import Status, journal_folder, no_run
-from dasdist.plot.axes import FibreAxis, as_label, days, drawn_axes, label_axes
+from dasdist.plot.axes import FibreAxis, drawn_axes
+from dasdist.plot.images import class_patch, draw_classes, name_classes
 from dasdist.plot.libraries import Backend, check_backend
 
 __all__ = ["STATES", "coverage", "states_of"]
@@ -61,44 +62,19 @@ def coverage(
     found, name = _coverage(run)
     unit = "m" if name == "distance" else "1"
     fibre = FibreAxis.of(name, unit, found.last - found.first)
-    if backend == "holoviews":
-        return _with_holoviews(found, fibre, title)
-    ax = drawn_axes(ax, (11.0, 3.6))
-    from matplotlib.colors import ListedColormap
-    from matplotlib.patches import Patch
-
-    left, right = days(np.array([found.start, found.stop], dtype="datetime64[ns]"))
+    start, stop = np.array([found.start, found.stop], dtype="datetime64[ns]")
+    ends = (start, stop, found.first * fibre.factor, found.last * fibre.factor)
     states = states_of(found)
-    ax.imshow(
-        states,
-        extent=(left, right, found.last * fibre.factor, found.first * fibre.factor),
-        aspect="auto",
-        interpolation="nearest",
-        cmap=ListedColormap(list(STATES.values())),
-        vmin=-0.5,
-        vmax=len(STATES) - 0.5,
-    )
-    label_axes(ax, fibre)
+    if backend == "holoviews":
+        return _with_holoviews(states, ends, fibre, title)
+    ax = drawn_axes(ax, (11.0, 3.6))
+    draw_classes(ax, states, ends, fibre, STATES)
     shown = set(np.unique(states.compressed()).tolist())
-    own = [
-        Patch(facecolor=colour, edgecolor="#555555", label=state)
-        for number, (state, colour) in enumerate(STATES.items())
-        if number in shown
-    ]
+    own = [class_patch(*one) for number, one in enumerate(STATES.items()) if number in shown]
     if np.ma.getmaskarray(states).any():
-        patch = ax.patch
-        own.append(
-            Patch(
-                facecolor=patch.get_facecolor(), edgecolor="#A0A0A0", hatch="////",
-                label="nothing recorded",
-            )
-        )  # fmt: skip
-    ax.legend(
-        handles=own, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(own),
-        fontsize="small", frameon=False, borderaxespad=0.3,
-    )  # fmt: skip
-    if title:
-        ax.set_title(as_label(title), loc="left")
+        hatched = {"edgecolor": "#A0A0A0", "hatch": "////"}
+        own.append(class_patch("nothing recorded", ax.patch.get_facecolor(), **hatched))
+    name_classes(ax, own, title)
     return ax
 
 
@@ -138,14 +114,11 @@ def _coverage(run: Any) -> tuple[Coverage, str]:
     return cover(grids, done, failed, _CELLS, history.partial), grids[0].out_distance.name
 
 
-def _with_holoviews(found: Coverage, fibre: FibreAxis, title: str | None) -> Any:
+def _with_holoviews(states: Any, ends: Any, fibre: FibreAxis, title: str | None) -> Any:
     from dasdist.plot import notebooks
     from dasdist.plot.libraries import holoviews
 
     hv = holoviews()
-    start, stop = np.array([found.start, found.stop], dtype="datetime64[ns]")
-    ends = (start, stop, found.first * fibre.factor, found.last * fibre.factor)
-    states = states_of(found)
     values = np.where(np.ma.getmaskarray(states), np.nan, states.data)
     image = notebooks.classes_image(hv, values, ends, fibre, STATES)
     return notebooks.overlaid(hv, [image], title)

@@ -1,15 +1,24 @@
 """Draw a reduced recording, picks and curves with matplotlib."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dasdist.plot.axes import DAY, FibreAxis, days
+from dasdist.plot.axes import DAY, FibreAxis, as_label, days, label_axes
 from dasdist.plot.marks import Curve, Points
 from dasdist.plot.raster import Raster
 
-__all__ = ["draw_curves", "draw_origins", "draw_points", "draw_raster", "finish"]
+__all__ = [
+    "class_patch",
+    "draw_classes",
+    "draw_curves",
+    "draw_origins",
+    "draw_points",
+    "draw_raster",
+    "finish",
+    "name_classes",
+]
 
 _NAMED = 30  # earthquakes that are numbered
 
@@ -43,6 +52,54 @@ def _interpolation(ax: Any, shape: tuple[int, ...]) -> str:
     """Return how pixels become those of the screen: means only where both axes have too many."""
     box = ax.get_window_extent()
     return "auto" if shape[1] > box.width and shape[0] > box.height else "nearest"
+
+
+def draw_classes(
+    ax: Any,
+    values: Any,
+    ends: tuple[Any, Any, float, float],
+    fibre: FibreAxis,
+    classes: Mapping[str, str],
+) -> None:
+    """Draw cells of a few classes, which are numbered; what is masked is clear.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where.
+    values, ends, fibre, classes
+        As of `dasdist.plot.notebooks.classes_image`.
+    """
+    from matplotlib.colors import ListedColormap
+
+    left, right = days(np.array(ends[:2]))
+    ax.imshow(
+        values,
+        extent=(left, right, ends[3], ends[2]),
+        aspect="auto",
+        interpolation="nearest",
+        cmap=ListedColormap(list(classes.values())),
+        vmin=-0.5,
+        vmax=len(classes) - 0.5,
+    )
+    label_axes(ax, fibre)
+
+
+def class_patch(label: str, facecolor: Any, **style: Any) -> Any:
+    """Return what stands for a class in the legend."""
+    from matplotlib.patches import Patch
+
+    return Patch(label=label, facecolor=facecolor, **{"edgecolor": "#555555", **style})
+
+
+def name_classes(ax: Any, patches: Sequence[Any], title: str | None) -> None:
+    """Add the legend, above the picture, and the title."""
+    ax.legend(
+        handles=patches, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(patches),
+        fontsize="small", frameon=False, borderaxespad=0.3,
+    )  # fmt: skip
+    if title:
+        ax.set_title(as_label(title), loc="left")
 
 
 def draw_points(

@@ -3,9 +3,9 @@
 from importlib import import_module
 from typing import Any, Literal
 
-from dasdist.errors import InvalidArgument
+from dasdist.errors import InvalidArgument, InvalidInput
 
-__all__ = ["Backend", "check_backend", "datashader", "holoviews", "pyplot"]
+__all__ = ["Backend", "check_backend", "datashader", "holoviews", "new_figure", "pyplot"]
 
 Backend = Literal["matplotlib", "holoviews"]
 
@@ -25,6 +25,21 @@ def check_backend(backend: str) -> None:
 def pyplot() -> Any:
     """Return matplotlib.pyplot."""
     return _library("matplotlib.pyplot", "Plots need matplotlib")
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Return a figure that no window shows, for a command that saves it; inches.
+
+    Raises
+    ------
+    InvalidInput
+        If matplotlib is not installed.
+    """
+    try:
+        made = _library("matplotlib.figure", "Pictures need matplotlib")
+    except ImportError as error:
+        raise InvalidInput(str(error)) from error
+    return made.Figure(figsize=(width, height), layout="constrained")
 
 
 def holoviews() -> Any:

@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dasdist.errors import InvalidArgument
-from dasdist.plot.axes import FibreAxis, as_label, days, drawn_axes, label_axes
+from dasdist.plot.axes import FibreAxis, as_label, drawn_axes
+from dasdist.plot.images import class_patch, draw_classes, name_classes
 from dasdist.plot.libraries import Backend, check_backend
 
 __all__ = ["channels"]
@@ -85,30 +86,9 @@ def channels(
         image = notebooks.classes_image(hv, values, ends, fibre, colours)
         return notebooks.overlaid(hv, [image], title)
     ax = drawn_axes(ax)
-    from matplotlib.colors import ListedColormap
-    from matplotlib.patches import Patch
-
-    left, right = days(np.array(ends[:2]))
-    ax.imshow(
-        np.ma.masked_invalid(values),
-        extent=(left, right, ends[3], ends[2]),
-        aspect="auto",
-        interpolation="nearest",
-        cmap=ListedColormap(list(colours.values())),
-        vmin=-0.5,
-        vmax=len(colours) - 0.5,
-    )
-    label_axes(ax, fibre)
-    own = [
-        Patch(facecolor=colour, edgecolor="#555555", label=as_label(_told(flag, counts)))
-        for flag, colour in colours.items()
-    ]
-    ax.legend(
-        handles=own, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(own),
-        fontsize="small", frameon=False, borderaxespad=0.3,
-    )  # fmt: skip
-    if title:
-        ax.set_title(as_label(title), loc="left")
+    draw_classes(ax, np.ma.masked_invalid(values), ends, fibre, colours)
+    own = [class_patch(as_label(_told(flag, counts)), colour) for flag, colour in colours.items()]
+    name_classes(ax, own, title)
     return ax
 
 

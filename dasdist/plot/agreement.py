@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dasdist.comparison.agreement import Comparison
-from dasdist.errors import InvalidInput
+from dasdist.plot.libraries import new_figure
 from dasdist.safe_text import one_line
 
 __all__ = ["draw_comparison"]
@@ -29,15 +29,8 @@ def draw_comparison(found: Comparison, path: str | Path) -> None:
     InvalidInput
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InvalidInput(
-            "Pictures need matplotlib, which is not installed: "
-            'python -m pip install "dasdist[plot]"'
-        ) from error
     phases = found.phases["phase"].tolist() or ["no picks"]
-    figure = Figure(figsize=(12, 1.2 + 2.6 * len(phases)), layout="constrained")
+    figure = new_figure(12, 1.2 + 2.6 * len(phases))
     axes = figure.subplots(len(phases), 2, squeeze=False)
     where = found.by_distance.columns[1]
     for row, phase in zip(axes, phases, strict=True):

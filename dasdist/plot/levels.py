@@ -6,7 +6,7 @@ import numpy as np
 
 from dasdist.channel_quality.judge import FLAGS
 from dasdist.channel_quality.quality import ChannelQuality
-from dasdist.errors import InvalidInput
+from dasdist.plot.libraries import new_figure
 
 __all__ = ["draw_quality"]
 
@@ -28,15 +28,8 @@ def draw_quality(found: ChannelQuality, path: str | Path) -> None:
     InvalidInput
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InvalidInput(
-            "Pictures need matplotlib, which is not installed: "
-            'python -m pip install "dasdist[plot]"'
-        ) from error
     levels = found.table.pivot(index="hour", columns="channel", values="level")
-    figure = Figure(figsize=(12, 7), layout="constrained")
+    figure = new_figure(12, 7)
     ax = figure.subplots()
     values = levels.to_numpy(float)
     shown = np.log10(np.where(values > 0, values, np.nan))

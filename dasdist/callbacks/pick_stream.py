@@ -24,7 +24,7 @@ from dasdist.errors import InvalidInput, UnreadableData
 
 __all__ = ["PickSource", "open_picks"]
 
-_ROWS = 200_000  # held before some go, so that many small parts are sorted together
+_TOGETHER = 200_000
 _NEEDED = ("time", "channel_index", "phase", "confidence")
 _KINDS = {"time": pa.timestamp("ns"), "channel_index": pa.int64(), "phase": pa.string()}
 _KINDS |= {"confidence": pa.float32(), "distance": pa.float64()}
@@ -59,7 +59,9 @@ class PickSource:
         return "distance" in self.schema.names
 
 
-def open_picks(picks: pd.DataFrame | str | Path, *, empty: bool = False) -> PickSource:
+def open_picks(
+    picks: pd.DataFrame | str | Path, *, empty: bool = False, together: int = _TOGETHER
+) -> PickSource:
     """Look at picks, without reading more of them than their beginnings and ends if possible.
 
     Parameters
@@ -68,6 +70,8 @@ def open_picks(picks: pd.DataFrame | str | Path, *, empty: bool = False) -> Pick
         A table, a Parquet dataset or file, or a CSV file.
     empty : bool
         Whether a folder may hold no files: all blocks of a run may have failed.
+    together : int
+        Picks that are held before some go, so that many small parts are sorted at once.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def open_picks(picks: pd.DataFrame | str | Path, *, empty: bool = False) -> Pick
         return _of_table(schema.empty_table())
     if not files:
         raise InvalidInput(f"{path} holds no Parquet files; name the picks that a run wrote.")
-    return _of_files(files)
+    return _of_files(files, together)
 
 
 def _of_table(table: pa.Table) -> PickSource:
@@ -134,7 +138,7 @@ class _Group:
     channels: tuple[int, int]
 
 
-def _of_files(files: list[Path]) -> PickSource:
+def _of_files(files: list[Path], together: int) -> PickSource:
     groups: list[_Group] = []
     schema = None
     for path in files:
@@ -151,7 +155,8 @@ def _of_files(files: list[Path]) -> PickSource:
     groups.sort(key=lambda group: (group.first, str(group.path), group.index))
     channels = [c for group in groups for c in group.channels] or [0]
     total = sum(group.rows for group in groups)
-    return PickSource(schema, total, (min(channels), max(channels)), lambda: _in_order(groups))
+    ends = (min(channels), max(channels))
+    return PickSource(schema, total, ends, lambda: _in_order(groups, together))
 
 
 def _same(schema: pa.Schema | None, found: pa.Schema, path: Path) -> pa.Schema:
@@ -185,12 +190,12 @@ def _group(file: pq.ParquetFile, path: Path, index: int) -> _Group:
     return _Group(time.min_raw * unit, path, index, facts.num_rows, span)
 
 
-def _in_order(groups: list[_Group]) -> Iterator[pa.Table]:
+def _in_order(groups: list[_Group], together: int) -> Iterator[pa.Table]:
     """Read row groups when their time has come."""
     held: list[pa.Table] = []
     rows = 0
     for group in groups:
-        if rows >= _ROWS:
+        if held and rows >= together:
             table = _sorted(pa.concat_tables(held))
             before = pc.less(table["time"], pa.scalar(group.first, pa.timestamp("ns")))
             count = pc.sum(before).as_py()
